@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) OR Apache-2.0 */
+/* CPU sample records and what naming their addresses needs. */
+#ifndef HP_EV_CPU_H
+#define HP_EV_CPU_H
+
+enum hp_frame_kind {
+	HP_FRAME_KERNEL = 1,
+	HP_FRAME_NATIVE = 2,
+	HP_FRAME_PYTHON = 3,
+};
+
+enum hp_unwind {
+	HP_UNWIND_FP = 1, /* user frames by frame pointers */
+};
+
+/* One frame: an address, or for an interpreter what names it. Innermost first. */
+struct ev_frame {
+	__u64 addr; /* kernel or user address; interpreter: code object */
+	__u32 extra; /* interpreter: instruction index */
+	__u8 kind; /* enum hp_frame_kind */
+	__u8 pad0[3];
+};
+
+/* nframes struct ev_frame follow: kernel frames, then user frames, each innermost first. */
+struct ev_sample {
+	struct ev_hdr hdr;
+	__u32 cpu;
+	__u16 nframes;
+	__u8 unwind; /* enum hp_unwind */
+	__u8 truncated; /* 1: deeper than the limit */
+	char comm[HP_COMM_LEN];
+};
+
+/* An executable mapping of a target process. The path (path_len bytes) follows. */
+struct ev_mapping {
+	struct ev_hdr hdr;
+	__u64 start;
+	__u64 end;
+	__u64 file_off;
+	__u32 inode;
+	__u16 path_len;
+	__u8 build_id_len;
+	__u8 pad0;
+	__u8 build_id[20];
+	__u32 pad1;
+};
+
+/*
+ * A name found by the analyst for addresses [start, end) of a process (tgid 0: of the kernel).
+ * name_len bytes of the symbol, then module_len bytes of the module's base name follow.
+ * Symbols come before the records that end the window, so a replay names as the live run did.
+ */
+struct ev_symbol {
+	struct ev_hdr hdr;
+	__u64 start;
+	__u64 end;
+	__u16 name_len;
+	__u16 module_len;
+	__u32 pad0;
+};
+
+#endif
