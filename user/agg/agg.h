@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Stage 4 of the flow: exchanges, calls, connections, samples and window records in; sorted tables out.
+ *
+ *   session stage ── agg_conn/http/db/db_event/drop ──┐
+ *   analyst ──────── agg_record (checked records) ────┴─> struct agg ── agg_finish ──> struct agg_report
+ *
+ * Nothing here asks the clock or the machine: everything derives from records and spans, so the same
+ * stream gives the same report, byte for byte. Every table is bounded; what does not fit goes into a
+ * row whose texts are "(other)" and is counted in agg_trust.folded. All times are nanoseconds of
+ * CLOCK_MONOTONIC unless the name says unix. All texts are NUL-terminated, never NULL ("" = not known),
+ * printable (control bytes became '.'), and live as long as the aggregator.
+ */
+#ifndef AGG_AGG_H
+#define AGG_AGG_H
+
+#include "base/buf.h"
+#include "base/hist.h"
+#include "base/types.h"
+#include "hp/events.h"
+#include "session/span.h"
+
+struct agg;
+
+/* 0 in a field means its default. */
+struct agg_opts {
+	u32 max_endpoints; /* rows a target, 500 */
+	u32 max_queries; /* rows, 1000 */
+	u32 max_external; /* rows, 500 */
+	u32 max_conns; /* open connections with state, 65536 */
+	u32 max_stack_nodes; /* call tree nodes, 200000 */
+	u32 route_fanout; /* literal children of a path node before they fold, 40 */
+};
+
+int agg_new(struct agg **ret, const struct agg_opts *opts); /* opts may be NULL */
+void agg_free(struct agg *agg);
+
+/*
+ * A record whose size decode has checked against its kind and its own length fields. Kinds TARGET,
+ * PROC, RESOURCE, LOSS, WINDOW, COST, NOTE, CONFIG, SAMPLE, MAPPING and SYMBOL; others are ignored.
+ */
+void agg_record(struct agg *agg, const struct ev_hdr *rec);
+void agg_conn(struct agg *agg, const struct conn_info *c);
+void agg_http(struct agg *agg, const struct http_exchange *x);
+void agg_db(struct agg *agg, const struct db_call *c);
+void agg_db_event(struct agg *agg, const struct db_event *e);
+void agg_drop(struct agg *agg, enum hp_drop why, u64 n);
+
+/* For the progress line; cheap, any time. */
+struct agg_live {
+	u64 requests; /* served, wholly inside the window */
+	u64 errors; /* of them: status >= 500 or cut off */
+	u64 calls; /* database calls */
+	u64 external; /* outgoing HTTP calls */
+	u64 samples;
+	double rate; /* requests per second over the last whole second */
+	double calls_rate;
+	double p95_ns; /* of the last second that had requests; 0 = none */
+};
+void agg_live(const struct agg *agg, struct agg_live *ret);
+
+/* An address of a sampled stack that no EV_SYMBOL covers, and where it was mapped. */
+struct agg_addr {
+	u32 tgid; /* 0 = kernel */
+	u8 kind; /* enum hp_frame_kind */
+	bool mapped; /* the fields below are set */
+	u64 addr; /* call sites: return address - 1, so that it lies inside the caller */
+	u64 start;
+	u64 end;
+	u64 file_off; /* of start; offset in the file = addr - start + file_off */
+	u32 inode;
+	u8 build_id_len;
+	u8 build_id[20];
+	const char *path;
+};
+/*
+ * Calls fn for every frame not covered by a symbol, in order of (tgid, addr); each frame is listed in
+ * one call of agg_unnamed() only, so it may be called again and again during the window. fn may feed
+ * EV_SYMBOL records back with agg_record(). Returns how many frames were listed.
+ */
+size_t agg_unnamed(struct agg *agg, void (*fn)(void *arg, const struct agg_addr *a), void *arg);
+
+/* Names every path, sorts every table. Nothing may be fed after it. 0 or -ENOMEM. */
+int agg_finish(struct agg *agg);
+
+/* ---- what the outputs read, valid after agg_finish() until agg_free() ---- */
+
+struct agg_code {
+	u16 status;
+	u64 n;
+};
+
+struct agg_sqlstate {
+	char code[6];
+	u64 n;
+};
+
+struct agg_target {
+	u16 id;
+	u32 pid; /* root process */
+	const char *cmdline;
+	const char *exe;
+	const char *runtime;
+	const char *service;
+	u64 started_unix_ms;
+	const u32 *pids; /* ascending, root included, at most 1024 */
+	u32 npids;
+	u32 pids_more; /* not listed */
+	bool exited; /* root process ended inside the window */
+	s32 exit_code; /* as wait(2) has it */
+	u64 exit_ns;
+	/* totals of the served requests */
+	u64 requests;
+	u64 errors;
+	u64 aborted;
+	u64 at_attach;
+	u64 at_detach;
+	struct hist latency;
+};
+
+enum agg_route_source {
+	AGG_ROUTE_LITERAL = 0, /* no segment was replaced */
+	AGG_ROUTE_CLUSTERED = 1,
+};
+
+/* Sorted by count desc, then target, method, route. */
+struct agg_endpoint {
+	u16 target;
+	u8 source; /* enum agg_route_source */
+	const char *method; /* "" only for requests whose head was not seen */
+	const char
+		*route; /* "/posts/{id}", "(unknown)" (head not seen), "(other)" (past the cap) */
+	u64 count; /* wholly inside the window */
+	u64 errors; /* status >= 500 */
+	u64 aborted; /* answer cut off */
+	u64 untimed; /* counted, but a gap keeps it out of latency */
+	u64 at_attach; /* under way at the edges: in none of the figures above and below */
+	u64 at_detach;
+	u64 request_bytes;
+	u64 response_bytes;
+	struct agg_code *status; /* ascending; 0 = no status seen; nothing past 64 different ones */
+	u32 nstatus;
+	struct hist latency; /* all but untimed; aborted ones are in, up to where they were cut */
+};
+
+/* Sorted by count desc, then target, system, peer, database, user, statement. */
+struct agg_query {
+	u16 target;
+	const char *system;
+	const char *peer;
+	const char *database;
+	const char *user;
+	const char *statement; /* normalised, at most 2 KiB; "(other)" past the cap */
+	const char *operation; /* "SELECT" …, "" */
+	char fingerprint[17]; /* 16 hex digits, "" for "(other)" */
+	bool truncated; /* the text was never seen whole */
+	u64 count;
+	u64 errors;
+	u64 rows;
+	u64 round_trips;
+	u64 untimed;
+	u64 at_attach;
+	u64 at_detach;
+	struct agg_sqlstate *codes; /* ascending */
+	u32 ncodes;
+	u64 codes_other; /* errors with a code past the 32 kept ones */
+	struct hist latency;
+	struct hist first_row;
+};
+
+/* Connections of one target to one database. Sorted by opened + seeded desc, then texts. */
+struct agg_pool {
+	u16 target;
+	const char *system;
+	const char *peer;
+	const char *database;
+	const char *user;
+	u64 conns; /* distinct connections seen */
+	u64 opened; /* opened inside the window; conns - opened were open before */
+	u64 closed; /* closed inside the window */
+	u64 encrypted; /* of conns: turned to TLS */
+	u64 cancels; /* of conns: carried only a cancel request */
+	u32 open_max;
+	u32 in_use_max; /* connections with a call under way at one time */
+	double in_use_mean; /* over the window */
+	u64 idle_in_txn_max_ns; /* longest time between calls inside a transaction */
+	struct hist connect; /* connect() to established */
+};
+
+/* Outgoing calls. Sorted by count desc, then target, protocol, peer, method, route. */
+struct agg_external {
+	u16 target;
+	const char *protocol; /* "http", or not parsed: "tcp" "tls" "unix" */
+	const char *method; /* "" when not http */
+	const char *peer;
+	const char *route; /* "" when not http */
+	u8 source; /* enum agg_route_source */
+	u64 count; /* http: calls; else connections used */
+	u64 errors; /* http: status >= 500 or cut off; else failed connects and resets */
+	u64 timeouts;
+	u64 untimed;
+	u64 at_attach;
+	u64 at_detach;
+	u64 sent;
+	u64 received;
+	struct agg_code *status; /* http only */
+	u32 nstatus;
+	struct hist latency; /* http only */
+	struct hist connect; /* connect() to established, given to the first call of a connection */
+};
+
+/* One second of the window (agg_window.block_s seconds when the window is very long). */
+struct agg_block {
+	u64 requests; /* that ended in it */
+	u64 calls;
+	double p50_ns; /* 0 when no request was timed */
+	double p95_ns;
+	double cpu_ratio; /* cores used by all targets; -1 = not known */
+};
+
+struct agg_window {
+	bool started; /* HP_WINDOW_START seen */
+	bool complete; /* HP_WINDOW_END seen: the stream was not cut */
+	u64 start_ns;
+	u64 stop_ns;
+	u64 start_unix_ns;
+	double duration_s;
+	u32 sample_hz; /* 0 = CPU was not sampled */
+	bool sample_hw;
+	u32 ncpus;
+	u64 boot_unix_ns;
+	u32 block_s;
+	const struct agg_block *blocks; /* blocks[i] begins at i * block_s */
+	u32 nblocks;
+};
+
+struct agg_range {
+	double min;
+	double mean;
+	double max;
+};
+
+/* One look at /proc, all targets together. */
+struct agg_tick {
+	double t_s;
+	double rss_bytes;
+	double vms_bytes;
+	double cpu_ratio; /* since the tick before; 0 for the first */
+	double threads;
+	double fds;
+};
+
+/* Counters are what was added between the first and the last look. */
+struct agg_resources {
+	u32 samples; /* 0 = not recorded */
+	struct agg_range rss_bytes;
+	struct agg_range vms_bytes;
+	struct agg_range cpu_ratio; /* min and max over the intervals between two looks */
+	struct agg_range threads;
+	struct agg_range fds;
+	struct agg_range processes;
+	u64 cpu_ns;
+	u64 minor_faults;
+	u64 major_faults;
+	u64 voluntary_switches;
+	u64 involuntary_switches;
+	u64 read_bytes;
+	u64 write_bytes;
+	bool io_known;
+	const struct agg_tick *series; /* at most 3600; thinned evenly when there were more */
+	u32 nseries;
+};
+
+/*
+ * The call tree merged by name, in depth-first order, children in order of their text. Node 0 is the
+ * root: depth 0, text "all". Depth 1 is the thread's name, then root to leaf. The children of node i
+ * follow it until the next node with depth <= its own.
+ */
+struct agg_node {
+	const char *
+		text; /* kernel functions end in "_[k]", unnamed: "libfoo.so+0x1f2a", "[unknown]" */
+	u32 parent; /* of node 0: 0 */
+	u16 depth;
+	u8 kind; /* enum hp_frame_kind, 0 = thread name or "(truncated)" */
+	bool unnamed;
+	u64 self;
+	u64 total;
+};
+
+/* Sorted by self desc, then total desc, then text. At most 200 rows. */
+struct agg_top {
+	const char *text;
+	u8 kind;
+	u64 self;
+	u64 total; /* samples with it anywhere on the stack, recursion counted once */
+	double self_ratio; /* of all samples */
+	double total_ratio;
+};
+
+struct agg_cpu {
+	u64 samples;
+	double on_cpu_s; /* samples / frequency */
+	const struct agg_node *nodes; /* NULL and 0 without samples */
+	u32 nnodes;
+	const struct agg_top *top;
+	u32 ntop;
+};
+
+/* Connections that could not be read. Sorted by conns desc, then texts. */
+struct agg_blind {
+	u16 target;
+	u8 role; /* enum hp_role */
+	u8 status; /* enum conn_status: UNPARSED or ENCRYPTED */
+	const char *address; /* peer; in the server role the local address */
+	const char *proto; /* "" unknown */
+	const char *reason;
+	u64 conns;
+	u64 sent;
+	u64 received;
+};
+
+struct agg_trust {
+	u64 events; /* records delivered */
+	u64 lost_events; /* records lost whole */
+	u64 lost[DROP_MAX]; /* by reason, agg_drop_key() names them */
+	struct {
+		u64 seen;
+		u64 parsed;
+		u64 unparsed;
+		u64 encrypted;
+		u64 undecided; /* too few bytes to tell, mostly idle ones */
+	} conns;
+	const struct agg_blind *by_peer;
+	u32 nby_peer;
+	struct {
+		u64 total;
+		u64 complete; /* reached the thread's first function */
+		u64 truncated; /* deeper than the limit, or past the call tree's cap */
+		u64 unnamed_frames; /* distinct frames without a symbol */
+		u64 frames; /* distinct frames */
+	} stacks;
+	struct {
+		bool measured; /* BPF run-time statistics were on */
+		u64 bpf_ns;
+		u64 bpf_runs;
+		u64 agent_ns;
+		u64 agent_rss_bytes;
+		u64 target_cpu_ns; /* 0 = not known, then target_ratio is -1 */
+		double target_ratio;
+		double agent_cores;
+	} overhead;
+	u64 folded; /* exchanges, calls, connections that went to an "(other)" row */
+	const char *const *notes; /* the most important first: encrypted databases, losses, … */
+	u32 nnotes;
+};
+
+struct agg_report {
+	struct agg_window window;
+	struct agg_resources resources;
+	struct agg_cpu cpu;
+	struct agg_trust trust;
+	const struct agg_target *targets; /* ascending id */
+	u32 ntargets;
+	const struct agg_endpoint *const *endpoints;
+	u32 nendpoints;
+	const struct agg_query *const *queries;
+	u32 nqueries;
+	const struct agg_pool *const *pools;
+	u32 npools;
+	const struct agg_external *const *external;
+	u32 nexternal;
+	/* totals over all targets; partial requests only under at_* */
+	u64 requests;
+	u64 errors;
+	u64 aborted;
+	u64 at_attach;
+	u64 at_detach;
+	u64 calls;
+	u64 call_errors;
+	u64 round_trips;
+	struct hist latency; /* of all served requests */
+	const char *config; /* "key=value\n" lines of all CONFIG records */
+};
+
+const struct agg_report *agg_report(const struct agg *agg);
+
+/*
+ * The route that a served request's path was counted under, "" when there is none; the same text as
+ * in its endpoint row. A path that was answered 404 before it was first answered otherwise may have
+ * been counted under its node's "{unmatched}" row.
+ */
+void agg_route_of(const struct agg *agg, u16 target, struct slice method, struct slice path,
+		  struct buf *out);
+
+/*
+ * Folded stacks ("comm;root;…;leaf", count), merged by name, in the order of the call tree. Start
+ * with *pos = 0; replaces *line; false at the end.
+ */
+bool agg_folded_next(const struct agg *agg, u32 *pos, struct buf *line, u64 *ret_count);
+
+const char *agg_drop_key(enum hp_drop why); /* "ring_full" */
+const char *agg_drop_text(enum hp_drop why); /* "records that did not fit …" */
+
+#endif
