@@ -128,8 +128,7 @@ struct agg_endpoint {
 	u16 target;
 	u8 source; /* enum agg_route_source */
 	const char *method; /* "" only for requests whose head was not seen */
-	const char
-		*route; /* "/posts/{id}", "(unknown)" (head not seen), "(other)" (past the cap) */
+	const char *route; /* "/posts/{id}"; "(unknown)": head not seen; "(other)": past the cap */
 	u64 count; /* wholly inside the window */
 	u64 errors; /* status >= 500 */
 	u64 aborted; /* answer cut off */
@@ -277,8 +276,7 @@ struct agg_resources {
  * follow it until the next node with depth <= its own.
  */
 struct agg_node {
-	const char *
-		text; /* kernel functions end in "_[k]", unnamed: "libfoo.so+0x1f2a", "[unknown]" */
+	const char *text; /* kernel: "name_[k]"; without a name: "libfoo.so+0x1f2a", "[unknown]" */
 	u32 parent; /* of node 0: 0 */
 	u16 depth;
 	u8 kind; /* enum hp_frame_kind, 0 = thread name or "(truncated)" */
