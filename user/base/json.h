@@ -3,7 +3,8 @@
  * Streaming JSON writer into a buf. Commas, indentation (two spaces) and escaping are its job; bytes
  * that are not UTF-8 become U+FFFD. Keys are NULL inside arrays. Numbers print with the shortest
  * decimal that is exact to 1e-6 and never as NaN or infinity (null instead), so output is the same
- * on every machine. `pretty` = false writes one line (ndjson).
+ * on every machine. `pretty` = false writes one line (ndjson). No newline after the last brace: the
+ * caller adds it. More than 30 levels set out->oom.
  */
 #ifndef BASE_JSON_H
 #define BASE_JSON_H

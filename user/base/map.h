@@ -29,7 +29,10 @@ void map_clear(struct map *m);
 u64 *map_find(const struct map *m, u64 key); /* NULL = absent; valid until the next put or del */
 int map_put(struct map *m, u64 key, u64 val); /* replaces; 0, -ENOSPC or -ENOMEM */
 bool map_del(struct map *m, u64 key);
-/* Walk: for (i = 0; (s = map_each(m, &i));) — order is not defined, sort before printing. */
+/*
+ * Walk: for (i = 0; (s = map_each(m, &i));) — order is not defined, sort before printing.
+ * map_del() of the entry just given is allowed (copy its key first), map_put() is not.
+ */
 struct map_slot *map_each(const struct map *m, size_t *i);
 
 /* 64-bit hash of bytes, stable across runs and machines (part of ids in reports). */
