@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The independent clock: HTTP requests and their packet times, from a loopback packet capture.
+
+tcpdump writes a pcap with the kernel's nanosecond receive stamps; everything else is read here: pcap
+file, Ethernet, IPv4, TCP by sequence number, then a minimal HTTP/1.1 reader. It shares no code and no
+idea with the profiler. For each request it gives the time of the packet with the request's first
+byte and of the packet with the response's last byte, moved to CLOCK_MONOTONIC by the offset measured
+during the same run.
+"""
+
+import bisect
+import os
+import shutil
+import signal
+import struct
+import time
+
+from . import procs
+
+
+def clock_offset():
+    """CLOCK_REALTIME - CLOCK_MONOTONIC in ns, from the narrowest of 50 readings, and its width."""
+    best = None
+    for _ in range(50):
+        a = time.monotonic_ns()
+        real = time.time_ns()
+        b = time.monotonic_ns()
+        if best is None or b - a < best[1]:
+            best = (real - (a + b) // 2, b - a)
+    return best
+
+
+class Capture:
+    """Packets of one TCP port on loopback from start() to stop()."""
+
+    def __init__(self, port, path):
+        self.port = port
+        self.path = str(path)
+        self.offset_start = clock_offset()
+        self.tcpdump = procs.Process(
+            [shutil.which("tcpdump", path="/usr/bin:/usr/sbin") or "tcpdump", "-i", "lo", "-n",
+             "-j", "host", "--nano", "-s", "0", "-B", "65536", "-U", "-Z", "root",
+             "-w", self.path, "tcp", "port", str(port)]
+        )
+        self.tcpdump.wait_line("tcpdump: listening on", where="err")
+
+    def stop(self, marker):
+        """Ends the capture once the packet that carries marker has reached the file."""
+        procs.wait_for(lambda: self._tail_has(marker), 15, "the last packet in the capture")
+        self.offset_stop = clock_offset()
+        self.tcpdump.stop(signal.SIGINT)
+        dropped = [l for l in self.tcpdump.err if "dropped by kernel" in l]
+        assert dropped and dropped[0].startswith("0 "), f"the capture is not whole: {dropped}"
+
+    def _tail_has(self, marker):
+        with open(self.path, "rb") as f:
+            f.seek(max(0, os.path.getsize(self.path) - (1 << 20)))
+            return marker in f.read()
+
+    def to_monotonic(self, real_ns):
+        """Linear between the offsets at both ends: the wall clock may be slewed meanwhile."""
+        return real_ns - (self.offset_start[0] + self.offset_stop[0]) // 2
+
+    def error_ns(self):
+        """What the conversion can be wrong by."""
+        return (abs(self.offset_start[0] - self.offset_stop[0]) // 2
+                + max(self.offset_start[1], self.offset_stop[1]))
+
+    def exchanges(self):
+        """Finished and unfinished requests of all connections."""
+        found = []
+        for conn in read_connections(self.path, self.port).values():
+            for x in http_exchanges(conn):
+                x.first_ns = self.to_monotonic(x.first_ns)
+                if x.last_ns is not None:
+                    x.last_ns = self.to_monotonic(x.last_ns)
+                found.append(x)
+        return found
+
+
+def read_packets(path):
+    """(realtime ns, bytes) of each packet of a pcap file."""
+    with open(path, "rb") as f:
+        data = f.read()
+    magic, = struct.unpack_from("<I", data, 0)
+    assert magic == 0xA1B23C4D, "not a little-endian nanosecond pcap"
+    link, = struct.unpack_from("<I", data, 20)
+    assert link == 1, f"link type {link}, Ethernet expected"
+    at = 24
+    while at + 16 <= len(data):
+        sec, nsec, kept, whole = struct.unpack_from("<IIII", data, at)
+        at += 16
+        if at + kept > len(data):
+            break
+        assert kept == whole, "a packet was cut"
+        yield sec * 1_000_000_000 + nsec, memoryview(data)[at:at + kept]
+        at += kept
+
+
+class Stream:
+    """One direction: bytes in order, and which packet brought them."""
+
+    def __init__(self):
+        self.data = bytearray()
+        self.base = None
+        self.ends = []
+        self.times = []
+        self.early = {}
+        self.fin_ns = None
+
+    def add(self, seq, payload, ts):
+        if self.base is None:
+            self.base = seq
+        off = (seq - self.base) & 0xFFFFFFFF
+        if off >= 1 << 31:  # sent again from before the first packet seen
+            return
+        have = len(self.data)
+        assert have < 1 << 31, "longer than a test's stream may be"
+        if off > have:
+            self.early[seq] = (bytes(payload), ts)
+            return
+        if off + len(payload) <= have:
+            return
+        self.data += payload[have - off:]
+        self.ends.append(len(self.data))
+        self.times.append(ts)
+        for later in sorted(self.early):
+            if (later - self.base) & 0xFFFFFFFF <= len(self.data):
+                late, late_ts = self.early.pop(later)
+                self.add(later, late, late_ts)
+                break
+
+    def time_of(self, offset):
+        """When the byte at this offset was on the wire."""
+        return self.times[bisect.bisect_right(self.ends, offset)]
+
+
+class Connection:
+    def __init__(self):
+        self.client = Stream()
+        self.server = Stream()
+        self.closed_ns = None
+
+
+def read_connections(path, port):
+    """{(client address, client port, n): Connection}; a reused port counts n up."""
+    conns, current = {}, {}
+    for ts, pkt in read_packets(path):
+        if pkt[12] != 8 or pkt[13] != 0:
+            continue
+        ip = pkt[14:]
+        header = (ip[0] & 15) * 4
+        length = ip[2] << 8 | ip[3]
+        tcp = ip[header:length] if length else ip[header:]
+        sport, dport, seq = struct.unpack_from(">HHI", tcp, 0)
+        payload = tcp[(tcp[12] >> 4) * 4:]
+        flags = tcp[13]
+        to_server = dport == port
+        key = (bytes(ip[12:16]), sport) if to_server else (bytes(ip[16:20]), dport)
+        if to_server and flags & 0x12 == 0x02:
+            n = current[key][0] + 1 if key in current else 0
+            current[key] = (n, Connection())
+            conns[key + (n,)] = current[key][1]
+        if key not in current:
+            current[key] = (0, Connection())
+            conns[key + (0,)] = current[key][1]
+        conn = current[key][1]
+        stream = conn.client if to_server else conn.server
+        if flags & 2:
+            stream.base = (seq + 1) & 0xFFFFFFFF
+            continue
+        if payload:
+            stream.add(seq, payload, ts)
+        if flags & 5:
+            conn.closed_ns = ts
+    return conns
+
+
+class Exchange:
+    __slots__ = ("method", "target", "status", "first_ns", "last_ns", "request_bytes",
+                 "response_bytes")
+
+    @property
+    def path(self):
+        return self.target.split("?", 1)[0]
+
+
+def _head(data, at):
+    """(first line, {header: value}, offset behind the head), None when it is not whole."""
+    end = data.find(b"\r\n\r\n", at)
+    if end < 0:
+        return None
+    lines = bytes(data[at:end]).decode("latin-1").split("\r\n")
+    headers = {}
+    for line in lines[1:]:
+        name, _, value = line.partition(":")
+        headers[name.strip().lower()] = value.strip()
+    return lines[0], headers, end + 4
+
+
+def _body_end(data, at, headers, no_body, until_close):
+    """Offset behind the body, None when it is not whole."""
+    if no_body:
+        return at
+    if "chunked" in headers.get("transfer-encoding", "").lower():
+        while True:
+            line = data.find(b"\r\n", at)
+            if line < 0:
+                return None
+            size = int(bytes(data[at:line]).split(b";")[0], 16)
+            at = line + 2 + size + 2
+            if at > len(data):
+                return None
+            if size == 0:
+                return at
+    if "content-length" in headers:
+        at += int(headers["content-length"])
+        return at if at <= len(data) else None
+    if until_close:
+        return len(data)
+    return at
+
+
+def http_exchanges(conn):
+    """The requests of a connection in order, each with its answer if it came."""
+    found = []
+    at = 0
+    req, rsp = conn.client, conn.server
+    while True:
+        head = _head(req.data, at)
+        if not head:
+            break
+        line, headers, body = head
+        end = _body_end(req.data, body, headers, False, False)
+        x = Exchange()
+        x.method, x.target, _ = line.split(" ", 2)
+        x.first_ns = req.time_of(at)
+        x.last_ns = x.status = x.response_bytes = None
+        x.request_bytes = end - at if end is not None else None
+        found.append(x)
+        if end is None:
+            break
+        at = end
+    at = 0
+    for x in found:
+        start = at
+        while True:
+            head = _head(rsp.data, at)
+            if not head:
+                return found
+            line, headers, body = head
+            status = int(line.split(" ", 2)[1])
+            if status >= 200 or status == 101:
+                break
+            at = body
+        empty = x.method == "HEAD" or status in (204, 304)
+        end = _body_end(rsp.data, body, headers, empty, conn.closed_ns is not None)
+        if end is None:
+            return found
+        x.status = status
+        x.last_ns = rsp.time_of(end - 1)
+        x.response_bytes = end - start
+        at = end
+    return found
