@@ -14,7 +14,7 @@
 #include <string.h>
 #include "cmd/attach_opts.c"
 #include "cmd/cmd.c"
-#include "cmd/out_opts.c"
+#include "cmd/common_opts.c"
 
 #define ARGS_MAX 96
 
@@ -42,27 +42,27 @@ static void t_accepted(void **state)
 	assert_int_equal(parse("123", &o, err, store), 0);
 	assert_int_equal(o.npids, 1);
 	assert_int_equal(o.pids[0], 123);
-	assert_true(o.children && o.cpu && o.http && o.db && !o.out.json && o.out.progress);
+	assert_true(o.children && o.cpu && o.http && o.db && !o.common.json && o.common.progress);
 	assert_int_equal(o.duration_ns, 30 * NSEC_PER_SEC);
-	assert_null(o.out.output);
-	assert_int_equal(o.out.formats, OUT_MD | OUT_JSON | OUT_SVG | OUT_FOLDED);
+	assert_null(o.common.output);
+	assert_int_equal(o.common.formats, outs_default_formats());
 
 	/* Options before, between and behind, all spellings of a value. */
 	assert_int_equal(parse("-d 10s 1 -o out 2 --freq=49 3 -fx", &o, err, store), -EINVAL);
 	assert_int_equal(parse("-d10s 1 -oout 2 --freq=49 --no-children 3 -v", &o, err, store), 0);
 	assert_int_equal(o.duration_ns, 10 * NSEC_PER_SEC);
-	assert_string_equal(o.out.output, "out");
+	assert_string_equal(o.common.output, "out");
 	assert_int_equal(o.npids, 3);
 	assert_int_equal(o.pids[2], 3);
 	assert_int_equal(o.freq, 49);
-	assert_true(!o.children && o.out.verbose);
+	assert_true(!o.children && o.common.verbose);
 
 	assert_int_equal(parse("-d 0 --port 8000 --json --format ndjson,md", &o, err, store), 0);
 	assert_int_equal(o.duration_ns, 0);
 	assert_int_equal(o.port, 8000);
 	assert_int_equal(o.npids, 0);
-	assert_int_equal(o.out.formats, OUT_MD | OUT_NDJSON);
-	assert_true(o.out.json);
+	assert_int_equal(o.common.formats, (OUT_BIT(OUT_MD) | OUT_BIT(OUT_NDJSON)));
+	assert_true(o.common.json);
 
 	assert_int_equal(parse("--name uvicorn* --max-capture 1MiB --no-cpu --no-db --force "
 			       "--show-literals --no-color --no-progress",
@@ -70,12 +70,12 @@ static void t_accepted(void **state)
 			 0);
 	assert_string_equal(o.name, "uvicorn*");
 	assert_int_equal(o.max_capture, 1 << 20);
-	assert_true(!o.cpu && o.http && !o.db && o.show_literals && o.out.force);
-	assert_false(o.out.color || o.out.progress);
+	assert_true(!o.cpu && o.http && !o.db && o.show_literals && o.common.force);
+	assert_false(o.common.color || o.common.progress);
 
 	assert_int_equal(parse("--cgroup /system.slice/app.service -q", &o, err, store), 0);
 	assert_string_equal(o.cgroup, "/system.slice/app.service");
-	assert_false(o.out.progress);
+	assert_false(o.common.progress);
 
 	assert_int_equal(parse("-v -- 77", &o, err, store), 0);
 	assert_int_equal(o.pids[0], 77);
@@ -91,10 +91,10 @@ static void t_no_color(void **state)
 	(void)state;
 	setenv("NO_COLOR", "1", 1);
 	assert_int_equal(parse("1", &o, err, store), 0);
-	assert_false(o.out.color);
+	assert_false(o.common.color);
 	setenv("NO_COLOR", "", 1);
 	assert_int_equal(parse("1", &o, err, store), 0);
-	assert_true(o.out.color);
+	assert_true(o.common.color);
 	unsetenv("NO_COLOR");
 }
 
@@ -134,10 +134,8 @@ static void t_refused(void **state)
 		{ "-o '' 1", "--output: '' is empty" },
 		{ "--max-capture 1 1", "--max-capture: '1' is out of range" },
 		{ "--max-capture big 1", "'big' is not a size" },
-		{ "--format md,pdf 1",
-		  "--format: 'pdf' is not known; choose from md, json, ndjson" },
-		{ "--format md,md 1", "'md' is there twice" },
-		{ "--format md, 1", "'' is not known" },
+		{ "--format md,pdf 1", "--format: 'pdf' is no format; choose from md, json" },
+		{ "--format md, 1", "'' is no format" },
 		{ "-q -v 1", "contradict each other" },
 		{ "--children --no-children 1", "--children and --no-children contradict" },
 		{ "--no-cpu --no-http --no-db 1", "leave nothing to measure" },

@@ -110,41 +110,6 @@ int opt_bytes(const struct opt *o, void *field, const char *text, char *err)
 	return 0;
 }
 
-/* "a,b,c": each must be one of the words, none twice. */
-int opt_set(const struct opt *o, void *field, const char *text, char *err)
-{
-	const char *const *words = o->data;
-	u32 set = 0;
-
-	for (;;) {
-		size_t n = strcspn(text, ","), i;
-
-		for (i = 0; words[i] && (strlen(words[i]) != n || memcmp(words[i], text, n)); i++)
-			;
-		if (!words[i]) {
-			int used =
-				snprintf(err, OPT_ERR_MAX, "--%s: '%.*s' is not known; choose from",
-					 o->name, (int)MIN(n, (size_t)40), text);
-
-			for (i = 0; words[i] && used < OPT_ERR_MAX; i++)
-				used += snprintf(err + used, (size_t)(OPT_ERR_MAX - used), "%s %s",
-						 i ? "," : "", words[i]);
-			return -EINVAL;
-		}
-		if (set & 1u << i) {
-			snprintf(err, OPT_ERR_MAX, "--%s: '%s' is there twice; name it once",
-				 o->name, words[i]);
-			return -EINVAL;
-		}
-		set |= 1u << i;
-		if (!text[n])
-			break;
-		text += n + 1;
-	}
-	*(u32 *)field = set;
-	return 0;
-}
-
 /* Edit distance, at most 32 letters: "--durration" is 1 from "--duration". */
 static size_t distance(const char *a, const char *b)
 {
@@ -216,7 +181,7 @@ static int take_row(const struct opt *opts, size_t i, const char *text, bool *se
 	const struct opt *o = &opts[i];
 	size_t k;
 
-	if (seen[i] && o->arg && !(o->flags & OPT_REPEAT)) {
+	if (seen[i] && o->arg) {
 		snprintf(err, OPT_ERR_MAX, "--%s is given twice; give it once", o->name);
 		return -EINVAL;
 	}

@@ -4,8 +4,8 @@
  *
  * Options may stand before, between and after positional arguments; `--` ends them. Long names are
  * taken whole (an abbreviation would change its meaning with the next option that is added). An
- * option that takes a value may be given once, unless its row says OPT_REPEAT; two options that
- * write the same field with different rows (--children --no-children) contradict each other.
+ * option that takes a value may be given once; two options that write the same field
+ * (--children --no-children) contradict each other.
  * Nothing is printed here: errors are texts, ready for log_err().
  */
 #ifndef BASE_OPTIONS_H
@@ -21,10 +21,6 @@ struct opt;
 /* Stores text (NULL for a flag) at field; 0, or -EINVAL with one line in err. */
 typedef int (*opt_parse_fn)(const struct opt *o, void *field, const char *text, char *err);
 
-enum opt_flags {
-	OPT_REPEAT = 1,
-};
-
 struct opt {
 	const char *name; /* long, without dashes; NULL ends the table */
 	char letter; /* 0 = none */
@@ -35,20 +31,16 @@ struct opt {
 	u64 min; /* of numbers, both inclusive */
 	u64 max;
 	const char *fix; /* numbers out of range: what to do, NULL = name the range */
-	const void *data; /* of the parse function: opt_set's list of words */
-	unsigned flags; /* enum opt_flags */
 };
 
 /* Parse functions and the type of their field. */
 int opt_true(const struct opt *o, void *field, const char *text, char *err); /* bool */
 int opt_false(const struct opt *o, void *field, const char *text, char *err); /* bool */
-int opt_text(const struct opt *o, void *field, const char *text,
-	     char *err); /* const char *, not empty */
+/* const char *, not empty */
+int opt_text(const struct opt *o, void *field, const char *text, char *err);
 int opt_u32(const struct opt *o, void *field, const char *text, char *err); /* u32 */
 int opt_duration(const struct opt *o, void *field, const char *text, char *err); /* u64 ns */
 int opt_bytes(const struct opt *o, void *field, const char *text, char *err); /* u64 */
-int opt_set(const struct opt *o, void *field, const char *text,
-	    char *err); /* u32, bit = word's index */
 
 /* Decimal digits only, min..max. -EINVAL else. */
 int parse_uint(const char *s, u64 min, u64 max, u64 *ret);
@@ -65,8 +57,8 @@ enum opt_outcome {
  */
 int options_parse(const struct opt *opts, void *store, int argc, char **argv, int *ret_npos,
 		  char *err);
-void options_help(const struct opt *opts,
-		  struct buf *out); /* one line a row, -h and --version last */
+/* One line a row, -h and --version last. */
+void options_help(const struct opt *opts, struct buf *out);
 /* The candidate nearest to word, for "did you mean"; NULL when none is near. */
 const char *options_nearest(const char *word, const char *const *names, size_t n);
 

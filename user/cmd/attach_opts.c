@@ -26,7 +26,7 @@ const struct opt attach_opt_rows[] = {
 	  .offset = ROW_OFFSET(duration_ns),
 	  .max = DURATION_MAX_NS,
 	  .fix = "is longer than a week; use 0 to run until Ctrl-C" },
-	OUT_OPT_ROWS,
+	COMMON_OPT_ROWS,
 	{ .name = "port",
 	  .arg = "N",
 	  .help = "the processes that listen on TCP port N",
@@ -144,7 +144,7 @@ int attach_opts_finish(struct attach_opts *o, int npos, char **pos, char *err)
 			 "--no-cpu --no-http --no-db leave nothing to measure; drop one of them");
 		return -EINVAL;
 	}
-	return out_opts_finish(&o->out, err);
+	return common_opts_finish(&o->common, err);
 }
 
 bool attach_opts_parse(const struct cmd *c, struct args *a, struct attach_opts *ret,

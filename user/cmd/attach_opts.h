@@ -7,12 +7,12 @@
 #define CMD_ATTACH_OPTS_H
 
 #include "cmd/cmd.h"
-#include "cmd/out_opts.h"
+#include "cmd/common_opts.h"
 
 #define ATTACH_PIDS_MAX 64
 
 struct attach_opts {
-	struct out_opts out; /* first: OUT_OPT_ROWS offsets start here */
+	struct common_opts common; /* first: COMMON_OPT_ROWS offsets start here */
 	u64 duration_ns; /* 0 = until Ctrl-C */
 	u64 max_capture; /* bytes of capture.hpcap */
 	u32 freq; /* CPU samples a second and CPU */
@@ -31,8 +31,9 @@ struct attach_opts {
 
 #define ATTACH_OPTS_INIT                                                                           \
 	{                                                                                          \
-		.out = OUT_OPTS_INIT, .duration_ns = 30 * NSEC_PER_SEC, .max_capture = 256 << 20,  \
-		.freq = 99, .cpu = true, .http = true, .db = true, .children = true                \
+		.common = COMMON_OPTS_INIT, .duration_ns = 30 * NSEC_PER_SEC,                      \
+		.max_capture = 256 << 20, .freq = 99, .cpu = true, .http = true, .db = true,       \
+		.children = true                                                                   \
 	}
 
 extern const struct opt attach_opt_rows[];
