@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * See sym.h. The way of one question: mapping of the address → file offset → address inside the
+ * file (by its segments) → run of the name table → range moved back to where the process has it.
+ * Files are opened through the caller when the first address in them is asked for, not before: most
+ * mappings are never sampled.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/types.h"
+#include "hp/events.h"
+#include "sym/cache.h"
+#include "sym/demangle.h"
+#include "sym/kallsyms.h"
+#include "sym/maps.h"
+#include "sym/sym.h"
+
+struct sym {
+	const struct sym_ops *ops;
+	void *arg;
+	struct maps maps;
+	struct cache cache;
+	struct kallsyms kernel;
+	int kernel_err; /* 1 = not read yet */
+	u64 files_failed;
+	u64 mappings_refused;
+	char name[SYM_NAME_MAX + 1];
+	char module[SYM_MODULE_MAX + 1];
+};
+
+int sym_new(struct sym **ret, const struct sym_ops *ops, void *arg)
+{
+	struct sym *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return -ENOMEM;
+	s->ops = ops;
+	s->arg = arg;
+	s->kernel_err = 1;
+	maps_init(&s->maps);
+	*ret = s;
+	return 0;
+}
+
+void sym_free(struct sym *s)
+{
+	if (!s)
+		return;
+	maps_release(&s->maps);
+	cache_release(&s->cache);
+	kallsyms_release(&s->kernel);
+	free(s);
+}
+
+int sym_add_mapping(struct sym *s, const struct ev_mapping *m, struct slice path)
+{
+	struct sym_mapping add = {
+		.start = m->start,
+		.end = m->end,
+		.file_off = m->file_off,
+		.inode = m->inode,
+		.build_id_len = (u8)MIN((size_t)m->build_id_len, sizeof(m->build_id)),
+		.path = path,
+	};
+	int r;
+
+	memcpy(add.build_id, m->build_id, sizeof(add.build_id));
+	r = maps_add(&s->maps, m->hdr.tgid, &add);
+	s->mappings_refused += r == -ENOSPC;
+	return r;
+}
+
+void sym_forget(struct sym *s, u32 tgid)
+{
+	maps_forget(&s->maps, tgid);
+}
+
+static void set_module(struct sym *s, struct slice module, struct sym_name *ret)
+{
+	ret->module = slice_of(s->module, printable(module, s->module, sizeof(s->module)));
+}
+
+/* "[module]": the name when nothing better is known. A module that has brackets keeps its own. */
+static void set_bracketed(struct sym *s, struct sym_name *ret)
+{
+	const char *fmt = s->module[0] == '[' ? "%s" : "[%s]";
+	int n = snprintf(s->name, sizeof(s->name), fmt, s->module);
+
+	ret->name = slice_of(s->name, (size_t)n);
+}
+
+static int resolve_kernel(struct sym *s, u64 addr, struct sym_name *ret)
+{
+	const struct ksym *k;
+
+	if (s->kernel_err > 0) {
+		_close_ int fd = s->ops->open_kallsyms(s->arg);
+
+		s->kernel_err = fd < 0 ? fd : kallsyms_load(&s->kernel, fd);
+	}
+	k = s->kernel_err < 0 ? NULL : kallsyms_find(&s->kernel, addr);
+	if (!k || !k->module)
+		set_module(s, SLICE("[kernel]"), ret);
+	else
+		set_module(s, slice_str(s->kernel.text + k->module), ret);
+	if (!k) {
+		set_bracketed(s, ret);
+		return s->kernel_err < 0 ? s->kernel_err : -ENOENT;
+	}
+	ret->name = slice_of(s->name, demangle(s->kernel.text + k->name, s->name, sizeof(s->name)));
+	ret->start = s->kernel.base + k->start;
+	ret->end = ret->start + k->len;
+	ret->quality = SYM_SYMTAB;
+	return 0;
+}
+
+/* Code in memory that no file backs. */
+static bool is_anon(struct slice path)
+{
+	return !path.n || slice_starts(path, SLICE("//anon")) || slice_starts(path, SLICE("[anon"));
+}
+
+/* Files that exist only to share memory, which is how some runtimes map their generated code. */
+static bool is_shared_memory(struct slice path)
+{
+	return slice_starts(path, SLICE("/memfd:")) || slice_starts(path, SLICE("/dev/zero")) ||
+	       slice_starts(path, SLICE("/dev/shm/")) || slice_starts(path, SLICE("/SYSV"));
+}
+
+static struct slice base_name(struct slice path)
+{
+	struct slice deleted = SLICE(" (deleted)");
+	size_t i;
+
+	if (path.n > deleted.n && slice_ends(path, deleted))
+		path.n -= deleted.n;
+	for (i = path.n; i > 0 && path.p[i - 1] != '/'; i--)
+		;
+	return i < path.n ? slice_of(path.p + i, path.n - i) : path;
+}
+
+struct debug_arg {
+	struct sym *s;
+	u32 tgid;
+};
+
+static int open_debug(void *arg, const char *path)
+{
+	struct debug_arg *a = arg;
+
+	return a->s->ops->open_debug(a->s->arg, a->tgid, path);
+}
+
+static const struct image *load_image(struct sym *s, u32 tgid, struct maps_entry *e)
+{
+	struct debug_arg arg = { s, tgid };
+	struct debug_opener debug = { s->ops->open_debug ? open_debug : NULL, &arg };
+	_close_ int fd = -1;
+	u32 slot;
+	int r;
+
+	if (e->file) {
+		const struct image *img = cache_get(&s->cache, e->file - 1, e->file_gen);
+
+		if (img)
+			return img;
+	}
+	if (e->err)
+		return NULL;
+	fd = s->ops->open_mapping(s->arg, tgid, &e->m);
+	r = fd < 0 ? fd : cache_load(&s->cache, fd, e->m.path, &debug, &slot);
+	if (r < 0) {
+		e->err = r;
+		s->files_failed++;
+		return NULL;
+	}
+	e->file = slot + 1;
+	e->file_gen = s->cache.files[slot].gen;
+	return s->cache.files[slot].img;
+}
+
+/* Names addr by the file's table; the answer's range is moved from the file's addresses. */
+static int resolve_image(struct sym *s, const struct image *img, const struct maps_entry *e,
+			 u64 addr, struct sym_name *ret)
+{
+	const struct table_seg *seg;
+	const struct elf_load *load;
+	u64 vaddr, lo, hi, before = addr - e->m.start, after = e->m.end - addr;
+
+	if (elf_off_to_vaddr(&img->elf, before + e->m.file_off, &vaddr, &load) < 0) {
+		set_bracketed(s, ret);
+		ret->quality = SYM_MODULE;
+		return -ENOENT;
+	}
+	seg = table_find(&img->table, vaddr, &lo, &hi);
+	lo = MAX(lo, load->vaddr);
+	hi = MIN(hi, load->vaddr + load->filesz);
+	ret->start = addr - MIN(vaddr - lo, before);
+	ret->end = addr + MIN(hi - vaddr, after);
+	if (!seg) {
+		set_bracketed(s, ret);
+		ret->quality = SYM_MODULE;
+		return -ENOENT;
+	}
+	ret->quality = seg->kind;
+	if (seg->kind == SYM_FDE) {
+		int n = snprintf(s->name, sizeof(s->name), "%s@0x%llx", s->module,
+				 (unsigned long long)(img->table.base + seg->name));
+
+		ret->name = slice_of(s->name, (size_t)n);
+	} else {
+		ret->name = slice_of(
+			s->name, demangle(img->table.names + seg->name, s->name, sizeof(s->name)));
+	}
+	return 0;
+}
+
+static int resolve_user(struct sym *s, u32 tgid, u64 addr, struct sym_name *ret)
+{
+	struct maps_entry *e = maps_find(&s->maps, tgid, addr);
+	const struct image *img = NULL;
+
+	if (!e) {
+		set_module(s, SLICE("[unknown]"), ret);
+		set_bracketed(s, ret);
+		return -ENOENT;
+	}
+	if (is_anon(e->m.path)) {
+		set_module(s, SLICE("[anon]"), ret);
+		e->err = -ENOENT;
+	} else {
+		set_module(s, base_name(e->m.path), ret);
+		if (e->m.path.p[0] == '/' || slice_eq(e->m.path, SLICE("[vdso]")))
+			img = load_image(s, tgid, e);
+		else
+			e->err = -ENOENT;
+	}
+	if (img)
+		return resolve_image(s, img, e, addr, ret);
+	ret->start = e->m.start;
+	ret->end = e->m.end;
+	ret->quality = SYM_MODULE;
+	if (is_anon(e->m.path) || (e->err == -ENOEXEC && is_shared_memory(e->m.path)))
+		ret->name = slice_of(s->name, printable(SLICE("[jit]"), s->name, sizeof(s->name)));
+	else
+		set_bracketed(s, ret);
+	return e->err;
+}
+
+int sym_resolve(struct sym *s, u32 tgid, u64 addr, struct sym_name *ret)
+{
+	*ret = (struct sym_name){ .start = addr, .end = addr + 1, .quality = SYM_NONE };
+	return tgid ? resolve_user(s, tgid, addr, ret) : resolve_kernel(s, addr, ret);
+}
+
+void sym_get_stats(const struct sym *s, struct sym_stats *ret)
+{
+	*ret = (struct sym_stats){
+		.files_loaded = s->cache.loaded,
+		.files_failed = s->files_failed,
+		.files_evicted = s->cache.evicted,
+		.files_cut = s->cache.cut,
+		.mappings_refused = s->mappings_refused,
+		.processes_evicted = s->maps.evicted,
+		.bytes = s->cache.bytes + kallsyms_bytes(&s->kernel),
+		.files = s->cache.n,
+	};
+}
