@@ -57,7 +57,7 @@ struct ev_conn_close {
 	__u64 bytes[2]; /* final position per enum hp_dir */
 };
 
-/* A run of carried bytes inside the transfer. Runs are ascending and do not overlap. */
+/* A run of carried bytes inside the transfer. Its bytes follow it, padded to 8. */
 struct ev_seg {
 	__u32 off; /* from the transfer's first byte */
 	__u32 len;
@@ -71,9 +71,9 @@ enum hp_data_flags {
 };
 
 /*
- * One transfer: what one syscall (one message of sendmmsg) moved. The runs' bytes follow the
- * segment array back to back. Holes between runs and after the last are bytes that were moved but
- * not carried; frames_after counts the frames skipped after the last run.
+ * One transfer: what one syscall (one message of sendmmsg) moved. nsegs runs follow, each a struct
+ * ev_seg and its bytes, ascending and without overlap. Holes between runs and after the last are
+ * bytes that were moved but not carried; frames_after counts the frames skipped after the last run.
  */
 struct ev_data {
 	struct ev_hdr hdr; /* ts_ns: syscall exit */
@@ -147,13 +147,6 @@ struct hp_verdict {
 	__u8 pad1[6];
 	__u8 start[2][8];
 	struct hp_frames frames[2];
-};
-
-/* Kept in the stream so that a replay repeats the analyst's decision. */
-struct ev_verdict {
-	struct ev_hdr hdr;
-	__u64 conn_id;
-	struct hp_verdict verdict;
 };
 
 #endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* One accessor per kernel structure that changed; probes stay free of "if the field exists". */
+#ifndef BPF_FIXES_H
+#define BPF_FIXES_H
+
+typedef struct {
+	long counter;
+} atomic_long___hp;
+
+typedef struct {
+	atomic_long___hp refcnt;
+} file_ref___hp;
+
+struct file___ref { /* 6.13+, 90ee6ed776c0 "fs: port files to file_ref" */
+	file_ref___hp f_ref;
+} __attribute__((preserve_access_index));
+
+struct file___count { /* before */
+	atomic_long___hp f_count;
+} __attribute__((preserve_access_index));
+
+/* True when nobody else (dup, fork, a call under way in another thread) holds the file open. */
+static __always_inline bool file_is_last(struct file *file)
+{
+	struct file___ref *fr = (void *)file;
+	struct file___count *fc = (void *)file;
+	long n = 0;
+
+	if (bpf_core_field_exists(fr->f_ref)) {
+		/* file_ref counts from zero: one reference reads as 0. */
+		bpf_probe_read_kernel(&n, sizeof(n), __builtin_preserve_access_index(&fr->f_ref));
+		return n == 0;
+	}
+	bpf_probe_read_kernel(&n, sizeof(n), __builtin_preserve_access_index(&fc->f_count));
+	return n == 1;
+}
+
+#endif

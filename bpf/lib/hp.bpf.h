@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What every program includes: types, helpers, the record ABI, configuration. */
+#ifndef BPF_HP_H
+#define BPF_HP_H
+
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+#include "hp/events.h"
+
+#define AF_UNIX 1
+#define AF_INET 2
+#define AF_INET6 10
+#define SOCK_STREAM 1
+#define TCP_ESTABLISHED 1
+#define TCP_SYN_SENT 2
+#define TCP_SYN_RECV 3
+#define TCP_CLOSE 7
+#define TCP_LISTEN 10
+#define MSG_PEEK 2
+#define MSG_TRUNC 0x20
+#define MSG_ERRQUEUE 0x2000
+#define EAGAIN 11
+#define EINPROGRESS 115
+#define NFDBITS_MAX (1 << 20)
+
+#ifndef barrier_var
+#define barrier_var(v) asm volatile("" : "+r"(v))
+#endif
+
+/*
+ * Set before load; dead branches vanish. Weak: every object file sees the same variable once the
+ * objects are linked.
+ */
+extern const volatile __u32 cfg_ncpus;
+extern const volatile bool cfg_follow_children;
+extern const volatile bool cfg_net;
+
+#endif

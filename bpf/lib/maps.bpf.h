@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * All maps. Weak definitions: the linker keeps one of each. Sizes are upper bounds; user space sets
+ * m_events (power of two) and m_scratch (two slots a CPU) before load.
+ */
+#ifndef BPF_MAPS_H
+#define BPF_MAPS_H
+
+#include "lib/hp.bpf.h"
+
+#define SOCKS_MAX 32768
+#define THREADS_MAX 32768
+#define TARGETS_MAX 8192
+#define PROFILES_MAX 64
+
+struct target_state {
+	__u16 target;
+};
+
+/* A syscall under way on a thread. */
+struct thread_state {
+	__u64 enter_ns;
+	__u32 nr;
+	__u32 pad0;
+};
+
+/* Transfers held back because nothing but their last bytes matters; see struct ev_cont. */
+struct cont_state {
+	__u64 pos;
+	__u64 len;
+	__u64 first_ns;
+	__u64 last_ns;
+	__u64 enter_ns;
+	__u64 arrival_ns;
+	__u32 calls;
+	__u32 frames;
+	__u32 tgid;
+	__u32 tid;
+	__u8 dir;
+	__u8 tail_len;
+	__u8 pad0[6];
+	__u8 tail[HP_TAIL_MAX];
+};
+
+enum sock_flags {
+	SOCK_ANNOUNCED = 1, /* CONN_OPEN was sent */
+	SOCK_DEAF = 2, /* tracked only to be left alone (socketpairs) */
+	SOCK_EOF_SENT = 4,
+	SOCK_NEW_TURN = 8, /* nothing moved yet */
+};
+
+struct sock_state {
+	__u64 conn_id;
+	__u64 socket; /* struct socket *, 0 before accept(): guards against a reused struct sock */
+	__u64 pos[2];
+	__u64 open_ns;
+	__u64 established_ns;
+	__u64 arrival_ns; /* first unread data became readable; 0 = all read */
+	__u64 arrival_last_ns;
+	__u64 verdict_epoch;
+	__u32 frame_left[2]; /* bytes of the current frame still to come */
+	__u8 frame_aligned[2]; /* frame_left is right */
+	__u8 frame_carry[2]; /* carry what is left of it */
+	__u8 frame_part_len[2]; /* bytes of a header that the last transfer cut */
+	__u8 frame_part[2][16]; /* those bytes; room for the whole header behind them */
+	__u16 target;
+	__u16 family;
+	__u8 role;
+	__u8 origin;
+	__u8 flags; /* enum sock_flags */
+	__u8 last_dir;
+	__u16 profile; /* index into m_profiles; 0 = default */
+	__u8 pad0[4];
+	struct cont_state cont;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 8 << 20);
+} m_events __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, TARGETS_MAX);
+	__type(key, __u32);
+	__type(value, struct target_state);
+} m_targets __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, THREADS_MAX);
+	__type(key, __u32);
+	__type(value, struct thread_state);
+} m_threads __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, SOCKS_MAX);
+	__type(key, __u64);
+	__type(value, struct sock_state);
+} m_socks __weak SEC(".maps");
+
+/* conn_id → profile, written by user space; looked up once per m_verdict_epoch and connection. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, SOCKS_MAX);
+	__type(key, __u64);
+	__type(value, __u32);
+} m_verdicts __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, PROFILES_MAX);
+	__type(key, __u32);
+	__type(value, struct hp_verdict);
+} m_profiles __weak SEC(".maps");
+
+struct listen_key {
+	__u32 netns;
+	__u32 port;
+};
+
+/* TCP ports that targets listen on: accepted sockets are known before accept() returns them. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct listen_key);
+	__type(value, __u16);
+} m_listen __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 32);
+	__type(key, __u32);
+	__type(value, __u64);
+} m_drops __weak SEC(".maps");
+
+#define WALK_WINDOW 1024
+
+/*
+ * What changes while a transfer is looked at. It lives in map memory and not on the stack, because
+ * the verifier follows every value that a stack slot can have through every turn of a loop.
+ */
+struct xfer_work {
+	__u32 out; /* bytes used in rec after struct ev_data */
+	__u32 nsegs;
+	__u32 flags; /* enum hp_data_flags */
+	__u32 frames_after;
+	__u32 back; /* bytes of the transfer before that belong to this record */
+	/* of the pass over the iovec under way: */
+	__u32 left; /* bytes of the transfer from this entry on */
+	__u32 off; /* of this entry in the transfer */
+	__u32 at; /* carry_whole: the run's place */
+	__u32 len; /* carry_whole: its length */
+	__u32 budget; /* carry_heads */
+	__u32 end; /* carry_heads: end of the last run in the transfer */
+	__u32 tail_len; /* of the entry that holds the transfer's last byte */
+	__u64 tail_base;
+	/* of the frame walk: */
+	__u32 walk_off; /* next byte to look at */
+	__u32 win_off; /* window holds [win_off, win_off + win_len) */
+	__u32 win_len;
+	__u32 run_at; /* where the open run's bytes start in the record; 0 = none */
+	__u32 run_off;
+	__u32 run_len;
+	__u32 frames; /* skipped since the last run */
+	__u32 aligned;
+};
+
+/*
+ * Room to build one large record. Two slots a CPU, because a program can be preempted on newer
+ * kernels and another one then runs on the same CPU.
+ */
+struct scratch {
+	__u32 busy;
+	__u32 pad0;
+	struct xfer_work w;
+	__u8 rec[HP_RECORD_MAX + HP_PAYLOAD_MAX]; /* slack lets the verifier bound any copy */
+	__u8 window[WALK_WINDOW + 64];
+	struct iovec iov[HP_IOV_MAX];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, __u32);
+	__type(value, struct scratch);
+} m_scratch __weak SEC(".maps");
+
+/* A CPU sample under construction; perf programs run in interrupt context, one at a time a CPU. */
+struct stack_scratch {
+	struct ev_sample ev;
+	struct ev_frame frames[2 * HP_STACK_MAX + 2];
+	__u64 ips[HP_STACK_MAX + 1];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct stack_scratch);
+} m_stack __weak SEC(".maps");
+
+static __always_inline void drop(enum hp_drop why)
+{
+	__u32 key = why;
+	__u64 *n = bpf_map_lookup_elem(&m_drops, &key);
+
+	if (n)
+		(*n)++;
+}
+
+static __always_inline struct target_state *target_of(__u32 tgid)
+{
+	return bpf_map_lookup_elem(&m_targets, &tgid);
+}
+
+#endif

@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The socket table: from a file descriptor to the kernel's socket, and from that to the connection.
+ *
+ * The key is the struct sock address, never the descriptor: descriptors are reused, duplicated and
+ * inherited. An entry ends when TCP reports the socket closed, or when its last descriptor is
+ * closed; a struct sock that was reused without either shows by its struct socket.
+ */
+#ifndef BPF_SOCK_H
+#define BPF_SOCK_H
+
+#include "lib/maps.bpf.h"
+#include "lib/fixes.bpf.h"
+
+extern __u64 verdict_epoch; /* user space adds one whenever it writes m_verdicts */
+
+struct sock_ref {
+	struct sock *sk;
+	struct socket *socket;
+	struct file *file;
+};
+
+/* fd → socket of the current task; false when it is none. */
+static __always_inline bool sock_of_fd(__u32 fd, struct sock_ref *ret)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	struct fdtable *fdt = BPF_CORE_READ(task, files, fdt);
+	struct file **fds, *file = NULL, *back;
+	struct socket *socket;
+
+	if (fd >= NFDBITS_MAX || fd >= BPF_CORE_READ(fdt, max_fds))
+		return false;
+	fds = BPF_CORE_READ(fdt, fd);
+	bpf_probe_read_kernel(&file, sizeof(file), fds + fd);
+	if (!file)
+		return false;
+	/* A file that is no socket has no struct socket that points back at it. */
+	socket = BPF_CORE_READ(file, private_data);
+	if (!socket)
+		return false;
+	back = BPF_CORE_READ(socket, file);
+	if (back != file)
+		return false;
+	ret->sk = BPF_CORE_READ(socket, sk);
+	ret->socket = socket;
+	ret->file = file;
+	return ret->sk != NULL;
+}
+
+static __always_inline struct sock_state *sock_find(struct sock *sk)
+{
+	__u64 key = (__u64)sk;
+
+	return bpf_map_lookup_elem(&m_socks, &key);
+}
+
+static __always_inline void sock_forget(struct sock *sk, __u64 conn_id)
+{
+	__u64 key = (__u64)sk;
+
+	bpf_map_delete_elem(&m_verdicts, &conn_id);
+	bpf_map_delete_elem(&m_socks, &key);
+}
+
+static __always_inline __u64 conn_id_new(__u64 now)
+{
+	return (now << 6) | (bpf_get_smp_processor_id() & 63);
+}
+
+static __always_inline void read_unix_name(struct sock *sk, char *path)
+{
+	struct unix_address *addr = BPF_CORE_READ((struct unix_sock *)sk, addr);
+	__u32 len;
+
+	if (!addr)
+		return;
+	len = BPF_CORE_READ(addr, len);
+	if (len <= 2)
+		return;
+	len -= 2; /* sun_family */
+	if (len > HP_PATH_MAX)
+		len = HP_PATH_MAX;
+	bpf_probe_read_kernel(path, len, __builtin_preserve_access_index(&addr->name[0].sun_path));
+	if (!path[0])
+		path[0] = '@';
+}
+
+static __always_inline __u16 bswap16(__u16 v)
+{
+	return (__u16)(v << 8 | v >> 8);
+}
+
+static __always_inline __u32 sock_netns(struct sock *sk)
+{
+	return BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
+}
+
+static __always_inline __u16 *listen_find(struct sock *sk)
+{
+	struct listen_key key = {};
+
+	key.netns = sock_netns(sk);
+	key.port = BPF_CORE_READ(sk, __sk_common.skc_num);
+	return bpf_map_lookup_elem(&m_listen, &key);
+}
+
+/*
+ * Adds a connection. Returns its state, or NULL when it is not one hostprof follows (no stream) or
+ * the table is full. tgid is only used for the target index.
+ */
+static __noinline struct sock_state *sock_track(struct sock *sk, struct socket *socket, __u32 role,
+						__u32 origin_target)
+{
+	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
+	struct sock_state ss = {};
+	__u64 key = (__u64)sk;
+
+	if (BPF_CORE_READ(sk, sk_type) != SOCK_STREAM)
+		return NULL;
+	if (family != AF_INET && family != AF_INET6 && family != AF_UNIX)
+		return NULL;
+	ss.open_ns = bpf_ktime_get_ns();
+	ss.conn_id = conn_id_new(ss.open_ns);
+	ss.socket = (__u64)socket;
+	ss.family = family;
+	ss.origin = origin_target >> 16;
+	ss.target = origin_target & 0xffff;
+	ss.flags = SOCK_NEW_TURN;
+	ss.frame_aligned[0] = ss.frame_aligned[1] = 1;
+	if (role == HP_ROLE_UNKNOWN) {
+		ss.frame_aligned[0] = ss.frame_aligned[1] = 0;
+		if (family == AF_UNIX) {
+			struct sock *peer = BPF_CORE_READ((struct unix_sock *)sk, peer);
+
+			if (BPF_CORE_READ((struct unix_sock *)sk, addr))
+				role = HP_ROLE_SERVER;
+			else if (peer && BPF_CORE_READ((struct unix_sock *)peer, addr))
+				role = HP_ROLE_CLIENT;
+			else if (ss.origin != HP_ORIGIN_CONNECT)
+				ss.flags |= SOCK_DEAF; /* socketpair: the process talks to itself */
+		} else {
+			role = listen_find(sk) ? HP_ROLE_SERVER : HP_ROLE_CLIENT;
+		}
+	}
+	ss.role = role;
+	if (bpf_map_update_elem(&m_socks, &key, &ss, BPF_ANY)) {
+		drop(DROP_SOCK_TABLE_FULL);
+		return NULL;
+	}
+	return bpf_map_lookup_elem(&m_socks, &key);
+}
+
+static __always_inline void ev_hdr_set(struct ev_hdr *hdr, __u32 size, __u16 kind, __u16 target,
+				       __u64 pid_tgid, __u64 ts_ns)
+{
+	hdr->size = size;
+	hdr->kind = kind;
+	hdr->target = target;
+	hdr->tgid = pid_tgid >> 32;
+	hdr->tid = (__u32)pid_tgid;
+	hdr->ts_ns = ts_ns;
+}
+
+/* Sends CONN_OPEN with the addresses the socket has now. */
+static __noinline int sock_announce(struct sock *sk, struct sock_state *ss, __u64 pid_tgid,
+				    __u64 ts_ns)
+{
+	struct ev_conn_open *ev;
+
+	if (!ss || !sk)
+		return 0;
+	ss->flags |= SOCK_ANNOUNCED;
+	ev = bpf_ringbuf_reserve(&m_events, sizeof(*ev), 0);
+	if (!ev) {
+		drop(DROP_RING_FULL);
+		return 0;
+	}
+	__builtin_memset(ev, 0, sizeof(*ev));
+	ev_hdr_set(&ev->hdr, sizeof(*ev), EV_CONN_OPEN, ss->target, pid_tgid, ts_ns);
+	ev->conn_id = ss->conn_id;
+	ev->established_ns = ss->established_ns;
+	ev->role = ss->role;
+	ev->origin = ss->origin;
+	ev->family = ss->family;
+	ev->sock_type = SOCK_STREAM;
+	ev->netns = sock_netns(sk);
+	if (ss->family == AF_UNIX) {
+		struct sock *peer = BPF_CORE_READ((struct unix_sock *)sk, peer);
+
+		read_unix_name(sk, ev->path);
+		if (!ev->path[0] && peer)
+			read_unix_name(peer, ev->path);
+	} else {
+		ev->local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
+		ev->peer_port = bswap16(BPF_CORE_READ(sk, __sk_common.skc_dport));
+		if (ss->family == AF_INET) {
+			BPF_CORE_READ_INTO((__u32 *)ev->local_addr, sk, __sk_common.skc_rcv_saddr);
+			BPF_CORE_READ_INTO((__u32 *)ev->peer_addr, sk, __sk_common.skc_daddr);
+		} else {
+			BPF_CORE_READ_INTO(&ev->local_addr, sk,
+					   __sk_common.skc_v6_rcv_saddr.in6_u.u6_addr8);
+			BPF_CORE_READ_INTO(&ev->peer_addr, sk,
+					   __sk_common.skc_v6_daddr.in6_u.u6_addr8);
+		}
+	}
+	bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP);
+	return 0;
+}
+
+static __always_inline void emit_conn_state(struct sock_state *ss, __u64 pid_tgid, __u64 ts_ns,
+					    __u8 what, __s32 err, __u16 local_port)
+{
+	struct ev_conn_state *ev = bpf_ringbuf_reserve(&m_events, sizeof(*ev), 0);
+
+	if (!ev) {
+		drop(DROP_RING_FULL);
+		return;
+	}
+	ev_hdr_set(&ev->hdr, sizeof(*ev), EV_CONN_STATE, ss->target, pid_tgid, ts_ns);
+	ev->conn_id = ss->conn_id;
+	ev->what = what;
+	ev->pad0 = 0;
+	ev->local_port = local_port;
+	ev->err = err;
+	bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP);
+}
+
+/* Sends what was held back, so that the stream is complete up to here. */
+static __always_inline void cont_flush(struct sock_state *ss)
+{
+	struct cont_state *c = &ss->cont;
+	struct ev_cont *ev;
+
+	if (!c->calls)
+		return;
+	ev = bpf_ringbuf_reserve(&m_events, sizeof(*ev), 0);
+	if (!ev) {
+		drop(DROP_RING_FULL);
+		c->calls = 0;
+		return;
+	}
+	ev_hdr_set(&ev->hdr, sizeof(*ev), EV_CONT, ss->target, (__u64)c->tgid << 32 | c->tid,
+		   c->last_ns);
+	ev->conn_id = ss->conn_id;
+	ev->pos = c->pos;
+	ev->len = c->len;
+	ev->first_ns = c->first_ns;
+	ev->enter_ns = c->enter_ns;
+	ev->arrival_ns = c->arrival_ns;
+	ev->calls = c->calls;
+	ev->frames = c->frames;
+	ev->dir = c->dir;
+	ev->tail_len = c->tail_len;
+	__builtin_memset(ev->pad0, 0, sizeof(ev->pad0));
+	__builtin_memcpy(ev->tail, c->tail, sizeof(ev->tail));
+	c->calls = 0;
+	bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP);
+}
+
+static __always_inline void emit_conn_close(struct sock_state *ss, __u64 pid_tgid, __u64 ts_ns)
+{
+	struct ev_conn_close *ev = bpf_ringbuf_reserve(&m_events, sizeof(*ev), 0);
+
+	if (!ev) {
+		drop(DROP_RING_FULL);
+		return;
+	}
+	ev_hdr_set(&ev->hdr, sizeof(*ev), EV_CONN_CLOSE, ss->target, pid_tgid, ts_ns);
+	ev->conn_id = ss->conn_id;
+	ev->bytes[0] = ss->pos[0];
+	ev->bytes[1] = ss->pos[1];
+	bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP);
+}
+
+/* The connection of a descriptor used by a target's syscall; added when it is new here. */
+static __always_inline struct sock_state *sock_get(struct sock_ref *ref, __u16 target,
+						   __u64 pid_tgid, __u64 now)
+{
+	struct sock *sk = ref->sk;
+	struct sock_state *ss = sock_find(sk);
+
+	if (ss && ss->socket && ss->socket != (__u64)ref->socket) {
+		cont_flush(ss);
+		emit_conn_close(ss, pid_tgid, now);
+		sock_forget(sk, ss->conn_id);
+		ss = NULL;
+	}
+	if (!ss) {
+		if (BPF_CORE_READ(sk, sk_type) != SOCK_STREAM)
+			return NULL;
+		ss = sock_track(sk, ref->socket, HP_ROLE_UNKNOWN,
+				(__u32)HP_ORIGIN_LAZY << 16 | target);
+		if (!ss)
+			return NULL;
+	}
+	if (!ss->socket)
+		ss->socket = (__u64)ref->socket;
+	if (ss->flags & SOCK_DEAF)
+		return NULL;
+	if (!(ss->flags & SOCK_ANNOUNCED))
+		sock_announce(sk, ss, pid_tgid, now);
+	return ss;
+}
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * CPU samples: a perf event on every CPU, filtered by process. Kernel stack and user stack by frame
+ * pointers; struct ev_frame leaves room for other unwinders' frames.
+ */
+#include "lib/maps.bpf.h"
+
+static __always_inline __u32 add_frames(struct stack_scratch *s, __u32 n, long bytes, __u8 kind)
+{
+	__u32 i, count = bytes > 0 ? (__u32)bytes / 8 : 0;
+
+	for (i = 0; i < HP_STACK_MAX; i++) {
+		if (i >= count || n >= 2 * HP_STACK_MAX)
+			break;
+		s->frames[n].addr = s->ips[i];
+		s->frames[n].extra = 0;
+		s->frames[n].kind = kind;
+		n++;
+	}
+	return n;
+}
+
+SEC("perf_event")
+int oncpu_sample(struct bpf_perf_event_data *ctx)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	struct target_state *target = target_of(pid_tgid >> 32);
+	struct stack_scratch *s;
+	__u32 zero = 0, n = 0, size;
+	long k, u;
+
+	if (!target)
+		return 0;
+	s = bpf_map_lookup_elem(&m_stack, &zero);
+	if (!s)
+		return 0;
+	k = bpf_get_stack(ctx, s->ips, HP_STACK_MAX * 8, 0);
+	n = add_frames(s, n, k, HP_FRAME_KERNEL);
+	u = bpf_get_stack(ctx, s->ips, HP_STACK_MAX * 8, BPF_F_USER_STACK);
+	n = add_frames(s, n, u, HP_FRAME_NATIVE);
+	if (u < 0)
+		drop(DROP_STACK_FAULT);
+	if (n > 2 * HP_STACK_MAX)
+		return 0;
+	size = sizeof(struct ev_sample) + n * sizeof(struct ev_frame);
+	s->ev.hdr.size = size;
+	s->ev.hdr.kind = EV_SAMPLE;
+	s->ev.hdr.target = target->target;
+	s->ev.hdr.tgid = pid_tgid >> 32;
+	s->ev.hdr.tid = (__u32)pid_tgid;
+	s->ev.hdr.ts_ns = bpf_ktime_get_ns();
+	s->ev.cpu = bpf_get_smp_processor_id();
+	s->ev.nframes = n;
+	s->ev.unwind = HP_UNWIND_FP;
+	s->ev.truncated = k == HP_STACK_MAX * 8 || u == HP_STACK_MAX * 8;
+	bpf_get_current_comm(s->ev.comm, sizeof(s->ev.comm));
+	if (bpf_ringbuf_output(&m_events, &s->ev, size, BPF_RB_NO_WAKEUP))
+		drop(DROP_RING_FULL);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* Processes of the targets: children join, exits leave, threads' state is cleaned up. */
+#include "lib/maps.bpf.h"
+
+static __always_inline void emit_proc(__u16 target, __u32 tgid, __u32 what, __u32 parent, int code)
+{
+	struct ev_proc *ev = bpf_ringbuf_reserve(&m_events, sizeof(*ev), 0);
+
+	if (!ev) {
+		drop(DROP_RING_FULL);
+		return;
+	}
+	ev->hdr.size = sizeof(*ev);
+	ev->hdr.kind = EV_PROC;
+	ev->hdr.target = target;
+	ev->hdr.tgid = tgid;
+	ev->hdr.tid = tgid;
+	ev->hdr.ts_ns = bpf_ktime_get_ns();
+	ev->what = what;
+	ev->parent_tgid = parent;
+	ev->exit_code = code;
+	ev->pad0 = 0;
+	bpf_get_current_comm(ev->comm, sizeof(ev->comm));
+	bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP);
+}
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
+{
+	__u32 tgid = child->tgid, parent_tgid = parent->tgid;
+	struct target_state *target, copy;
+
+	if (!cfg_follow_children || child->pid != child->tgid)
+		return 0;
+	target = target_of(parent_tgid);
+	if (!target)
+		return 0;
+	copy = *target;
+	if (bpf_map_update_elem(&m_targets, &tgid, &copy, BPF_ANY))
+		return 0;
+	emit_proc(copy.target, tgid, HP_PROC_FORK, parent_tgid, 0);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(proc_exec, struct task_struct *task)
+{
+	__u32 tgid = task->tgid;
+	struct target_state *target = target_of(tgid);
+
+	if (target)
+		emit_proc(target->target, tgid, HP_PROC_EXEC, 0, 0);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(proc_exit, struct task_struct *task)
+{
+	__u32 tgid = task->tgid, tid = task->pid;
+	struct target_state *target = target_of(tgid);
+
+	if (!target)
+		return 0;
+	bpf_map_delete_elem(&m_threads, &tid);
+	if (BPF_CORE_READ(task, signal, live.counter) > 0)
+		return 0;
+	emit_proc(target->target, tgid, HP_PROC_EXIT, 0, BPF_CORE_READ(task, exit_code));
+	bpf_map_delete_elem(&m_targets, &tgid);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What happens to sockets outside system calls: data arriving, handshakes, ends. Runs in softirq
+ * context, so the filter is the socket table, not the current process.
+ */
+#include "lib/sock.bpf.h"
+
+const volatile __u32 cfg_ncpus = 1;
+const volatile bool cfg_follow_children = true;
+const volatile bool cfg_net = true;
+__u64 verdict_epoch;
+
+SEC("tp_btf/sk_data_ready")
+int BPF_PROG(sk_data_ready, struct sock *sk)
+{
+	struct sock_state *ss = sock_find(sk);
+	__u64 now;
+
+	if (!ss)
+		return 0;
+	now = bpf_ktime_get_ns();
+	if (!ss->arrival_ns)
+		ss->arrival_ns = now;
+	ss->arrival_last_ns = now;
+	return 0;
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(inet_sock_set_state, struct sock *sk, int oldstate, int newstate)
+{
+	struct sock_state *ss;
+	__u64 now, pid_tgid;
+	__u16 *target;
+
+	if (newstate == TCP_LISTEN) {
+		pid_tgid = bpf_get_current_pid_tgid();
+		struct target_state *ts = target_of(pid_tgid >> 32);
+		struct listen_key key = {};
+
+		if (!ts)
+			return 0;
+		key.netns = sock_netns(sk);
+		key.port = BPF_CORE_READ(sk, __sk_common.skc_num);
+		bpf_map_update_elem(&m_listen, &key, &ts->target, BPF_ANY);
+		return 0;
+	}
+	ss = sock_find(sk);
+	if (newstate == TCP_ESTABLISHED) {
+		now = bpf_ktime_get_ns();
+		if (oldstate == TCP_SYN_RECV) {
+			target = listen_find(sk);
+			if (!target)
+				return 0;
+			ss = sock_track(sk, NULL, HP_ROLE_SERVER,
+					(__u32)HP_ORIGIN_ACCEPT << 16 | *target);
+			if (ss)
+				ss->established_ns = now;
+			return 0;
+		}
+		if (!ss)
+			return 0;
+		ss->established_ns = now;
+		if (ss->flags & SOCK_ANNOUNCED)
+			emit_conn_state(ss, 0, now, HP_CONN_ESTABLISHED, 0,
+					BPF_CORE_READ(sk, __sk_common.skc_num));
+		return 0;
+	}
+	if (newstate != TCP_CLOSE || !ss)
+		return 0;
+	if (ss->flags & SOCK_ANNOUNCED) {
+		now = bpf_ktime_get_ns();
+		cont_flush(ss);
+		if (oldstate == TCP_SYN_SENT)
+			emit_conn_state(ss, 0, now, HP_CONN_FAILED, BPF_CORE_READ(sk, sk_err), 0);
+		emit_conn_close(ss, 0, now);
+	} else if (oldstate == TCP_SYN_SENT) {
+		return 0; /* connect() has not returned: it reports the failure itself */
+	}
+	sock_forget(sk, ss->conn_id);
+	return 0;
+}
+
+/*
+ * Connections open before attach: walks the descriptors of all targets. First pass: listeners, so
+ * that the second can tell served connections from called ones.
+ */
+__u32 seed_pass;
+__u64 seed_count;
+
+SEC("iter/task_file")
+int seed_sockets(struct bpf_iter__task_file *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct file *file = ctx->file, *back;
+	struct target_state *target;
+	struct socket *socket;
+	struct sock_state *ss;
+	struct sock *sk;
+	__u64 pid_tgid;
+	__u32 tgid;
+	__u8 state;
+
+	if (!task || !file)
+		return 0;
+	tgid = task->tgid;
+	target = target_of(tgid);
+	if (!target)
+		return 0;
+	socket = BPF_CORE_READ(file, private_data);
+	if (!socket)
+		return 0;
+	back = BPF_CORE_READ(socket, file);
+	if (back != file)
+		return 0;
+	sk = BPF_CORE_READ(socket, sk);
+	if (!sk || BPF_CORE_READ(sk, sk_type) != SOCK_STREAM)
+		return 0;
+	state = BPF_CORE_READ(sk, __sk_common.skc_state);
+	pid_tgid = (__u64)tgid << 32 | tgid;
+	if (state == TCP_LISTEN) {
+		struct listen_key key = {};
+
+		if (seed_pass || BPF_CORE_READ(sk, __sk_common.skc_family) == AF_UNIX)
+			return 0;
+		key.netns = sock_netns(sk);
+		key.port = BPF_CORE_READ(sk, __sk_common.skc_num);
+		bpf_map_update_elem(&m_listen, &key, &target->target, BPF_ANY);
+		return 0;
+	}
+	if (!seed_pass || state != TCP_ESTABLISHED || sock_find(sk))
+		return 0;
+	ss = sock_track(sk, socket, HP_ROLE_UNKNOWN, (__u32)HP_ORIGIN_SEED << 16 | target->target);
+	if (!ss || ss->flags & SOCK_DEAF)
+		return 0;
+	seed_count++;
+	sock_announce(sk, ss, pid_tgid, ss->open_ns);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,490 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The syscall rung: transfers, connects, accepts and closes of the targets, seen at system call
+ * entry and exit. Works on every kernel with BTF tracepoints, kprobes or not.
+ *
+ * Most work happens at exit, where the arguments are still in the saved registers; entry is only
+ * taken for what exit cannot tell: when a send began, and the socket behind a descriptor that
+ * close() is about to end. A table picks the calls that matter before anything else is looked at.
+ */
+#include "lib/arch.bpf.h"
+#include "lib/walk.bpf.h"
+
+enum sys_class {
+	SYS_NONE,
+	SYS_READ, /* fd, buf, len */
+	SYS_WRITE,
+	SYS_READV, /* fd, iovec, n */
+	SYS_WRITEV,
+	SYS_RECVFROM, /* fd, buf, len, flags */
+	SYS_SENDTO,
+	SYS_RECVMSG, /* fd, msghdr, flags */
+	SYS_SENDMSG,
+	SYS_RECVMMSG, /* fd, mmsghdr, n */
+	SYS_SENDMMSG,
+	SYS_SENDFILE, /* out_fd, in_fd */
+	SYS_SPLICE, /* fd_in, off, fd_out */
+	SYS_ACCEPT,
+	SYS_CONNECT,
+	SYS_CLOSE,
+	SYS_SHUTDOWN,
+	SYS_CLASS_MASK = 31,
+	SYS_AT_ENTRY = 32,
+};
+
+#define SYS_MAX 512
+#define MMSG_MAX 64 /* messages of one sendmmsg looked at */
+
+/* x86-64 numbers; another architecture is another table. */
+static const volatile __u8 sys_class[SYS_MAX] = {
+	[0] = SYS_READ,
+	[1] = SYS_WRITE | SYS_AT_ENTRY,
+	[3] = SYS_CLOSE | SYS_AT_ENTRY,
+	[19] = SYS_READV,
+	[20] = SYS_WRITEV | SYS_AT_ENTRY,
+	[40] = SYS_SENDFILE | SYS_AT_ENTRY,
+	[42] = SYS_CONNECT | SYS_AT_ENTRY,
+	[43] = SYS_ACCEPT,
+	[44] = SYS_SENDTO | SYS_AT_ENTRY,
+	[45] = SYS_RECVFROM,
+	[46] = SYS_SENDMSG | SYS_AT_ENTRY,
+	[47] = SYS_RECVMSG,
+	[48] = SYS_SHUTDOWN,
+	[275] = SYS_SPLICE | SYS_AT_ENTRY,
+	[288] = SYS_ACCEPT,
+	[299] = SYS_RECVMMSG,
+	[307] = SYS_SENDMMSG | SYS_AT_ENTRY,
+	[327] = SYS_READV, /* preadv2, with offset -1 the same on sockets */
+	[328] = SYS_WRITEV | SYS_AT_ENTRY,
+};
+
+static __always_inline const struct hp_verdict *profile_of(struct sock_state *ss)
+{
+	__u64 epoch = verdict_epoch;
+	__u32 key, *profile;
+
+	if (ss->verdict_epoch != epoch) {
+		profile = bpf_map_lookup_elem(&m_verdicts, &ss->conn_id);
+		if (profile)
+			ss->profile = *profile;
+		ss->verdict_epoch = epoch;
+	}
+	key = ss->profile;
+	return bpf_map_lookup_elem(&m_profiles, &key);
+}
+
+static __always_inline void arrival_take(struct xfer *x, struct sock *sk)
+{
+	struct sock_state *ss = x->ss;
+	bool drained;
+
+	x->arrival_ns = ss->arrival_ns;
+	if (ss->family == AF_UNIX) {
+		drained = true;
+	} else {
+		struct tcp_sock *tp = (void *)sk;
+
+		drained = BPF_CORE_READ(tp, copied_seq) == BPF_CORE_READ(tp, rcv_nxt);
+	}
+	/* What is left came with the latest arrival, or later than the first. */
+	ss->arrival_ns = drained ? 0 : ss->arrival_last_ns;
+}
+
+static __noinline int xfer_emit(struct xfer *x)
+{
+	const struct hp_verdict *v;
+	struct sock_state *ss;
+	struct ev_data *ev;
+	__u32 dir, size;
+	bool first, turned, walk;
+
+	if (!x || !x->ss || !x->s || !x->v)
+		return 0;
+	ss = x->ss;
+	v = x->v;
+	dir = x->dir & 1;
+	turned = ss->last_dir != dir || (ss->flags & SOCK_NEW_TURN);
+	first = turn_first(x, x->niov ? &x->s->iov[0] : &x->one);
+	x->limit = first ? v->turn_max[dir] : v->more_max[dir];
+	if (v->capture == HP_CAPTURE_DEFAULT && ss->pos[dir] > DEFAULT_BUDGET_BYTES)
+		x->limit = 0;
+	x->s->w.flags = x->flags;
+	x->s->w.out = 0;
+	x->s->w.nsegs = 0;
+	x->s->w.frames_after = 0;
+	x->s->w.back = ss->frame_part_len[dir];
+	walk = v->frames[dir].on && !(x->flags & HP_DATA_OPAQUE) &&
+	       frames_need_walk(x, &v->frames[dir], turned);
+	if (walk)
+		walk_frames(x, &v->frames[dir]);
+	else
+		ss->frame_part_len[dir] = 0;
+	x->span_pos = ss->pos[dir] - x->s->w.back;
+	x->span_len = x->total + x->s->w.back - ss->frame_part_len[dir];
+	if (walk ? !x->s->w.nsegs
+		 : !x->limit || (!first && x->total > x->limit && !v->frames[dir].on)) {
+		cont_add(x);
+		goto moved;
+	}
+	if (!walk && !(x->flags & HP_DATA_OPAQUE)) {
+		if (x->total <= x->limit || (v->frames[dir].on && x->total <= HP_PAYLOAD_MAX))
+			carry_whole(x);
+		else
+			carry_heads(x);
+	}
+	cont_flush(ss);
+	ev = (void *)x->s->rec;
+	size = (sizeof(*ev) + x->s->w.out + 7) & ~7U;
+	if (size > HP_RECORD_MAX)
+		return 0;
+	ev_hdr_set(&ev->hdr, size, EV_DATA, ss->target, x->pid_tgid, x->now);
+	ev->conn_id = ss->conn_id;
+	ev->pos = x->span_pos;
+	ev->enter_ns = x->enter_ns;
+	ev->arrival_ns = x->arrival_ns;
+	ev->len = x->span_len;
+	ev->frames_after = x->s->w.frames_after;
+	ev->nsegs = x->s->w.nsegs;
+	ev->dir = dir;
+	ev->flags = x->s->w.flags;
+	ev->pad0 = 0;
+	if (bpf_ringbuf_output(&m_events, ev, size, BPF_RB_NO_WAKEUP))
+		drop(DROP_RING_FULL);
+moved:
+	ss->pos[dir] += x->total;
+	ss->last_dir = dir;
+	ss->flags &= ~SOCK_NEW_TURN;
+	return 0;
+}
+
+static __always_inline void load_iov(struct xfer *x, const struct iovec *iov, __u64 n)
+{
+	if (n == 1) {
+		if (bpf_probe_read_user(&x->one, sizeof(x->one), iov)) {
+			drop(DROP_READ_FAULT);
+			x->flags |= HP_DATA_OPAQUE | HP_DATA_FAULT;
+		}
+		return;
+	}
+	if (n > HP_IOV_MAX)
+		n = HP_IOV_MAX;
+	barrier_var(n);
+	if (!n || n > HP_IOV_MAX)
+		return;
+	if (bpf_probe_read_user(x->s->iov, n * sizeof(*iov), iov)) {
+		drop(DROP_READ_FAULT);
+		x->flags |= HP_DATA_OPAQUE | HP_DATA_FAULT;
+		return;
+	}
+	x->niov = n;
+}
+
+/* A transfer of x->total bytes from x->one, or from n entries when iov is given. */
+static __noinline int transfer(struct xfer *x, struct sock *sk, const struct iovec *iov, __u64 n)
+{
+	struct sock_state *ss;
+
+	if (!x || !x->ss)
+		return 0;
+	ss = x->ss;
+	x->v = profile_of(ss);
+	if (!x->v)
+		return 0;
+	x->arrival_ns = 0;
+	if (x->dir == HP_RECV)
+		arrival_take(x, sk);
+	if (x->v->capture == HP_CAPTURE_COUNT || x->v->capture == HP_CAPTURE_IGNORE) {
+		ss->pos[x->dir & 1] += x->total;
+		ss->last_dir = x->dir;
+		return 0;
+	}
+	x->s = scratch_get();
+	if (!x->s) {
+		ss->pos[x->dir & 1] += x->total; /* shows as a hole */
+		return 0;
+	}
+	x->niov = 0;
+	if (iov)
+		load_iov(x, iov, n);
+	xfer_emit(x);
+	x->s->busy = 0;
+	return 0;
+}
+
+struct mmsg_walk {
+	struct xfer *x;
+	struct sock *sk;
+	const struct mmsghdr *vec;
+};
+
+static long mmsg_step(__u32 i, struct mmsg_walk *w)
+{
+	struct mmsghdr mm;
+
+	if (bpf_probe_read_user(&mm, sizeof(mm), w->vec + i))
+		return 1;
+	w->x->total = mm.msg_len;
+	w->x->flags = 0;
+	if (mm.msg_len)
+		transfer(w->x, w->sk, mm.msg_hdr.msg_iov, mm.msg_hdr.msg_iovlen);
+	return 0;
+}
+
+static __always_inline void transfer_error(struct sock_ref *ref, long ret, __u64 pid_tgid,
+					   __u64 now, bool recv)
+{
+	struct sock_state *ss = sock_find(ref->sk);
+
+	if (!ss || !(ss->flags & SOCK_ANNOUNCED) || ss->flags & SOCK_EOF_SENT)
+		return;
+	if (ret == 0 && !recv)
+		return;
+	cont_flush(ss);
+	ss->flags |= SOCK_EOF_SENT;
+	emit_conn_state(ss, pid_tgid, now, ret ? HP_CONN_ERROR : HP_CONN_EOF, -ret, 0);
+}
+
+SEC("tp_btf/sys_enter")
+int BPF_PROG(sys_enter, struct pt_regs *regs, long id)
+{
+	struct thread_state *ts, fresh = {};
+	struct sys_args a;
+	struct sock_ref ref;
+	struct sock_state *ss;
+	__u64 pid_tgid, now;
+	__u32 tid, class;
+
+	if (id < 0 || id >= SYS_MAX)
+		return 0;
+	class = sys_class[id & (SYS_MAX - 1)];
+	if (!(class & SYS_AT_ENTRY))
+		return 0;
+	pid_tgid = bpf_get_current_pid_tgid();
+	struct target_state *target = target_of(pid_tgid >> 32);
+
+	if (!target)
+		return 0;
+	now = bpf_ktime_get_ns();
+	class &= SYS_CLASS_MASK;
+	sys_args_read(regs, &a);
+	if (class == SYS_CLOSE) {
+		if (!sock_of_fd(a.a0, &ref))
+			return 0;
+		ss = sock_find(ref.sk);
+		if (!ss || !file_is_last(ref.file))
+			return 0;
+		if (ss->flags & SOCK_ANNOUNCED) {
+			cont_flush(ss);
+			emit_conn_close(ss, pid_tgid, now);
+		}
+		sock_forget(ref.sk, ss->conn_id);
+		return 0;
+	}
+	if (class == SYS_CONNECT) {
+		if (!sock_of_fd(a.a0, &ref))
+			return 0;
+		/* Known already: a second connect() that asks how the first one went. */
+		ss = sock_find(ref.sk);
+		if (!ss || ss->socket != (__u64)ref.socket)
+			sock_track(ref.sk, ref.socket, HP_ROLE_CLIENT,
+				   (__u32)HP_ORIGIN_CONNECT << 16 | target->target);
+		return 0;
+	}
+	tid = (__u32)pid_tgid;
+	ts = bpf_map_lookup_elem(&m_threads, &tid);
+	if (!ts) {
+		fresh.enter_ns = now;
+		fresh.nr = id;
+		if (bpf_map_update_elem(&m_threads, &tid, &fresh, BPF_ANY))
+			drop(DROP_THREAD_TABLE_FULL);
+		return 0;
+	}
+	ts->enter_ns = now;
+	ts->nr = id;
+	return 0;
+}
+
+static __always_inline __u64 enter_of(__u64 pid_tgid, long id)
+{
+	__u32 tid = (__u32)pid_tgid;
+	struct thread_state *ts = bpf_map_lookup_elem(&m_threads, &tid);
+
+	return ts && ts->nr == (__u32)id ? ts->enter_ns : 0;
+}
+
+static __noinline int sys_accept_done(struct pt_regs *regs, long ret, __u64 pid_tgid, __u32 target)
+{
+	__u64 now = bpf_ktime_get_ns();
+	struct sock_ref ref;
+	struct sock_state *ss;
+
+	if (ret < 0 || !sock_of_fd(ret, &ref))
+		return 0;
+	ss = sock_find(ref.sk);
+	/* Known since the handshake: keep its times. Anything else under this address is stale. */
+	if (!ss || ss->socket) {
+		ss = sock_track(ref.sk, ref.socket, HP_ROLE_SERVER,
+				(__u32)HP_ORIGIN_ACCEPT << 16 | target);
+		if (!ss)
+			return 0;
+	}
+	ss->socket = (__u64)ref.socket;
+	ss->origin = HP_ORIGIN_ACCEPT;
+	ss->target = target;
+	sock_announce(ref.sk, ss, pid_tgid, now);
+	return 0;
+}
+
+static __noinline int sys_connect_done(struct sys_args *a, long ret, __u64 pid_tgid)
+{
+	__u64 now = bpf_ktime_get_ns();
+	struct sock_ref ref;
+	struct sock_state *ss;
+
+	if (!a || !sock_of_fd(a->a0, &ref))
+		return 0;
+	ss = sock_find(ref.sk);
+	if (!ss || ss->socket != (__u64)ref.socket)
+		return 0;
+	if (ret && ret != -EINPROGRESS && ret != -EAGAIN) {
+		if (ret == -106 || ret == -114) /* EISCONN, EALREADY: asked again */
+			return 0;
+		if (!(ss->flags & SOCK_ANNOUNCED))
+			sock_announce(ref.sk, ss, pid_tgid, ss->open_ns);
+		emit_conn_state(ss, pid_tgid, now, HP_CONN_FAILED, -ret, 0);
+		sock_forget(ref.sk, ss->conn_id);
+		return 0;
+	}
+	if (ss->flags & SOCK_ANNOUNCED)
+		return 0;
+	if (ss->family == AF_UNIX && !ret)
+		ss->established_ns = now;
+	sock_announce(ref.sk, ss, pid_tgid, ss->open_ns);
+	return 0;
+}
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
+{
+	struct xfer x = {};
+	struct sys_args a;
+	struct sock_ref ref;
+	struct user_msghdr msg;
+	const struct iovec *iov = NULL;
+	struct mmsg_walk mw = {};
+	__u64 niov = 0;
+	__u32 class, fd;
+	__u64 pid_tgid;
+	long id = sys_nr(regs);
+
+	if (id < 0 || id >= SYS_MAX)
+		return 0;
+	class = sys_class[id & (SYS_MAX - 1)] & SYS_CLASS_MASK;
+	if (class == SYS_NONE || class == SYS_CLOSE || ret == -EAGAIN)
+		return 0;
+	pid_tgid = bpf_get_current_pid_tgid();
+	struct target_state *target = target_of(pid_tgid >> 32);
+
+	if (!target)
+		return 0;
+	sys_args_read(regs, &a);
+	if (class == SYS_ACCEPT)
+		return sys_accept_done(regs, ret, pid_tgid, target->target);
+	if (class == SYS_CONNECT)
+		return sys_connect_done(&a, ret, pid_tgid);
+
+	fd = class == SYS_SPLICE ? a.a2 : a.a0;
+	if (class == SYS_SPLICE) {
+		/* One end is a pipe; the other may be a socket, as source or as sink. */
+		if (sock_of_fd(a.a2, &ref)) {
+			x.dir = HP_SEND;
+		} else if (sock_of_fd(a.a0, &ref)) {
+			x.dir = HP_RECV;
+		} else {
+			return 0;
+		}
+	} else {
+		if (!sock_of_fd(fd, &ref))
+			return 0;
+		x.dir = class == SYS_WRITE || class == SYS_WRITEV || class == SYS_SENDTO ||
+			class == SYS_SENDMSG || class == SYS_SENDMMSG || class == SYS_SENDFILE;
+	}
+	x.now = bpf_ktime_get_ns();
+	if (class == SYS_SHUTDOWN) {
+		x.ss = sock_find(ref.sk);
+		if (ret == 0 && a.a1 != 0 && x.ss && x.ss->flags & SOCK_ANNOUNCED) {
+			cont_flush(x.ss);
+			emit_conn_state(x.ss, pid_tgid, x.now, HP_CONN_SHUT_WR, 0, 0);
+		}
+		return 0;
+	}
+	if (ret <= 0) {
+		/* A zero-length buffer reads 0 without an end of file. */
+		if (ret == 0 && x.dir == HP_RECV && (class == SYS_READ || class == SYS_RECVFROM) &&
+		    a.a2 == 0)
+			return 0;
+		transfer_error(&ref, ret, pid_tgid, x.now, x.dir == HP_RECV);
+		return 0;
+	}
+	x.ss = sock_get(&ref, target->target, pid_tgid, x.now);
+	if (!x.ss)
+		return 0;
+	x.pid_tgid = pid_tgid;
+	x.total = ret;
+	if (x.dir == HP_SEND)
+		x.enter_ns = enter_of(pid_tgid, id);
+
+	switch (class) {
+	case SYS_RECVFROM:
+		if (a.a3 & (MSG_PEEK | MSG_ERRQUEUE))
+			return 0;
+		if (a.a3 & MSG_TRUNC)
+			x.flags = HP_DATA_OPAQUE;
+		/* fallthrough */
+	case SYS_READ:
+	case SYS_WRITE:
+	case SYS_SENDTO:
+		x.one.iov_base = (void *)a.a1;
+		x.one.iov_len = ret;
+		break;
+	case SYS_SENDFILE:
+	case SYS_SPLICE:
+		x.flags = HP_DATA_OPAQUE;
+		break;
+	case SYS_READV:
+	case SYS_WRITEV:
+		iov = (void *)a.a1;
+		niov = a.a2;
+		break;
+	case SYS_RECVMSG:
+		if (a.a2 & (MSG_PEEK | MSG_ERRQUEUE))
+			return 0;
+		/* fallthrough */
+	case SYS_SENDMSG:
+		if (bpf_probe_read_user(&msg, sizeof(msg), (void *)a.a1)) {
+			drop(DROP_READ_FAULT);
+			x.flags = HP_DATA_OPAQUE | HP_DATA_FAULT;
+			break;
+		}
+		iov = msg.msg_iov;
+		niov = msg.msg_iovlen;
+		break;
+	case SYS_RECVMMSG:
+		if (a.a3 & (MSG_PEEK | MSG_ERRQUEUE))
+			return 0;
+		/* fallthrough */
+	case SYS_SENDMMSG:
+		mw.x = &x;
+		mw.sk = ref.sk;
+		mw.vec = (void *)a.a1;
+		if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop))
+			bpf_loop(ret < MMSG_MAX ? ret : MMSG_MAX, mmsg_step, &mw, 0);
+		else
+			mmsg_step(0, &mw);
+		return 0;
+	}
+	transfer(&x, ref.sk, iov, niov);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Stage 1: the BPF programs. Opens, sizes, loads and attaches them, drains their ring buffer, and
+ * writes verdicts. Nothing of it outlives the process: every link is held by a descriptor, so the
+ * kernel detaches all of it however the process ends.
+ */
+#ifndef LOAD_LOAD_H
+#define LOAD_LOAD_H
+
+#include "base/types.h"
+#include "hp/events.h"
+
+struct probes;
+
+struct probes_opts {
+	u32 ring_bytes; /* power of two; 0 = default */
+	u32 sample_hz; /* 0 = no CPU samples */
+	bool net; /* sockets */
+	bool follow_children;
+};
+
+struct probes_cost {
+	u64 bpf_ns; /* since attach, all programs */
+	u64 runs;
+	u64 missed; /* hits the kernel skipped because a program was running already */
+	bool measured; /* run-time statistics are on */
+};
+
+/* Why loading failed, for the one line that the user reads. */
+struct probes_error {
+	char text[256];
+	char fix[256];
+};
+
+/* 0 or -errno with ret_err filled; -EPERM/-EACCES: privileges, -EOPNOTSUPP: kernel feature. */
+int probes_open(struct probes **ret, const struct probes_opts *opts, struct probes_error *ret_err);
+void probes_free(struct probes *p); /* detaches; NULL is fine */
+
+int probes_add_target(struct probes *p, u32 tgid, u16 target);
+int probes_attach(struct probes *p, struct probes_error *ret_err);
+/* Announces the connections that are open now. Call after attach and add_target. */
+int probes_seed(struct probes *p);
+/* Detaches the programs that add records; the ring can still be drained. */
+void probes_detach(struct probes *p);
+
+/*
+ * Gives every waiting record to fn, in order. Returns records delivered or -errno of fn, which
+ * stops it. The record is valid during the call only and not checked yet.
+ */
+typedef int probes_record_fn(void *arg, const void *rec, size_t size);
+int probes_drain(struct probes *p, probes_record_fn *fn, void *arg);
+/* Bytes that wait, and what the ring can hold: the poll interval adapts to it. */
+u64 probes_backlog(const struct probes *p);
+u64 probes_ring_bytes(const struct probes *p);
+
+/* The analyst's answer for one connection; -ENOSPC when there are too many different answers. */
+int probes_verdict(struct probes *p, u64 conn_id, const struct hp_verdict *v);
+/* Gives fn an EV_CONT record for every connection with held-back transfers or uncounted bytes. */
+int probes_flush_conts(struct probes *p, probes_record_fn *fn, void *arg, u64 now_ns);
+/* Adds up the per-CPU drop counters into sums[DROP_MAX]. */
+void probes_drops(const struct probes *p, u64 *sums);
+void probes_cost(const struct probes *p, struct probes_cost *ret);
+bool probes_sample_hw(const struct probes *p);
+u32 probes_sample_hz(const struct probes *p);
+u32 probes_ncpus(const struct probes *p);
+
+#endif
