@@ -178,7 +178,7 @@ struct agg_pool {
 	u64 opened; /* opened inside the window; conns - opened were open before */
 	u64 closed; /* closed inside the window */
 	u64 encrypted; /* of conns: turned to TLS */
-	u64 cancels; /* of conns: carried only a cancel request */
+	u64 cancels; /* connections beside these that only carried a cancel request to the server */
 	u32 open_max;
 	u32 in_use_max; /* connections with a call under way at one time */
 	double in_use_mean; /* over the window */
@@ -385,7 +385,7 @@ const struct agg_report *agg_report(const struct agg *agg);
 /*
  * The route that a served request's path was counted under, "" when there is none; the same text as
  * in its endpoint row. A path that was answered 404 before it was first answered otherwise may have
- * been counted under its node's "{unmatched}" row.
+ * been counted under its node's "{unmatched}" row instead.
  */
 void agg_route_of(const struct agg *agg, u16 target, struct slice method, struct slice path,
 		  struct buf *out);
