@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cpu.folded, one line a stack for other tools, and cpu.svg, the same samples as a flame graph. */
+#include "out/outs.h"
+
+#include <errno.h>
+#include "base/cleanup.h"
+#include "out/facts.h"
+#include "out/flame.h"
+#include "out/fmt.h"
+
+int out_folded(const struct agg *agg, struct buf *out, const struct out_opts *opts)
+{
+	_release_(buf) struct buf line = BUF_INIT;
+	u32 pos = 0;
+	u64 count;
+
+	(void)opts;
+	while (agg_folded_next(agg, &pos, &line, &count)) {
+		buf_add(out, line.p, line.n);
+		buf_addf(out, " %llu\n", (unsigned long long)count);
+	}
+	return out->oom || line.oom ? -ENOMEM : 0;
+}
+
+int out_cpu_svg(const struct agg *agg, struct buf *out, const struct out_opts *opts)
+{
+	const struct agg_report *rep = agg_report(agg);
+	_release_(buf) struct buf title = BUF_INIT;
+	_release_(buf) struct buf detail = BUF_INIT;
+
+	(void)opts;
+	buf_adds(&title, "CPU flame graph: ");
+	facts_title(rep, &title);
+	buf_addf(&detail, "%s samples at %u Hz over %s, %.2f cores",
+		 fmt_count(FMT, rep->cpu.samples), rep->window.sample_hz,
+		 fmt_dur(FMT, rep->window.duration_s * 1e9),
+		 rep->window.duration_s > 0 ? rep->cpu.on_cpu_s / rep->window.duration_s : 0);
+	if (title.oom || detail.oom)
+		return -ENOMEM;
+	return flame_svg(rep->cpu.nodes, rep->cpu.nnodes,
+			 &(struct flame_head){ title.p, detail.p, "samples" }, out);
+}

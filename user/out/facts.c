@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Facts that more than one output states. They live here so that the terminal, the Markdown report
+ * and summary.json cannot disagree.
+ */
+#include "out/facts.h"
+
+#include <stdlib.h>
+#include "out/fmt.h"
+
+u32 facts_rank(const struct agg_report *rep, u32 rows, facts_key key, u32 max, u32 *ret_rows)
+{
+	u32 i, k, n = 0;
+
+	/* Insertion into a short list: tables have at most some thousand rows, lists some dozen. */
+	for (i = 0; i < rows; i++) {
+		double v = key(rep, i);
+
+		if (!(v > 0) || (n == max && v <= key(rep, ret_rows[n - 1])))
+			continue;
+		for (k = n < max ? n++ : n - 1; k && v > key(rep, ret_rows[k - 1]); k--)
+			ret_rows[k] = ret_rows[k - 1];
+		ret_rows[k] = i;
+	}
+	return n;
+}
+
+double facts_endpoint_time(const struct agg_report *rep, u32 i)
+{
+	return rep->endpoints[i]->latency.sum;
+}
+
+double facts_query_time(const struct agg_report *rep, u32 i)
+{
+	return rep->queries[i]->latency.sum;
+}
+
+double facts_external_time(const struct agg_report *rep, u32 i)
+{
+	return rep->external[i]->latency.sum;
+}
+
+double facts_all_endpoint_time(const struct agg_report *rep)
+{
+	double sum = 0;
+	u32 i;
+
+	for (i = 0; i < rep->nendpoints; i++)
+		sum += facts_endpoint_time(rep, i);
+	return sum;
+}
+
+double facts_all_query_time(const struct agg_report *rep)
+{
+	double sum = 0;
+	u32 i;
+
+	for (i = 0; i < rep->nqueries; i++)
+		sum += facts_query_time(rep, i);
+	return sum;
+}
+
+/* Ports that say what an unreadable connection carries. */
+static const struct {
+	u16 port;
+	const char *system;
+} db_ports[] = {
+	{ 5432, "PostgreSQL" }, { 6432, "PgBouncer" }, { 3306, "MySQL" },
+	{ 6379, "Redis" },	{ 27017, "MongoDB" },  { 1433, "SQL Server" },
+};
+
+static const char *db_by_proto(const char *proto)
+{
+	return !strcmp(proto, "postgresql") ? "PostgreSQL" : NULL;
+}
+
+static const char *db_by_address(const char *address)
+{
+	const char *colon = strrchr(address, ':');
+	u32 i;
+
+	for (i = 0; colon && i < ARRAY_SIZE(db_ports); i++)
+		if (strtoul(colon + 1, NULL, 10) == db_ports[i].port)
+			return db_ports[i].system;
+	return NULL;
+}
+
+static bool is_local(const char *address)
+{
+	return !strncmp(address, "127.", 4) || !strncmp(address, "[::1]", 5) ||
+	       !strncmp(address, "[::ffff:127.", 12);
+}
+
+static void tls_add(struct facts_tls *t, const char *system, const char *peer, u64 conns)
+{
+	t->peers++;
+	if (conns <= t->conns)
+		return;
+	t->system = system;
+	t->peer = peer;
+	t->conns = conns;
+}
+
+bool facts_encrypted(const struct agg_report *rep, struct facts_tls *ret)
+{
+	struct facts_tls t = { 0 };
+	u32 i;
+
+	for (i = 0; i < rep->trust.nby_peer; i++) {
+		const struct agg_blind *b = &rep->trust.by_peer[i];
+		const char *system = db_by_proto(b->proto);
+
+		if (b->status != CONN_ENCRYPTED || b->role == HP_ROLE_SERVER)
+			continue;
+		system = system ? system : db_by_address(b->address);
+		if (system)
+			tls_add(&t, system, b->address, b->conns);
+	}
+	/* Seen to turn to TLS, but not listed above. */
+	for (i = 0; i < rep->npools && !t.peers; i++)
+		if (rep->pools[i]->encrypted)
+			tls_add(&t, db_by_proto(rep->pools[i]->system) ?: rep->pools[i]->system,
+				rep->pools[i]->peer, rep->pools[i]->encrypted);
+	if (!t.peers)
+		return false;
+	t.fix = is_local(t.peer) ? "connect through its unix socket or with sslmode=disable"
+				 : "connect with sslmode=disable where the network is trusted";
+	*ret = t;
+	return true;
+}
+
+static bool always(const struct agg_report *rep)
+{
+	(void)rep;
+	return true;
+}
+
+static bool no_cpu(const struct agg_report *rep)
+{
+	return !rep->window.sample_hz;
+}
+
+static bool no_resources(const struct agg_report *rep)
+{
+	return !rep->resources.samples;
+}
+
+static bool no_io(const struct agg_report *rep)
+{
+	return rep->resources.samples && !rep->resources.io_known;
+}
+
+static bool no_cost(const struct agg_report *rep)
+{
+	return !rep->trust.overhead.measured;
+}
+
+static const struct {
+	bool (*holds)(const struct agg_report *rep);
+	const char *text;
+} null_notes[] = {
+	{ always, "not recorded: which request issued a query or an external call "
+		  "(endpoints[].queries_per_request, round_trips_per_request; queries[] and "
+		  "external[].endpoints; trust.attributed_ratio)" },
+	{ always, "not recorded: phases of a request (endpoints[].ledger_ms, overlapped_ms, "
+		  "cpu_ms_per_request, attributed_ratio), background, blame" },
+	{ always, "not recorded: call sites (queries[] and external[].call_sites), "
+		  "connections[].peer_pid, waits and inferred" },
+	{ always, "not recorded: offcpu, allocations, gc, startup, findings" },
+	{ no_cpu, "not recorded: cpu and trust.stacks (CPU was not sampled)" },
+	{ no_resources, "not recorded: resources (no reading of /proc succeeded)" },
+	{ no_io, "not recorded: resources.io_bytes (/proc/PID/io was not readable)" },
+	{ no_cost,
+	  "not recorded: trust.overhead.bpf_ms (the kernel's run-time statistics were off)" },
+};
+
+bool facts_null_note(const struct agg_report *rep, u32 *pos, const char **ret_note)
+{
+	while (*pos < ARRAY_SIZE(null_notes)) {
+		u32 i = (*pos)++;
+
+		if (!null_notes[i].holds(rep))
+			continue;
+		*ret_note = null_notes[i].text;
+		return true;
+	}
+	return false;
+}
+
+void facts_title(const struct agg_report *rep, struct buf *out)
+{
+	const struct agg_target *t = rep->targets;
+
+	if (!rep->ntargets) {
+		buf_adds(out, "no target");
+		return;
+	}
+	text_clip(out,
+		  slice_str(*t->service	  ? t->service
+			    : *t->cmdline ? t->cmdline
+					  : "process"),
+		  60);
+	buf_addf(out, " (pid %u)", t->pid);
+	if (rep->ntargets > 1)
+		buf_addf(out, " and %u more", rep->ntargets - 1);
+}

@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * PERFORMANCE_REPORT.md: what an engineer in an incident reads in a minute. Facts with figures, the
+ * most expensive first, then what the report could not see. Nothing is advised here.
+ *
+ * Tables are cut at some dozen rows and say so; summary.json has them all. Names come from requests,
+ * statements and binaries of others: text_md() makes them plain cells.
+ */
+#include "out/outs.h"
+
+#include <errno.h>
+#include <time.h>
+#include "base/cleanup.h"
+#include "out/facts.h"
+#include "out/fmt.h"
+
+#define ROWS_MAX 20
+#define NAME_CELLS 80
+#define SQL_CELLS 300
+
+static void put_cell(struct buf *out, const char *s, size_t cells, bool code)
+{
+	buf_adds(out, " ");
+	text_md(out, slice_str(s), cells, code);
+	buf_adds(out, " |");
+}
+
+static void put_more(struct buf *out, u32 all, u32 shown)
+{
+	if (all > shown)
+		buf_addf(out, "\n%u more in summary.json.\n", all - shown);
+}
+
+static const char *quantile(struct fmt *f, const struct hist *h, double q)
+{
+	return h->count ? fmt_dur(f, hist_quantile(h, q)) : "–";
+}
+
+static const char *share(struct fmt *f, double part, double all)
+{
+	return all > 0 ? fmt_pct(f, part / all) : "–";
+}
+
+static void put_head(struct buf *out, const struct agg_report *rep)
+{
+	_release_(buf) struct buf title = BUF_INIT;
+	time_t start = (time_t)(rep->window.start_unix_ns / NSEC_PER_SEC);
+	struct tm tm = { 0 };
+	char when[40] = "";
+	u32 i;
+
+	facts_title(rep, &title);
+	buf_adds(out, "# Performance report: ");
+	text_md(out, buf_slice(&title), 100, false);
+	buf_adds(out, "\n\n");
+	if (gmtime_r(&start, &tm))
+		strftime(when, sizeof(when), " from %Y-%m-%d %H:%M:%S UTC", &tm);
+	buf_addf(out, "%s%s, hostprof %s.\n\n", fmt_dur(FMT, rep->window.duration_s * 1e9), when,
+		 HOSTPROF_VERSION);
+	for (i = 0; i < MIN(rep->ntargets, ROWS_MAX); i++) {
+		const struct agg_target *t = &rep->targets[i];
+
+		buf_addf(out, "- pid %u: ", t->pid);
+		text_md(out, slice_str(t->cmdline), 200, true);
+		buf_adds(out, *t->runtime ? ", " : "");
+		text_md(out, slice_str(t->runtime), 40, false);
+		if (t->npids + t->pids_more > 1)
+			buf_addf(out, ", %u processes", t->npids + t->pids_more);
+		if (t->exited)
+			buf_addf(out, ", **ended inside the window** (wait status %d)",
+				 t->exit_code);
+		buf_adds(out, "\n");
+	}
+	if (!rep->window.complete)
+		buf_adds(out,
+			 "- **The capture was cut: what follows is the part that is whole.**\n");
+	buf_adds(out, "\n");
+}
+
+static void put_verdict(struct buf *out, const struct agg_report *rep)
+{
+	double s = rep->window.duration_s;
+	struct facts_tls tls;
+	u32 top;
+
+	if (facts_encrypted(rep, &tls)) {
+		buf_addf(out, "- **%s to ", tls.system);
+		text_md(out, slice_str(tls.peer), NAME_CELLS, false);
+		buf_addf(out, " encrypts %s connection%s: its queries are not in this report.** ",
+			 fmt_count(FMT, tls.conns), tls.conns == 1 ? "" : "s");
+		buf_addf(out, "To see them, %s.\n", tls.fix);
+	}
+	buf_addf(out, "- **%s requests, %s/s", fmt_count(FMT, rep->requests),
+		 fmt_rate(FMT, s > 0 ? (double)rep->requests / s : 0));
+	if (rep->latency.count)
+		buf_addf(out, "; p50 %s, p95 %s, p99 %s", quantile(FMT, &rep->latency, 0.5),
+			 quantile(FMT, &rep->latency, 0.95), quantile(FMT, &rep->latency, 0.99));
+	buf_addf(out, "; %s errors, %s cut off.**", fmt_count(FMT, rep->errors),
+		 fmt_count(FMT, rep->aborted));
+	if (rep->at_attach || rep->at_detach)
+		buf_addf(out, " %s more were under way at the window's start, %s at its end.",
+			 fmt_count(FMT, rep->at_attach), fmt_count(FMT, rep->at_detach));
+	buf_adds(out, "\n");
+	if (facts_rank(rep, rep->nendpoints, facts_endpoint_time, 1, &top)) {
+		const struct agg_endpoint *e = rep->endpoints[top];
+
+		buf_adds(out, "- ");
+		text_md(out, slice_str(e->method), 20, false);
+		buf_adds(out, *e->method ? " " : "");
+		text_md(out, slice_str(e->route), NAME_CELLS, false);
+		buf_addf(out, " takes %s of all request time, p95 %s.\n",
+			 share(FMT, e->latency.sum, facts_all_endpoint_time(rep)),
+			 quantile(FMT, &e->latency, 0.95));
+	}
+	if (rep->calls)
+		buf_addf(out,
+			 "- %s database calls, %s/s, in %s round trips, %s in total; %s failed.\n",
+			 fmt_count(FMT, rep->calls),
+			 fmt_rate(FMT, s > 0 ? (double)rep->calls / s : 0),
+			 fmt_count(FMT, rep->round_trips), fmt_dur(FMT, facts_all_query_time(rep)),
+			 fmt_count(FMT, rep->call_errors));
+	if (rep->resources.samples)
+		buf_addf(out, "- CPU %.2f cores of %u (%.2f at most), memory %s.\n",
+			 rep->resources.cpu_ratio.mean, rep->window.ncpus,
+			 rep->resources.cpu_ratio.max,
+			 fmt_bytes(FMT, rep->resources.rss_bytes.max));
+	buf_adds(out, "\n");
+}
+
+static void put_endpoints(struct buf *out, const struct agg_report *rep)
+{
+	double all = facts_all_endpoint_time(rep), s = rep->window.duration_s;
+	u32 rows[ROWS_MAX], n, i;
+
+	buf_adds(out, "## Endpoints\n\n");
+	n = facts_rank(rep, rep->nendpoints, facts_endpoint_time, ROWS_MAX, rows);
+	if (!n) {
+		buf_adds(out, "No request was timed.\n\n");
+		return;
+	}
+	buf_adds(out, "| Endpoint | Requests | per s | p50 | p95 | p99 | max | Time | Errors | Cut "
+		      "off | In | Out |\n"
+		      "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n");
+	for (i = 0; i < n; i++) {
+		const struct agg_endpoint *e = rep->endpoints[rows[i]];
+		_release_(buf) struct buf name = BUF_INIT;
+
+		buf_addf(&name, "%s%s%s", e->method, *e->method ? " " : "", e->route);
+		buf_adds(out, "|");
+		put_cell(out, name.p, NAME_CELLS, true);
+		buf_addf(out, " %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n",
+			 fmt_count(FMT, e->count), fmt_rate(FMT, s > 0 ? (double)e->count / s : 0),
+			 quantile(FMT, &e->latency, 0.5), quantile(FMT, &e->latency, 0.95),
+			 quantile(FMT, &e->latency, 0.99), fmt_dur(FMT, e->latency.max),
+			 share(FMT, e->latency.sum, all), fmt_count(FMT, e->errors),
+			 fmt_count(FMT, e->aborted), fmt_bytes(FMT, (double)e->request_bytes),
+			 fmt_bytes(FMT, (double)e->response_bytes));
+	}
+	put_more(out, rep->nendpoints, n);
+	buf_adds(out, "\n");
+}
+
+static void put_codes(struct buf *out, const struct agg_query *q)
+{
+	u32 i;
+
+	buf_addf(out, " %s", fmt_count(FMT, q->errors));
+	for (i = 0; i < MIN(q->ncodes, 3); i++) {
+		buf_adds(out, i ? ", " : " (");
+		text_md(out, slice_str(q->codes[i].code), 5, false);
+		buf_addf(out, " ×%s", fmt_count(FMT, q->codes[i].n));
+	}
+	buf_adds(out, q->ncodes > 3 ? ", …) |" : q->ncodes ? ") |" : " |");
+}
+
+static void put_queries(struct buf *out, const struct agg_report *rep)
+{
+	double all = facts_all_query_time(rep);
+	u32 rows[ROWS_MAX], n, i;
+
+	n = facts_rank(rep, rep->nqueries, facts_query_time, ROWS_MAX, rows);
+	if (!rep->nqueries)
+		return;
+	buf_adds(out,
+		 "## Queries\n\n"
+		 "| Statement | Calls | p50 | p95 | max | Time | Rows | Errors | Round trips |\n"
+		 "|---|--:|--:|--:|--:|--:|--:|--:|--:|\n");
+	for (i = 0; i < n; i++) {
+		const struct agg_query *q = rep->queries[rows[i]];
+
+		buf_adds(out, "|");
+		put_cell(out, q->statement, SQL_CELLS, true);
+		buf_addf(out, " %s | %s | %s | %s | %s (%s) | %s |", fmt_count(FMT, q->count),
+			 quantile(FMT, &q->latency, 0.5), quantile(FMT, &q->latency, 0.95),
+			 fmt_dur(FMT, q->latency.max), fmt_dur(FMT, q->latency.sum),
+			 share(FMT, q->latency.sum, all), fmt_count(FMT, q->rows));
+		put_codes(out, q);
+		buf_addf(out, " %s |\n", fmt_count(FMT, q->round_trips));
+	}
+	put_more(out, rep->nqueries, n);
+	buf_adds(out, "\n");
+}
+
+static void put_connections(struct buf *out, const struct agg_report *rep)
+{
+	u32 n = MIN(rep->npools, ROWS_MAX), i;
+
+	if (!n)
+		return;
+	buf_adds(out, "## Database connections\n\n"
+		      "| Database | Seen | Open at most | In use: mean | most | Opened | Closed | "
+		      "Connect p95 | Longest idle in transaction | Encrypted |\n"
+		      "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n");
+	for (i = 0; i < n; i++) {
+		const struct agg_pool *p = rep->pools[i];
+		_release_(buf) struct buf name = BUF_INIT;
+
+		buf_addf(&name, "%s %s%s%s %s%s", p->system, p->user, *p->user ? "@" : "",
+			 p->database, *p->database || *p->user ? "at " : "", p->peer);
+		buf_adds(out, "|");
+		put_cell(out, name.p, NAME_CELLS, true);
+		buf_addf(out, " %s | %u | %.2f | %u | %s | %s | %s | %s | %s |\n",
+			 fmt_count(FMT, p->conns), p->open_max, p->in_use_mean, p->in_use_max,
+			 fmt_count(FMT, p->opened), fmt_count(FMT, p->closed),
+			 quantile(FMT, &p->connect, 0.95),
+			 fmt_dur(FMT, (double)p->idle_in_txn_max_ns), fmt_count(FMT, p->encrypted));
+	}
+	put_more(out, rep->npools, n);
+	buf_adds(out, "\n");
+}
+
+static double external_key(const struct agg_report *rep, u32 i)
+{
+	const struct agg_external *e = rep->external[i];
+
+	/* What was not timed still has a place, after everything that was. */
+	return e->latency.sum > 0 ? e->latency.sum : 1e-9 * (double)(e->count + 1);
+}
+
+static void put_external(struct buf *out, const struct agg_report *rep)
+{
+	u32 rows[ROWS_MAX], n, i;
+
+	n = facts_rank(rep, rep->nexternal, external_key, ROWS_MAX, rows);
+	if (!n)
+		return;
+	buf_adds(out, "## External calls\n\n"
+		      "| Call | Count | p50 | p95 | max | Connect p95 | Errors | Timeouts | Sent | "
+		      "Received |\n"
+		      "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n");
+	for (i = 0; i < n; i++) {
+		const struct agg_external *e = rep->external[rows[i]];
+		_release_(buf) struct buf name = BUF_INIT;
+
+		buf_addf(&name, "%s %s%s%s%s", e->protocol, e->method, *e->method ? " " : "",
+			 e->peer, e->route);
+		buf_adds(out, "|");
+		put_cell(out, name.p, NAME_CELLS, true);
+		buf_addf(out, " %s | %s | %s | %s | %s | %s | %s | %s | %s |\n",
+			 fmt_count(FMT, e->count), quantile(FMT, &e->latency, 0.5),
+			 quantile(FMT, &e->latency, 0.95),
+			 e->latency.count ? fmt_dur(FMT, e->latency.max) : "–",
+			 quantile(FMT, &e->connect, 0.95), fmt_count(FMT, e->errors),
+			 fmt_count(FMT, e->timeouts), fmt_bytes(FMT, (double)e->sent),
+			 fmt_bytes(FMT, (double)e->received));
+	}
+	put_more(out, rep->nexternal, n);
+	buf_adds(out, "\n");
+}
+
+static void put_cpu(struct buf *out, const struct agg_report *rep)
+{
+	u32 n = MIN(rep->cpu.ntop, ROWS_MAX), i;
+
+	if (!rep->window.sample_hz)
+		return;
+	buf_addf(out, "## CPU\n\n%s samples at %u Hz (%s), %s on CPU.\n\n",
+		 fmt_count(FMT, rep->cpu.samples), rep->window.sample_hz,
+		 rep->window.sample_hw ? "hardware cycles" : "software clock",
+		 fmt_dur(FMT, rep->cpu.on_cpu_s * 1e9));
+	if (!n)
+		return;
+	buf_adds(out, "| Frame | Self | Total |\n|---|--:|--:|\n");
+	for (i = 0; i < n; i++) {
+		buf_adds(out, "|");
+		put_cell(out, rep->cpu.top[i].text, NAME_CELLS, true);
+		buf_addf(out, " %s | %s |\n", fmt_pct(FMT, rep->cpu.top[i].self_ratio),
+			 fmt_pct(FMT, rep->cpu.top[i].total_ratio));
+	}
+	buf_adds(out, "\n");
+}
+
+static void put_resources(struct buf *out, const struct agg_report *rep)
+{
+	const struct agg_resources *r = &rep->resources;
+
+	if (!r->samples)
+		return;
+	buf_adds(out, "## Resources\n\n| | min | mean | max |\n|---|--:|--:|--:|\n");
+	buf_addf(out, "| Memory (RSS) | %s | %s | %s |\n", fmt_bytes(FMT, r->rss_bytes.min),
+		 fmt_bytes(FMT, r->rss_bytes.mean), fmt_bytes(FMT, r->rss_bytes.max));
+	buf_addf(out, "| Address space | %s | %s | %s |\n", fmt_bytes(FMT, r->vms_bytes.min),
+		 fmt_bytes(FMT, r->vms_bytes.mean), fmt_bytes(FMT, r->vms_bytes.max));
+	buf_addf(out, "| CPU, cores | %.2f | %.2f | %.2f |\n", r->cpu_ratio.min, r->cpu_ratio.mean,
+		 r->cpu_ratio.max);
+	buf_addf(out, "| Threads | %.0f | %.1f | %.0f |\n", r->threads.min, r->threads.mean,
+		 r->threads.max);
+	buf_addf(out, "| File descriptors | %.0f | %.1f | %.0f |\n", r->fds.min, r->fds.mean,
+		 r->fds.max);
+	buf_addf(out,
+		 "\nPage faults %s, %s of them from disk; context switches %s, %s of them "
+		 "involuntary",
+		 fmt_count(FMT, r->minor_faults + r->major_faults), fmt_count(FMT, r->major_faults),
+		 fmt_count(FMT, r->voluntary_switches + r->involuntary_switches),
+		 fmt_count(FMT, r->involuntary_switches));
+	if (r->io_known)
+		buf_addf(out, "; storage: %s read, %s written",
+			 fmt_bytes(FMT, (double)r->read_bytes),
+			 fmt_bytes(FMT, (double)r->write_bytes));
+	buf_adds(out, ".\n\n");
+}
+
+static void put_blind(struct buf *out, const struct agg_trust *t)
+{
+	u32 n = MIN(t->nby_peer, ROWS_MAX), i;
+
+	if (!n)
+		return;
+	buf_adds(out, "\n| Not read | Connections | Why | Sent | Received |\n"
+		      "|---|--:|---|--:|--:|\n");
+	for (i = 0; i < n; i++) {
+		const struct agg_blind *b = &t->by_peer[i];
+		_release_(buf) struct buf name = BUF_INIT;
+
+		buf_addf(&name, "%s %s%s%s", b->role == HP_ROLE_SERVER ? "clients of" : "to",
+			 b->proto, *b->proto ? " " : "", b->address);
+		buf_adds(out, "|");
+		put_cell(out, name.p, NAME_CELLS, true);
+		buf_addf(out, " %s |", fmt_count(FMT, b->conns));
+		put_cell(out,
+			 b->status == CONN_ENCRYPTED ? "encrypted"
+			 : *b->reason		     ? b->reason
+						     : "no known protocol",
+			 NAME_CELLS, false);
+		buf_addf(out, " %s | %s |\n", fmt_bytes(FMT, (double)b->sent),
+			 fmt_bytes(FMT, (double)b->received));
+	}
+	put_more(out, t->nby_peer, n);
+	buf_adds(out, "\n");
+}
+
+static void put_trust(struct buf *out, const struct agg_report *rep)
+{
+	const struct agg_trust *t = &rep->trust;
+	u32 i;
+
+	buf_addf(out, "## What this report could see\n\n- Events: %s delivered, %s lost.\n",
+		 fmt_count(FMT, t->events), fmt_count(FMT, t->lost_events));
+	for (i = 0; i < DROP_MAX; i++)
+		if (t->lost[i])
+			buf_addf(out, "- Lost: %s %s (%s).\n", fmt_count(FMT, t->lost[i]),
+				 agg_drop_text(i), agg_drop_key(i));
+	buf_addf(out,
+		 "- Connections: %s seen, %s understood, %s of unknown protocol, %s encrypted, %s "
+		 "with too few bytes to tell.\n",
+		 fmt_count(FMT, t->conns.seen), fmt_count(FMT, t->conns.parsed),
+		 fmt_count(FMT, t->conns.unparsed), fmt_count(FMT, t->conns.encrypted),
+		 fmt_count(FMT, t->conns.undecided));
+	if (rep->window.sample_hz)
+		buf_addf(out,
+			 "- Stacks: %s of %s complete, %s cut at the depth limit; %s of %s frames "
+			 "without a name.\n",
+			 fmt_count(FMT, t->stacks.complete), fmt_count(FMT, t->stacks.total),
+			 fmt_count(FMT, t->stacks.truncated),
+			 fmt_count(FMT, t->stacks.unnamed_frames),
+			 fmt_count(FMT, t->stacks.frames));
+	if (t->overhead.measured) {
+		buf_addf(out, "- Own cost: BPF programs %s in %s runs",
+			 fmt_dur(FMT, (double)t->overhead.bpf_ns),
+			 fmt_count(FMT, t->overhead.bpf_runs));
+		if (t->overhead.target_ratio >= 0)
+			buf_addf(out, ", %s of the target's CPU time",
+				 fmt_pct(FMT, t->overhead.target_ratio));
+	} else {
+		buf_adds(out, "- Own cost: BPF programs not measured");
+	}
+	buf_addf(out, "; hostprof itself %.3f cores, %s.\n", t->overhead.agent_cores,
+		 fmt_bytes(FMT, (double)t->overhead.agent_rss_bytes));
+	if (t->folded)
+		buf_addf(out, "- Past the limits of the tables, counted in (other) rows: %s.\n",
+			 fmt_count(FMT, t->folded));
+	for (i = 0; i < t->nnotes; i++) {
+		buf_adds(out, "- ");
+		text_md(out, slice_str(t->notes[i]), 500, false);
+		buf_adds(out, "\n");
+	}
+	put_blind(out, t);
+}
+
+int out_markdown(const struct agg *agg, struct buf *out, const struct out_opts *opts)
+{
+	const struct agg_report *rep = agg_report(agg);
+
+	(void)opts;
+	put_head(out, rep);
+	put_verdict(out, rep);
+	put_endpoints(out, rep);
+	put_queries(out, rep);
+	put_connections(out, rep);
+	put_external(out, rep);
+	put_cpu(out, rep);
+	put_resources(out, rep);
+	put_trust(out, rep);
+	return out->oom ? -ENOMEM : 0;
+}

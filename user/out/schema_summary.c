@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The keys of summary.json, schema_version 1, in the order in which summary.c writes them. Parts that
+ * this version does not record are described by their type alone: they are null, with a note.
+ */
+#include "out/schema.h"
+
+#define KEYS(...)                                                                                  \
+	(const struct schema[])                                                                    \
+	{                                                                                          \
+		__VA_ARGS__,                                                                       \
+		{                                                                                  \
+			0                                                                          \
+		}                                                                                  \
+	}
+#define ITEM(...)                                                                                  \
+	(const struct schema[])                                                                    \
+	{                                                                                          \
+		{                                                                                  \
+			NULL, __VA_ARGS__                                                          \
+		}                                                                                  \
+	}
+#define VALUES(...)                                                                                \
+	(const char *const[])                                                                      \
+	{                                                                                          \
+		__VA_ARGS__, NULL                                                                  \
+	}
+#define NOT_RECORDED "null: not recorded, see trust.notes"
+
+static const struct schema hist[] = {
+	{ "gamma", S_NUM, NULL, "bucket i holds values in (gamma^(i-1), gamma^i]", NULL },
+	{ "unit", S_STR, NULL, "of the values that buckets count", NULL },
+	{ "zero", S_INT, NULL, "values below one unit", NULL },
+	{ "buckets", S_ARR, ITEM(S_ARR, ITEM(S_INT, NULL, NULL, NULL), "[index, count]", NULL),
+	  NULL, NULL },
+	{ 0 }
+};
+
+/* null when nothing was timed */
+static const struct schema latency[] = { { "mean", S_NUM | S_NULL, NULL, NULL, NULL },
+					 { "min", S_NUM | S_NULL, NULL, NULL, NULL },
+					 { "max", S_NUM | S_NULL, NULL, NULL, NULL },
+					 { "p50", S_NUM | S_NULL, NULL, NULL, NULL },
+					 { "p75", S_NUM | S_NULL, NULL, NULL, NULL },
+					 { "p95", S_NUM | S_NULL, NULL, NULL, NULL },
+					 { "p99", S_NUM | S_NULL, NULL, NULL, NULL },
+					 { "hist", S_OBJ, hist, NULL, NULL },
+					 { 0 } };
+
+static const struct schema range[] = { { "min", S_NUM, NULL, NULL, NULL },
+				       { "mean", S_NUM, NULL, NULL, NULL },
+				       { "max", S_NUM, NULL, NULL, NULL },
+				       { 0 } };
+
+static const struct schema partial[] = { { "at_attach", S_INT, NULL,
+					   "under way at the window's start", NULL },
+					 { "at_detach", S_INT, NULL, "under way at its end", NULL },
+					 { 0 } };
+
+static const struct schema bytes[] = { { "sent", S_INT, NULL, NULL, NULL },
+				       { "received", S_INT, NULL, NULL, NULL },
+				       { 0 } };
+
+static const struct schema count[] = { { NULL, S_INT, NULL, NULL, NULL } };
+
+static const struct schema target[] = {
+	{ "id", S_INT, NULL, NULL, NULL },
+	{ "pid", S_INT, NULL, NULL, NULL },
+	{ "cmdline", S_STR, NULL, NULL, NULL },
+	{ "exe", S_STR, NULL, NULL, NULL },
+	{ "runtime", S_STR, NULL, NULL, NULL },
+	{ "service", S_STR, NULL, NULL, NULL },
+	{ "started_unix_ms", S_INT, NULL, NULL, NULL },
+	{ "pids", S_ARR, count, "processes seen, the root included", NULL },
+	{ "pids_more", S_INT, NULL, "processes past the list's limit", NULL },
+	{ "exit_code", S_INT | S_NULL, NULL,
+	  "as wait(2) has it; null: still running at the window's end", NULL },
+	{ 0 }
+};
+
+static const struct schema block[] = { { "t_s", S_INT, NULL, NULL, NULL },
+				       { "requests", S_INT, NULL, "that ended in it", NULL },
+				       { "calls", S_INT, NULL, NULL, NULL },
+				       { "p50_ms", S_NUM | S_NULL, NULL, NULL, NULL },
+				       { "p95_ms", S_NUM | S_NULL, NULL, NULL, NULL },
+				       { "cpu_ratio", S_NUM | S_NULL, NULL, NULL, NULL },
+				       { 0 } };
+
+static const struct schema window[] = {
+	{ "start_unix_ms", S_INT, NULL, NULL, NULL },
+	{ "start_mono_ns", S_INT, NULL, NULL, NULL },
+	{ "duration_s", S_NUM, NULL, NULL, NULL },
+	{ "complete", S_BOOL, NULL, "false: the capture was cut", NULL },
+	{ "cpus", S_INT, NULL, NULL, NULL },
+	{ "blocks", S_ARR, ITEM(S_OBJ, block, NULL, NULL),
+	  "one a second; longer in very long windows, see t_s", NULL },
+	{ 0 }
+};
+
+static const struct schema endpoint[] = {
+	{ "target", S_INT, NULL, NULL, NULL },
+	{ "method", S_STR | S_NULL, NULL, "null: head not seen", NULL },
+	{ "route", S_STR, NULL, NULL, NULL },
+	{ "route_source", S_STR, NULL, NULL, VALUES("template", "clustered", "literal") },
+	{ "count", S_INT, NULL, "wholly inside the window", NULL },
+	{ "errors", S_INT, NULL, "status >= 500", NULL },
+	{ "aborted", S_INT, NULL, "answer cut off", NULL },
+	{ "untimed", S_INT, NULL, "of count: a gap keeps them out of latency_ms", NULL },
+	{ "rate_per_s", S_NUM, NULL, NULL, NULL },
+	{ "status", S_MAP, count, "count by status code; 0: none seen", NULL },
+	{ "latency_ms", S_OBJ, latency, "arrival of the first byte to write of the last", NULL },
+	{ "request_bytes", S_INT, NULL, NULL, NULL },
+	{ "response_bytes", S_INT, NULL, NULL, NULL },
+	{ "queries_per_request", S_OBJ | S_NULL, NULL, NOT_RECORDED, NULL },
+	{ "round_trips_per_request", S_OBJ | S_NULL, NULL, NOT_RECORDED, NULL },
+	{ "ledger_ms", S_OBJ | S_NULL, NULL, NOT_RECORDED, NULL },
+	{ "overlapped_ms", S_OBJ | S_NULL, NULL, NOT_RECORDED, NULL },
+	{ "cpu_ms_per_request", S_NUM | S_NULL, NULL, NOT_RECORDED, NULL },
+	{ "attributed_ratio", S_NUM | S_NULL, NULL, NOT_RECORDED, NULL },
+	{ "partial", S_OBJ, partial, "in none of the other figures", NULL },
+	{ 0 }
+};
+
+static const struct schema query[] = {
+	{ "target", S_INT, NULL, NULL, NULL },
+	{ "system", S_STR, NULL, NULL, NULL },
+	{ "peer", S_STR, NULL, NULL, NULL },
+	{ "database", S_STR, NULL, NULL, NULL },
+	{ "user", S_STR, NULL, NULL, NULL },
+	{ "statement", S_STR, NULL, "normalised: literals are ?", NULL },
+	{ "fingerprint", S_STR | S_NULL, NULL, "16 hex digits; null: the (other) row", NULL },
+	{ "operation", S_STR | S_NULL, NULL, "first keyword", NULL },
+	{ "truncated", S_BOOL, NULL, "the text was never seen whole", NULL },
+	{ "count", S_INT, NULL, "calls: executed statements", NULL },
+	{ "round_trips", S_INT, NULL, "waits for the server; one may carry several calls", NULL },
+	{ "errors", S_INT, NULL, NULL, NULL },
+	{ "error_codes", S_MAP, count, "count by SQLSTATE", NULL },
+	{ "rows", S_INT, NULL, NULL, NULL },
+	{ "untimed", S_INT, NULL, "of count: a gap keeps them out of latency_ms", NULL },
+	{ "latency_ms", S_OBJ, latency, "send to arrival of the last byte", NULL },
+	{ "first_row_ms", S_OBJ, latency, "send to the first row", NULL },
+	{ "endpoints", S_ARR | S_NULL, NULL, NOT_RECORDED, NULL },
+	{ "call_sites", S_ARR | S_NULL, NULL, NOT_RECORDED, NULL },
+	{ "partial", S_OBJ, partial, "in none of the other figures", NULL },
+	{ 0 }
+};
+
+static const struct schema connection[] = {
+	{ "target", S_INT, NULL, NULL, NULL },
+	{ "system", S_STR, NULL, NULL, NULL },
+	{ "peer", S_STR, NULL, NULL, NULL },
+	{ "peer_pid", S_INT | S_NULL, NULL, NOT_RECORDED, NULL },
+	{ "database", S_STR, NULL, NULL, NULL },
+	{ "user", S_STR, NULL, NULL, NULL },
+	{ "connections", S_INT, NULL, "distinct ones seen", NULL },
+	{ "open_max", S_INT, NULL, "at one time", NULL },
+	{ "in_use_max", S_INT, NULL, "with a call under way at one time", NULL },
+	{ "in_use_mean", S_NUM, NULL, NULL, NULL },
+	{ "opened", S_INT, NULL, "inside the window", NULL },
+	{ "closed", S_INT, NULL, "inside the window", NULL },
+	{ "encrypted", S_INT, NULL, "turned to TLS: not readable", NULL },
+	{ "cancels", S_INT, NULL, "carried only a cancel request", NULL },
+	{ "idle_in_transaction_max_ms", S_NUM, NULL, NULL, NULL },
+	{ "connect_ms", S_OBJ, latency, NULL, NULL },
+	{ "waits", S_OBJ | S_NULL, NULL, NOT_RECORDED, NULL },
+	{ "inferred", S_ARR | S_NULL, NULL, NOT_RECORDED, NULL },
+	{ 0 }
+};
+
+static const struct schema external[] = {
+	{ "target", S_INT, NULL, NULL, NULL },
+	{ "protocol", S_STR, NULL, "http, or how far an unread connection is known", NULL },
+	{ "method", S_STR | S_NULL, NULL, "http only", NULL },
+	{ "peer", S_STR, NULL, NULL, NULL },
+	{ "route", S_STR | S_NULL, NULL, "http only", NULL },
+	{ "count", S_INT, NULL, "http: calls; otherwise connections", NULL },
+	{ "errors", S_INT, NULL, "http: status >= 500 or cut off; otherwise failed and reset",
+	  NULL },
+	{ "timeouts", S_INT, NULL, "the target gave up first", NULL },
+	{ "untimed", S_INT, NULL, NULL, NULL },
+	{ "status", S_MAP, count, "count by status code; 0: none seen", NULL },
+	{ "latency_ms", S_OBJ, latency, NULL, NULL },
+	{ "connect_ms", S_OBJ, latency, NULL, NULL },
+	{ "bytes", S_OBJ, bytes, NULL, NULL },
+	{ "endpoints", S_ARR | S_NULL, NULL, NOT_RECORDED, NULL },
+	{ "call_sites", S_ARR | S_NULL, NULL, NOT_RECORDED, NULL },
+	{ "partial", S_OBJ, partial, "in none of the other figures", NULL },
+	{ 0 }
+};
+
+static const struct schema cpu_top[] = {
+	{ "frame", S_STR, NULL, NULL, NULL },
+	{ "kind", S_STR, NULL, NULL, VALUES("kernel", "native", "python", "other") },
+	{ "self_ratio", S_NUM, NULL, "of all samples", NULL },
+	{ "total_ratio", S_NUM, NULL, "recursion counted once", NULL },
+	{ 0 }
+};
+
+static const struct schema cpu[] = { { "samples", S_INT, NULL, NULL, NULL },
+				     { "frequency_hz", S_INT, NULL, NULL, NULL },
+				     { "on_cpu_s", S_NUM, NULL, NULL, NULL },
+				     { "top", S_ARR, ITEM(S_OBJ, cpu_top, NULL, NULL), NULL, NULL },
+				     { 0 } };
+
+static const struct schema tick[] = { { "t_s", S_NUM, NULL, NULL, NULL },
+				      { "rss_bytes", S_NUM, NULL, NULL, NULL },
+				      { "vms_bytes", S_NUM, NULL, NULL, NULL },
+				      { "cpu_ratio", S_NUM, NULL, NULL, NULL },
+				      { "threads", S_NUM, NULL, NULL, NULL },
+				      { "fds", S_NUM, NULL, NULL, NULL },
+				      { 0 } };
+
+static const struct schema resources[] = {
+	{ "rss_bytes", S_OBJ, range, NULL, NULL },
+	{ "vms_bytes", S_OBJ, range, NULL, NULL },
+	{ "cpu_ratio", S_OBJ,
+	  KEYS({ "mean", S_NUM, NULL, NULL, NULL }, { "max", S_NUM, NULL, NULL, NULL }),
+	  "1.0 = one core", NULL },
+	{ "cpu_ms", S_NUM, NULL, NULL, NULL },
+	{ "threads", S_INT, NULL, "most at one time", NULL },
+	{ "fds", S_INT, NULL, "most at one time", NULL },
+	{ "processes", S_INT, NULL, "most at one time", NULL },
+	{ "page_faults", S_INT, NULL, "inside the window", NULL },
+	{ "major_page_faults", S_INT, NULL, "of them: read from disk", NULL },
+	{ "context_switches", S_INT, NULL, "inside the window", NULL },
+	{ "involuntary_context_switches", S_INT, NULL, "of them: preempted", NULL },
+	{ "io_bytes", S_OBJ | S_NULL,
+	  KEYS({ "read", S_INT, NULL, NULL, NULL }, { "write", S_INT, NULL, NULL, NULL }),
+	  "storage; null: not readable", NULL },
+	{ "series", S_ARR, ITEM(S_OBJ, tick, NULL, NULL), NULL, NULL },
+	{ 0 }
+};
+
+static const struct schema blind[] = {
+	{ "target", S_INT, NULL, NULL, NULL },
+	{ "role", S_STR, NULL, "of the target", VALUES("unknown", "server", "client") },
+	{ "peer", S_STR, NULL, "address; for role server the local one", NULL },
+	{ "status", S_STR, NULL, NULL, VALUES("encrypted", "unparsed") },
+	{ "protocol", S_STR | S_NULL, NULL, NULL, NULL },
+	{ "reason", S_STR | S_NULL, NULL, NULL, NULL },
+	{ "connections", S_INT, NULL, NULL, NULL },
+	{ "bytes", S_OBJ, bytes, NULL, NULL },
+	{ 0 }
+};
+
+static const struct schema trust_connections[] = {
+	{ "seen", S_INT, NULL, NULL, NULL },
+	{ "parsed", S_INT, NULL, NULL, NULL },
+	{ "unparsed", S_INT, NULL, NULL, NULL },
+	{ "encrypted", S_INT, NULL, NULL, NULL },
+	{ "undecided", S_INT, NULL, "too few bytes to tell", NULL },
+	{ "by_peer", S_ARR, ITEM(S_OBJ, blind, NULL, NULL), "encrypted and unparsed ones", NULL },
+	{ 0 }
+};
+
+static const struct schema stacks[] = { { "total", S_INT, NULL, NULL, NULL },
+					{ "complete", S_INT, NULL, "reached the first function",
+					  NULL },
+					{ "truncated", S_INT, NULL, NULL, NULL },
+					{ "unnamed_frames", S_INT, NULL, NULL, NULL },
+					{ "frames", S_INT, NULL, "distinct", NULL },
+					{ 0 } };
+
+static const struct schema overhead[] = {
+	{ "bpf_ms", S_NUM | S_NULL, NULL, "run time of all BPF programs", NULL },
+	{ "bpf_runs", S_INT | S_NULL, NULL, NULL, NULL },
+	{ "agent_ms", S_NUM, NULL, "CPU time of hostprof itself", NULL },
+	{ "agent_rss_bytes", S_INT, NULL, NULL, NULL },
+	{ "target_ratio", S_NUM | S_NULL, NULL, "BPF time / CPU time of the targets", NULL },
+	{ "agent_cores", S_NUM, NULL, NULL, NULL },
+	{ "method", S_STR, NULL, NULL, VALUES("bpf_run_time_stats", "none") },
+	{ 0 }
+};
+
+static const struct schema trust[] = {
+	{ "events", S_INT, NULL, "records delivered", NULL },
+	{ "lost_events", S_INT, NULL, "records lost whole", NULL },
+	{ "lost", S_MAP, count, "count by reason", NULL },
+	{ "other_rows", S_INT, NULL, "items counted in an (other) row", NULL },
+	{ "connections", S_OBJ, trust_connections, NULL, NULL },
+	{ "stacks", S_OBJ | S_NULL, stacks, "null: CPU was not sampled", NULL },
+	{ "attributed_ratio", S_NUM | S_NULL, NULL, NOT_RECORDED, NULL },
+	{ "overhead", S_OBJ, overhead, NULL, NULL },
+	{ "notes", S_ARR, ITEM(S_STR, NULL, NULL, NULL), NULL, NULL },
+	{ 0 }
+};
+
+const struct schema schema_summary[] = {
+	{ "schema_version", S_INT, NULL, NULL, NULL },
+	{ "hostprof_version", S_STR, NULL, NULL, NULL },
+	{ "targets", S_ARR, ITEM(S_OBJ, target, NULL, NULL), NULL, NULL },
+	{ "window", S_OBJ, window, NULL, NULL },
+	{ "endpoints", S_ARR, ITEM(S_OBJ, endpoint, NULL, NULL), NULL, NULL },
+	{ "queries", S_ARR, ITEM(S_OBJ, query, NULL, NULL), NULL, NULL },
+	{ "connections", S_ARR, ITEM(S_OBJ, connection, NULL, NULL), "to databases", NULL },
+	{ "external", S_ARR, ITEM(S_OBJ, external, NULL, NULL), "outgoing calls", NULL },
+	{ "background", S_ARR | S_NULL, NULL, NOT_RECORDED, NULL },
+	{ "blame", S_ARR | S_NULL, NULL, NOT_RECORDED, NULL },
+	{ "cpu", S_OBJ | S_NULL, cpu, "null: CPU was not sampled", NULL },
+	{ "offcpu", S_OBJ | S_NULL, NULL, NOT_RECORDED, NULL },
+	{ "resources", S_OBJ | S_NULL, resources, NOT_RECORDED, NULL },
+	{ "allocations", S_OBJ | S_NULL, NULL, NOT_RECORDED, NULL },
+	{ "gc", S_OBJ | S_NULL, NULL, NOT_RECORDED, NULL },
+	{ "startup", S_OBJ | S_NULL, NULL, NOT_RECORDED, NULL },
+	{ "findings", S_ARR | S_NULL, NULL, NOT_RECORDED, NULL },
+	{ "trust", S_OBJ, trust, NULL, NULL },
+	{ 0 }
+};

@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * summary.json, schema_version 1. Every key of the schema (schema_summary.c) is there in every
+ * report; what was not recorded is null and has a note in trust.notes, what was recorded and empty is
+ * empty. Order and spelling never depend on the machine: the same capture gives the same bytes.
+ */
+#include "out/outs.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include "base/json.h"
+#include "out/facts.h"
+
+static void opt_cstr(struct json *j, const char *key, const char *s)
+{
+	json_cstr(j, key, *s ? s : NULL);
+}
+
+static void opt_ms(struct json *j, const char *key, double ns, bool known)
+{
+	if (known)
+		json_ms(j, key, ns);
+	else
+		json_null(j, key);
+}
+
+static void put_hist(struct json *j, const struct hist *h)
+{
+	s32 i;
+
+	json_obj(j, "hist");
+	j->pretty = false; /* hundreds of small things: one line, not one line each */
+	json_num(j, "gamma", HIST_GAMMA);
+	json_cstr(j, "unit", "ns");
+	json_u64(j, "zero", h->zero);
+	json_arr(j, "buckets");
+	for (i = 0; i < h->n; i++) {
+		if (!h->counts[i])
+			continue;
+		json_arr(j, NULL);
+		json_s64(j, NULL, (s64)h->lo + i);
+		json_u64(j, NULL, h->counts[i]);
+		json_end_arr(j);
+	}
+	json_end_arr(j);
+	json_end_obj(j);
+	j->pretty = true;
+}
+
+static void put_latency(struct json *j, const char *key, const struct hist *h)
+{
+	static const struct {
+		const char *key;
+		double q;
+	} quantiles[] = { { "p50", 0.5 }, { "p75", 0.75 }, { "p95", 0.95 }, { "p99", 0.99 } };
+	bool known = h->count > 0;
+	u32 i;
+
+	json_obj(j, key);
+	opt_ms(j, "mean", hist_mean(h), known);
+	opt_ms(j, "min", h->min, known);
+	opt_ms(j, "max", h->max, known);
+	for (i = 0; i < ARRAY_SIZE(quantiles); i++)
+		opt_ms(j, quantiles[i].key, hist_quantile(h, quantiles[i].q), known);
+	put_hist(j, h);
+	json_end_obj(j);
+}
+
+static void put_range(struct json *j, const char *key, const struct agg_range *r)
+{
+	json_obj(j, key);
+	json_num(j, "min", r->min);
+	json_num(j, "mean", r->mean);
+	json_num(j, "max", r->max);
+	json_end_obj(j);
+}
+
+static void put_partial(struct json *j, u64 at_attach, u64 at_detach)
+{
+	json_obj(j, "partial");
+	json_u64(j, "at_attach", at_attach);
+	json_u64(j, "at_detach", at_detach);
+	json_end_obj(j);
+}
+
+static void put_status(struct json *j, const struct agg_code *status, u32 n)
+{
+	char key[8];
+	u32 i;
+
+	json_obj(j, "status");
+	for (i = 0; i < n; i++) {
+		snprintf(key, sizeof(key), "%u", status[i].status);
+		json_u64(j, key, status[i].n);
+	}
+	json_end_obj(j);
+}
+
+static void put_bytes(struct json *j, u64 sent, u64 received)
+{
+	json_obj(j, "bytes");
+	json_u64(j, "sent", sent);
+	json_u64(j, "received", received);
+	json_end_obj(j);
+}
+
+static void put_targets(struct json *j, const struct agg_report *rep)
+{
+	u32 i, k;
+
+	json_arr(j, "targets");
+	for (i = 0; i < rep->ntargets; i++) {
+		const struct agg_target *t = &rep->targets[i];
+
+		json_obj(j, NULL);
+		json_u64(j, "id", t->id);
+		json_u64(j, "pid", t->pid);
+		json_cstr(j, "cmdline", t->cmdline);
+		json_cstr(j, "exe", t->exe);
+		json_cstr(j, "runtime", t->runtime);
+		json_cstr(j, "service", t->service);
+		json_u64(j, "started_unix_ms", t->started_unix_ms);
+		json_arr(j, "pids");
+		for (k = 0; k < t->npids; k++)
+			json_u64(j, NULL, t->pids[k]);
+		json_end_arr(j);
+		json_u64(j, "pids_more", t->pids_more);
+		if (t->exited)
+			json_s64(j, "exit_code", t->exit_code);
+		else
+			json_null(j, "exit_code");
+		json_end_obj(j);
+	}
+	json_end_arr(j);
+}
+
+static void put_window(struct json *j, const struct agg_window *w)
+{
+	u32 i;
+
+	json_obj(j, "window");
+	json_u64(j, "start_unix_ms", w->start_unix_ns / NSEC_PER_MSEC);
+	json_u64(j, "start_mono_ns", w->start_ns);
+	json_num(j, "duration_s", w->duration_s);
+	json_bool(j, "complete", w->complete);
+	json_u64(j, "cpus", w->ncpus);
+	json_arr(j, "blocks");
+	for (i = 0; i < w->nblocks; i++) {
+		const struct agg_block *b = &w->blocks[i];
+
+		json_obj(j, NULL);
+		j->pretty = false;
+		json_u64(j, "t_s", (u64)i * w->block_s);
+		json_u64(j, "requests", b->requests);
+		json_u64(j, "calls", b->calls);
+		opt_ms(j, "p50_ms", b->p50_ns, b->p50_ns > 0);
+		opt_ms(j, "p95_ms", b->p95_ns, b->p95_ns > 0);
+		if (b->cpu_ratio < 0)
+			json_null(j, "cpu_ratio");
+		else
+			json_num(j, "cpu_ratio", b->cpu_ratio);
+		json_end_obj(j);
+		j->pretty = true;
+	}
+	json_end_arr(j);
+	json_end_obj(j);
+}
+
+static void put_endpoint(struct json *j, const struct agg_endpoint *e, double duration_s)
+{
+	json_obj(j, NULL);
+	json_u64(j, "target", e->target);
+	opt_cstr(j, "method", e->method);
+	json_cstr(j, "route", e->route);
+	json_cstr(j, "route_source", e->source == AGG_ROUTE_CLUSTERED ? "clustered" : "literal");
+	json_u64(j, "count", e->count);
+	json_u64(j, "errors", e->errors);
+	json_u64(j, "aborted", e->aborted);
+	json_u64(j, "untimed", e->untimed);
+	json_num(j, "rate_per_s", duration_s > 0 ? (double)e->count / duration_s : 0);
+	put_status(j, e->status, e->nstatus);
+	put_latency(j, "latency_ms", &e->latency);
+	json_u64(j, "request_bytes", e->request_bytes);
+	json_u64(j, "response_bytes", e->response_bytes);
+	json_null(j, "queries_per_request");
+	json_null(j, "round_trips_per_request");
+	json_null(j, "ledger_ms");
+	json_null(j, "overlapped_ms");
+	json_null(j, "cpu_ms_per_request");
+	json_null(j, "attributed_ratio");
+	put_partial(j, e->at_attach, e->at_detach);
+	json_end_obj(j);
+}
+
+static void put_query(struct json *j, const struct agg_query *q)
+{
+	u32 i;
+
+	json_obj(j, NULL);
+	json_u64(j, "target", q->target);
+	json_cstr(j, "system", q->system);
+	json_cstr(j, "peer", q->peer);
+	json_cstr(j, "database", q->database);
+	json_cstr(j, "user", q->user);
+	json_cstr(j, "statement", q->statement);
+	opt_cstr(j, "fingerprint", q->fingerprint);
+	opt_cstr(j, "operation", q->operation);
+	json_bool(j, "truncated", q->truncated);
+	json_u64(j, "count", q->count);
+	json_u64(j, "round_trips", q->round_trips);
+	json_u64(j, "errors", q->errors);
+	json_obj(j, "error_codes");
+	for (i = 0; i < q->ncodes; i++)
+		json_u64(j, q->codes[i].code, q->codes[i].n);
+	if (q->codes_other)
+		json_u64(j, "other", q->codes_other);
+	json_end_obj(j);
+	json_u64(j, "rows", q->rows);
+	json_u64(j, "untimed", q->untimed);
+	put_latency(j, "latency_ms", &q->latency);
+	put_latency(j, "first_row_ms", &q->first_row);
+	json_null(j, "endpoints");
+	json_null(j, "call_sites");
+	put_partial(j, q->at_attach, q->at_detach);
+	json_end_obj(j);
+}
+
+static void put_pool(struct json *j, const struct agg_pool *p)
+{
+	json_obj(j, NULL);
+	json_u64(j, "target", p->target);
+	json_cstr(j, "system", p->system);
+	json_cstr(j, "peer", p->peer);
+	json_null(j, "peer_pid");
+	json_cstr(j, "database", p->database);
+	json_cstr(j, "user", p->user);
+	json_u64(j, "connections", p->conns);
+	json_u64(j, "open_max", p->open_max);
+	json_u64(j, "in_use_max", p->in_use_max);
+	json_num(j, "in_use_mean", p->in_use_mean);
+	json_u64(j, "opened", p->opened);
+	json_u64(j, "closed", p->closed);
+	json_u64(j, "encrypted", p->encrypted);
+	json_u64(j, "cancels", p->cancels);
+	json_ms(j, "idle_in_transaction_max_ms", (double)p->idle_in_txn_max_ns);
+	put_latency(j, "connect_ms", &p->connect);
+	json_null(j, "waits");
+	json_null(j, "inferred");
+	json_end_obj(j);
+}
+
+static void put_external(struct json *j, const struct agg_external *e)
+{
+	json_obj(j, NULL);
+	json_u64(j, "target", e->target);
+	json_cstr(j, "protocol", e->protocol);
+	opt_cstr(j, "method", e->method);
+	json_cstr(j, "peer", e->peer);
+	opt_cstr(j, "route", e->route);
+	json_u64(j, "count", e->count);
+	json_u64(j, "errors", e->errors);
+	json_u64(j, "timeouts", e->timeouts);
+	json_u64(j, "untimed", e->untimed);
+	put_status(j, e->status, e->nstatus);
+	put_latency(j, "latency_ms", &e->latency);
+	put_latency(j, "connect_ms", &e->connect);
+	put_bytes(j, e->sent, e->received);
+	json_null(j, "endpoints");
+	json_null(j, "call_sites");
+	put_partial(j, e->at_attach, e->at_detach);
+	json_end_obj(j);
+}
+
+static const char *frame_kind(u8 kind)
+{
+	switch (kind) {
+	case HP_FRAME_KERNEL:
+		return "kernel";
+	case HP_FRAME_NATIVE:
+		return "native";
+	case HP_FRAME_PYTHON:
+		return "python";
+	default:
+		return "other";
+	}
+}
+
+static void put_cpu(struct json *j, const struct agg_report *rep)
+{
+	const struct agg_cpu *c = &rep->cpu;
+	u32 i;
+
+	if (!rep->window.sample_hz) {
+		json_null(j, "cpu");
+		return;
+	}
+	json_obj(j, "cpu");
+	json_u64(j, "samples", c->samples);
+	json_u64(j, "frequency_hz", rep->window.sample_hz);
+	json_num(j, "on_cpu_s", c->on_cpu_s);
+	json_arr(j, "top");
+	for (i = 0; i < c->ntop; i++) {
+		json_obj(j, NULL);
+		json_cstr(j, "frame", c->top[i].text);
+		json_cstr(j, "kind", frame_kind(c->top[i].kind));
+		json_num(j, "self_ratio", c->top[i].self_ratio);
+		json_num(j, "total_ratio", c->top[i].total_ratio);
+		json_end_obj(j);
+	}
+	json_end_arr(j);
+	json_end_obj(j);
+}
+
+static void put_resources(struct json *j, const struct agg_resources *r)
+{
+	u32 i;
+
+	if (!r->samples) {
+		json_null(j, "resources");
+		return;
+	}
+	json_obj(j, "resources");
+	put_range(j, "rss_bytes", &r->rss_bytes);
+	put_range(j, "vms_bytes", &r->vms_bytes);
+	json_obj(j, "cpu_ratio");
+	json_num(j, "mean", r->cpu_ratio.mean);
+	json_num(j, "max", r->cpu_ratio.max);
+	json_end_obj(j);
+	json_ms(j, "cpu_ms", (double)r->cpu_ns);
+	json_u64(j, "threads", (u64)r->threads.max);
+	json_u64(j, "fds", (u64)r->fds.max);
+	json_u64(j, "processes", (u64)r->processes.max);
+	json_u64(j, "page_faults", r->minor_faults + r->major_faults);
+	json_u64(j, "major_page_faults", r->major_faults);
+	json_u64(j, "context_switches", r->voluntary_switches + r->involuntary_switches);
+	json_u64(j, "involuntary_context_switches", r->involuntary_switches);
+	if (r->io_known) {
+		json_obj(j, "io_bytes");
+		json_u64(j, "read", r->read_bytes);
+		json_u64(j, "write", r->write_bytes);
+		json_end_obj(j);
+	} else {
+		json_null(j, "io_bytes");
+	}
+	json_arr(j, "series");
+	for (i = 0; i < r->nseries; i++) {
+		const struct agg_tick *t = &r->series[i];
+
+		json_obj(j, NULL);
+		j->pretty = false;
+		json_num(j, "t_s", t->t_s);
+		json_num(j, "rss_bytes", t->rss_bytes);
+		json_num(j, "vms_bytes", t->vms_bytes);
+		json_num(j, "cpu_ratio", t->cpu_ratio);
+		json_num(j, "threads", t->threads);
+		json_num(j, "fds", t->fds);
+		json_end_obj(j);
+		j->pretty = true;
+	}
+	json_end_arr(j);
+	json_end_obj(j);
+}
+
+static void put_blind(struct json *j, const struct agg_blind *b)
+{
+	static const char *const roles[] = { "unknown", "server", "client" };
+
+	json_obj(j, NULL);
+	json_u64(j, "target", b->target);
+	json_cstr(j, "role", roles[b->role < ARRAY_SIZE(roles) ? b->role : 0]);
+	json_cstr(j, "peer", b->address);
+	json_cstr(j, "status", b->status == CONN_ENCRYPTED ? "encrypted" : "unparsed");
+	opt_cstr(j, "protocol", b->proto);
+	opt_cstr(j, "reason", b->reason);
+	json_u64(j, "connections", b->conns);
+	put_bytes(j, b->sent, b->received);
+	json_end_obj(j);
+}
+
+static void put_overhead(struct json *j, const struct agg_trust *t)
+{
+	json_obj(j, "overhead");
+	opt_ms(j, "bpf_ms", (double)t->overhead.bpf_ns, t->overhead.measured);
+	if (t->overhead.measured)
+		json_u64(j, "bpf_runs", t->overhead.bpf_runs);
+	else
+		json_null(j, "bpf_runs");
+	json_ms(j, "agent_ms", (double)t->overhead.agent_ns);
+	json_u64(j, "agent_rss_bytes", t->overhead.agent_rss_bytes);
+	if (t->overhead.measured && t->overhead.target_cpu_ns)
+		json_num(j, "target_ratio", t->overhead.target_ratio);
+	else
+		json_null(j, "target_ratio");
+	json_num(j, "agent_cores", t->overhead.agent_cores);
+	json_cstr(j, "method", t->overhead.measured ? "bpf_run_time_stats" : "none");
+	json_end_obj(j);
+}
+
+static void put_trust(struct json *j, const struct agg_report *rep)
+{
+	const struct agg_trust *t = &rep->trust;
+	const char *note;
+	u32 i, pos = 0;
+
+	json_obj(j, "trust");
+	json_u64(j, "events", t->events);
+	json_u64(j, "lost_events", t->lost_events);
+	json_obj(j, "lost");
+	for (i = 0; i < DROP_MAX; i++)
+		json_u64(j, agg_drop_key(i), t->lost[i]);
+	json_end_obj(j);
+	json_u64(j, "other_rows", t->folded);
+	json_obj(j, "connections");
+	json_u64(j, "seen", t->conns.seen);
+	json_u64(j, "parsed", t->conns.parsed);
+	json_u64(j, "unparsed", t->conns.unparsed);
+	json_u64(j, "encrypted", t->conns.encrypted);
+	json_u64(j, "undecided", t->conns.undecided);
+	json_arr(j, "by_peer");
+	for (i = 0; i < t->nby_peer; i++)
+		put_blind(j, &t->by_peer[i]);
+	json_end_arr(j);
+	json_end_obj(j);
+	if (rep->window.sample_hz) {
+		json_obj(j, "stacks");
+		json_u64(j, "total", t->stacks.total);
+		json_u64(j, "complete", t->stacks.complete);
+		json_u64(j, "truncated", t->stacks.truncated);
+		json_u64(j, "unnamed_frames", t->stacks.unnamed_frames);
+		json_u64(j, "frames", t->stacks.frames);
+		json_end_obj(j);
+	} else {
+		json_null(j, "stacks");
+	}
+	json_null(j, "attributed_ratio");
+	put_overhead(j, t);
+	json_arr(j, "notes");
+	for (i = 0; i < t->nnotes; i++)
+		json_cstr(j, NULL, t->notes[i]);
+	while (facts_null_note(rep, &pos, &note))
+		json_cstr(j, NULL, note);
+	json_end_arr(j);
+	json_end_obj(j);
+}
+
+int out_summary(const struct agg *agg, struct buf *out, const struct out_opts *opts)
+{
+	const struct agg_report *rep = agg_report(agg);
+	struct json j;
+	u32 i;
+
+	(void)opts;
+	json_init(&j, out, true);
+	json_obj(&j, NULL);
+	json_u64(&j, "schema_version", 1);
+	json_cstr(&j, "hostprof_version", HOSTPROF_VERSION);
+	put_targets(&j, rep);
+	put_window(&j, &rep->window);
+	json_arr(&j, "endpoints");
+	for (i = 0; i < rep->nendpoints; i++)
+		put_endpoint(&j, rep->endpoints[i], rep->window.duration_s);
+	json_end_arr(&j);
+	json_arr(&j, "queries");
+	for (i = 0; i < rep->nqueries; i++)
+		put_query(&j, rep->queries[i]);
+	json_end_arr(&j);
+	json_arr(&j, "connections");
+	for (i = 0; i < rep->npools; i++)
+		put_pool(&j, rep->pools[i]);
+	json_end_arr(&j);
+	json_arr(&j, "external");
+	for (i = 0; i < rep->nexternal; i++)
+		put_external(&j, rep->external[i]);
+	json_end_arr(&j);
+	json_null(&j, "background");
+	json_null(&j, "blame");
+	put_cpu(&j, rep);
+	json_null(&j, "offcpu");
+	put_resources(&j, &rep->resources);
+	json_null(&j, "allocations");
+	json_null(&j, "gc");
+	json_null(&j, "startup");
+	json_null(&j, "findings");
+	put_trust(&j, rep);
+	json_end_obj(&j);
+	buf_addch(out, '\n');
+	return out->oom ? -ENOMEM : 0;
+}
