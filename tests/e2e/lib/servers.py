@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Servers under load: uvicorn and gunicorn with the test application, nginx with its own files."""
 
+import http.client
 import json
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import urllib.request
 
@@ -102,6 +104,49 @@ class Load:
                 found[name] = dict(method=method, path=path, status=int(status),
                                    sent_ns=int(sent), done_ns=int(done))
         return found
+
+
+class _LocalConnection(http.client.HTTPConnection):
+    """HTTP over an address that http.client cannot name."""
+
+    def __init__(self, family, address):
+        super().__init__("test", timeout=10)
+        self._address = family, address
+
+    def connect(self):
+        family, address = self._address
+        self.sock = socket.socket(family)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(address)
+
+
+class Tiny:
+    """tiny.py, a plain server on IPv4, IPv6 or a unix socket, and one keep-alive client."""
+
+    def __init__(self, tmp, kind="ipv4", prefix=()):
+        self.port = procs.free_port()
+        family, self.address = {
+            "ipv4": (socket.AF_INET, ("127.0.0.1", self.port)),
+            "ipv6": (socket.AF_INET6, ("::1", self.port)),
+            "unix": (socket.AF_UNIX, os.path.join(str(tmp), "tiny.sock")),
+        }[kind]
+        where = self.address if kind == "unix" else self.port
+        self.process = procs.Process(
+            [*prefix, procs.PYTHON, os.path.join(HERE, "tiny.py"), kind, where])
+        self.process.wait_line("ready")
+        self.pid = int(self.process.out[0].split()[1])
+        self.client = _LocalConnection(family, self.address)
+
+    def get(self, path, headers=None):
+        """The status of one request on the open connection."""
+        self.client.request("GET", path, headers=headers or {})
+        answer = self.client.getresponse()
+        answer.read()
+        return answer.status
+
+    def stop(self):
+        self.client.close()
+        self.process.stop(signal.SIGKILL)
 
 
 NGINX_CONF = """
