@@ -81,6 +81,7 @@ int cache_load(struct cache *c, int fd, struct slice path, const struct debug_op
 {
 	_free_ struct image *img = NULL;
 	struct cache_file key = { 0 }, *f;
+	struct elf_src src;
 	struct stat st;
 	int r;
 
@@ -95,7 +96,9 @@ int cache_load(struct cache *c, int fd, struct slice path, const struct debug_op
 		img = calloc(1, sizeof(*img));
 		if (!img)
 			return -ENOMEM;
-		r = image_load(img, fd, path, debug);
+		r = elf_src_fd(&src, fd);
+		if (r == 0)
+			r = image_load(img, &src, path, debug);
 		if (r < 0)
 			return r;
 		f = make_room(c, image_bytes(img));

@@ -55,16 +55,14 @@ static int add_debug(struct table_build *b, struct slice path, const struct debu
 	return add_foreign(b, &src);
 }
 
-int image_load(struct image *ret, int fd, struct slice path, const struct debug_opener *debug)
+int image_load(struct image *ret, const struct elf_src *src, struct slice path,
+	       const struct debug_opener *debug)
 {
 	struct image img = { 0 };
 	struct table_build b;
-	struct elf_src src;
 	int r;
 
-	r = elf_src_fd(&src, fd);
-	if (r == 0)
-		r = elf_open(&img.elf, &src);
+	r = elf_open(&img.elf, src);
 	if (r < 0)
 		return r;
 	build_init(&b, &img.elf);

@@ -21,10 +21,11 @@ struct debug_opener {
 };
 
 /*
- * Names of the file behind fd, which stays the caller's. path: where it was mapped from, to look
- * for its debug file. Damaged parts are left out; -errno when it is no usable ELF file at all.
+ * Names of the file that src reads. path: where it was mapped from, to look for its debug file.
+ * Damaged parts are left out; -errno when it is no usable ELF file at all.
  */
-int image_load(struct image *ret, int fd, struct slice path, const struct debug_opener *debug);
+int image_load(struct image *ret, const struct elf_src *src, struct slice path,
+	       const struct debug_opener *debug);
 void image_release(struct image *img);
 size_t image_bytes(const struct image *img);
 
