@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What procfs says about processes while they are measured: resources every second, executable
+ * mappings when asked.
+ *
+ * A process that vanishes while it is read is dropped and is no error; what it had used by then
+ * stays in the totals, so that totals never go down. Descriptors of the files that are read again
+ * and again are kept open up to a bound.
+ */
+#ifndef LOAD_PROCFS_H
+#define LOAD_PROCFS_H
+
+#include "base/buf.h"
+#include "hp/events.h"
+
+#define PROCFS_PROCS_MAX 4096
+#define PROCFS_TASKS_MAX 1024 /* threads of a process whose context switches are counted */
+#define PROCFS_FDS_KEPT 256
+
+struct procfs;
+
+int procfs_new(struct procfs **ret);
+void procfs_free(struct procfs *p);
+/* 0; -ESRCH: gone already; -ENOSPC over the bound; -EEXIST. */
+int procfs_add(struct procfs *p, u32 pid, u16 target);
+void procfs_remove(struct procfs *p, u32 pid);
+/*
+ * Sums over the processes of a target, header included (kind, size, target, time). `whole` reads
+ * every thread's switches; without it at most 16 threads a process are read and the others count
+ * with what they had last, which keeps the price of a sample flat. Ask for `whole` at both ends of
+ * a window. -ESRCH when none of its processes is left (the totals are filled nevertheless).
+ */
+int procfs_sample(struct procfs *p, u16 target, bool whole, struct ev_resource *ret);
+
+/* m->path_len bytes of path follow in `path`; the header is filled. Non-zero stops the walk. */
+typedef int procfs_mapping_fn(void *arg, const struct ev_mapping *m, struct slice path);
+/* The executable mappings of a process, with build ids where they can be read. 0, fn's, -errno. */
+int procfs_exec_mappings(u32 pid, u16 target, procfs_mapping_fn *fn, void *arg);
+/* The file behind a mapping, read-only, also when it is deleted or in another mount namespace. */
+int procfs_open_mapping(u32 pid, u64 start, u64 end, struct slice path, u64 inode);
+
+#endif
