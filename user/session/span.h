@@ -22,6 +22,8 @@ enum span_flags {
 	SPAN_NO_ARRIVAL = 1 << 6, /* start is the read, not the arrival at the host */
 	SPAN_TRUNCATED = 1 << 7, /* statement text is not whole */
 	SPAN_UNKNOWN_TEXT = 1 << 8, /* prepared before attach: text is "<prepared NAME>" */
+	SPAN_CONTINUED =
+		1 << 9, /* Execute of a portal that was suspended: the same statement goes on */
 };
 
 /* True when start_ns and end_ns may enter a latency histogram. */
@@ -71,6 +73,11 @@ struct db_call {
 	u64 rows;
 	u64 sql_hash; /* hash_bytes(sql) kept from Parse; 0 = not computed */
 	struct slice sql; /* literals masked */
+	/*
+	 * Round trips since the previous call that belong to this one: its own if first_in_trip, and
+	 * those of its Parse when that was sent and awaited alone. 0 for the followers in a pipeline.
+	 */
+	u32 trips;
 	char sqlstate[6]; /* "" = no error */
 	u8 kind; /* enum db_kind */
 	u8 txn; /* transaction state after it: 'I' 'T' 'E', 0 = not known */

@@ -1,0 +1,426 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * See analyst.h. One record at a time: sessions parse and mask it, then it goes to the capture, and
+ * everything the report says is derived from it. Names for sampled addresses are asked for about
+ * once a second and go into the stream as SYMBOL records, so a replay needs no binaries.
+ */
+#include "cmd/analyst.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "decode/capture.h"
+#include "decode/channel.h"
+#include "decode/record.h"
+#include "decode/stream.h"
+#include "out/requests.h"
+#include "session/session.h"
+#include "sym/sym.h"
+
+#define PROGRESS_NS (200 * NSEC_PER_MSEC)
+
+struct analyst {
+	const struct analyst_opts *opts;
+	struct stream stream;
+	struct agg *agg;
+	struct session *session;
+	struct sym *sym;
+	struct capture capture;
+	struct requests requests;
+	u64 start_ns;
+	u64 stop_ns; /* 0 until the window stopped */
+	u64 last_ns; /* newest record */
+	u64 named_ns; /* when names were last asked for */
+	u64 progress_ns;
+	u64 base_cpu_ns;
+	bool started;
+	bool ended;
+	bool progress_shown;
+	bool kallsyms_hidden;
+};
+
+static void on_http(void *arg, const struct http_exchange *x)
+{
+	struct analyst *a = arg;
+
+	agg_http(a->agg, x);
+	if (x->role == HP_ROLE_SERVER)
+		requests_add(&a->requests, x);
+}
+
+static void on_db(void *arg, const struct db_call *c)
+{
+	agg_db(((struct analyst *)arg)->agg, c);
+}
+
+static void on_db_event(void *arg, const struct db_event *e)
+{
+	agg_db_event(((struct analyst *)arg)->agg, e);
+}
+
+static void on_conn(void *arg, const struct conn_info *c)
+{
+	agg_conn(((struct analyst *)arg)->agg, c);
+}
+
+static void on_drop(void *arg, enum hp_drop why, u64 n)
+{
+	agg_drop(((struct analyst *)arg)->agg, why, n);
+}
+
+static void on_verdict(void *arg, u64 conn_id, const struct hp_verdict *v)
+{
+	struct analyst *a = arg;
+	struct chan_request req = { .type = CHAN_VERDICT, .conn_id = conn_id, .verdict = *v };
+
+	if (a->opts->chan_fd >= 0)
+		chan_send(a->opts->chan_fd, &req);
+}
+
+static int open_mapping(void *arg, u32 tgid, const struct sym_mapping *m)
+{
+	struct analyst *a = arg;
+	struct chan_request req = {
+		.type = CHAN_OPEN_MAPPING, .tgid = tgid, .start = m->start, .end = m->end
+	};
+
+	return chan_call(a->opts->chan_fd, &req);
+}
+
+static int open_kallsyms(void *arg)
+{
+	struct chan_request req = { .type = CHAN_OPEN_KALLSYMS };
+
+	return chan_call(((struct analyst *)arg)->opts->chan_fd, &req);
+}
+
+static int open_debug(void *arg, u32 tgid, const char *path)
+{
+	struct chan_request req = { .type = CHAN_OPEN_DEBUG, .tgid = tgid };
+
+	if (strlen(path) >= sizeof(req.path))
+		return -ENAMETOOLONG;
+	memcpy(req.path, path, strlen(path));
+	return chan_call(((struct analyst *)arg)->opts->chan_fd, &req);
+}
+
+static const struct sym_ops sym_ops = {
+	.open_mapping = open_mapping,
+	.open_kallsyms = open_kallsyms,
+	.open_debug = open_debug,
+};
+
+/* A record of the analyst's own: to the aggregates and to the capture. */
+static void put_record(struct analyst *a, struct ev_hdr *rec)
+{
+	agg_record(a->agg, rec);
+	if (a->capture.buf)
+		capture_write(&a->capture, rec);
+}
+
+static void put_note(struct analyst *a, const char *text)
+{
+	struct {
+		struct ev_note ev;
+		char text[512];
+	} rec = { 0 };
+	size_t n = MIN(strlen(text), sizeof(rec.text) - 8);
+
+	rec.ev.hdr.size = (sizeof(rec.ev) + n + 7) & ~7UL;
+	rec.ev.hdr.kind = EV_NOTE;
+	rec.ev.hdr.ts_ns = a->last_ns;
+	rec.ev.len = n;
+	memcpy(rec.text, text, n);
+	put_record(a, &rec.ev.hdr);
+}
+
+static void name_address(void *arg, const struct agg_addr *at)
+{
+	struct analyst *a = arg;
+	union {
+		struct ev_symbol ev;
+		char bytes[sizeof(struct ev_symbol) + SYM_NAME_MAX + SYM_MODULE_MAX + 8];
+	} rec;
+	struct sym_name name;
+	size_t size;
+	int err;
+
+	err = sym_resolve(a->sym, at->tgid, at->addr, &name);
+	if (err == -EPERM && !at->tgid && !a->kallsyms_hidden) {
+		a->kallsyms_hidden = true;
+		put_note(a, "kernel functions have no names: kernel.kptr_restrict hides them");
+	}
+	if (name.quality == SYM_MODULE || name.quality == SYM_NONE)
+		return; /* the aggregates name it module+offset, and count it as unnamed */
+	memset(&rec, 0, sizeof(rec));
+	size = sizeof(rec.ev) + name.name.n + name.module.n;
+	rec.ev.hdr.size = (size + 7) & ~7UL;
+	rec.ev.hdr.kind = EV_SYMBOL;
+	rec.ev.hdr.tgid = at->tgid;
+	rec.ev.hdr.ts_ns = a->last_ns;
+	rec.ev.start = name.start;
+	rec.ev.end = name.end;
+	rec.ev.name_len = name.name.n;
+	rec.ev.module_len = name.module.n;
+	memcpy(rec.bytes + sizeof(rec.ev), name.name.p, name.name.n);
+	memcpy(rec.bytes + sizeof(rec.ev) + name.name.n, name.module.p, name.module.n);
+	put_record(a, &rec.ev.hdr);
+}
+
+static u64 own_cpu_ns(void)
+{
+	struct rusage use;
+
+	getrusage(RUSAGE_SELF, &use);
+	return (use.ru_utime.tv_sec + use.ru_stime.tv_sec) * NSEC_PER_SEC +
+	       (use.ru_utime.tv_usec + use.ru_stime.tv_usec) * NSEC_PER_USEC;
+}
+
+static void put_cost(struct analyst *a)
+{
+	struct ev_cost ev = { 0 };
+	struct rusage use;
+
+	getrusage(RUSAGE_SELF, &use);
+	ev.hdr.size = sizeof(ev);
+	ev.hdr.kind = EV_COST;
+	ev.hdr.ts_ns = a->last_ns;
+	ev.analyst_cpu_ns = own_cpu_ns() - a->base_cpu_ns;
+	ev.agent_rss_bytes = (u64)use.ru_maxrss * 1024;
+	put_record(a, &ev.hdr);
+}
+
+static void show_progress(struct analyst *a)
+{
+	struct agg_live live;
+
+	if (a->last_ns - a->progress_ns < PROGRESS_NS)
+		return;
+	a->progress_ns = a->last_ns;
+	agg_live(a->agg, &live);
+	fprintf(stderr, "\r\033[K%5.1f s  %llu requests (%.0f/s, p95 %.2f ms)  %llu calls (%.0f/s)",
+		(double)(a->last_ns - a->start_ns) / NSEC_PER_SEC,
+		(unsigned long long)live.requests, live.rate, live.p95_ns / NSEC_PER_MSEC,
+		(unsigned long long)live.calls, live.calls_rate);
+	fflush(stderr);
+	a->progress_shown = true;
+}
+
+static void on_window(struct analyst *a, struct ev_window *ev)
+{
+	if (ev->what == HP_WINDOW_START) {
+		a->started = true;
+		a->start_ns = ev->hdr.ts_ns;
+		a->base_cpu_ns = own_cpu_ns();
+	} else if (ev->what == HP_WINDOW_STOP) {
+		a->stop_ns = ev->hdr.ts_ns;
+	} else if (ev->what == HP_WINDOW_END) {
+		if (a->opts->live) {
+			agg_unnamed(a->agg, name_address, a);
+			put_cost(a);
+		}
+		a->ended = true;
+	}
+	put_record(a, &ev->hdr);
+}
+
+static void on_record(struct analyst *a, struct ev_hdr *rec)
+{
+	if (rec->ts_ns > a->last_ns)
+		a->last_ns = rec->ts_ns;
+	switch (rec->kind) {
+	case EV_CONN_OPEN:
+	case EV_CONN_STATE:
+	case EV_CONN_CLOSE:
+	case EV_DATA:
+	case EV_CONT:
+		session_record(a->session, rec);
+		if (a->capture.buf)
+			capture_write(&a->capture, rec);
+		return;
+	case EV_WINDOW:
+		on_window(a, (struct ev_window *)rec);
+		return;
+	case EV_MAPPING:
+		if (a->sym) {
+			struct ev_mapping *m = (struct ev_mapping *)rec;
+
+			sym_add_mapping(a->sym, m, slice_of(m + 1, m->path_len));
+		}
+		break;
+	case EV_PROC:
+		/* Names of its code are gone with the process: ask before. */
+		if (a->sym && ((struct ev_proc *)rec)->what == HP_PROC_EXEC)
+			sym_forget(a->sym, rec->tgid);
+		break;
+	}
+	put_record(a, rec);
+}
+
+/* 0 at the stream's end or -errno. */
+static int read_stream(struct analyst *a)
+{
+	struct ev_hdr *rec;
+	int err;
+
+	while ((err = stream_next(&a->stream, &rec)) == 1) {
+		on_record(a, rec);
+		if (a->opts->live && a->started && !a->ended) {
+			if (a->opts->common->progress)
+				show_progress(a);
+			if (a->last_ns - a->named_ns > NSEC_PER_SEC) {
+				a->named_ns = a->last_ns;
+				agg_unnamed(a->agg, name_address, a);
+			}
+		}
+		if (a->ended)
+			return 0;
+	}
+	return err;
+}
+
+static int finish_report(struct analyst *a)
+{
+	session_finish(a->session, a->stop_ns ? a->stop_ns : a->last_ns);
+	return agg_finish(a->agg);
+}
+
+static int write_report(struct analyst *a)
+{
+	const struct common_opts *common = a->opts->common;
+	struct outs *outs = a->opts->outs;
+	struct out_opts oo = { .dir = outs ? outs->dir : NULL };
+	_release_(buf) struct buf text = BUF_INIT;
+	int err;
+
+	if (outs) {
+		err = outs_write(outs, a->agg, common->formats, &oo);
+		if (!err && common->formats & OUT_BIT(OUT_NDJSON))
+			err = requests_end(&a->requests, a->agg, outs->tmp_fd,
+					   outputs[OUT_NDJSON].file);
+		if (!err)
+			err = outs_commit(outs);
+		if (err) {
+			log_err("%s", outs->err[0] ? outs->err : strerror(-err));
+			return EXIT_FAILED;
+		}
+	}
+	if (common->json) {
+		err = out_summary(a->agg, &text, &oo);
+	} else if (!common->quiet) {
+		oo.width = out_width(STDOUT_FILENO);
+		oo.color = out_use_color(STDOUT_FILENO, !common->color);
+		err = out_text(a->agg, &text, &oo);
+	} else {
+		return EXIT_OK;
+	}
+	if (err) {
+		log_err("cannot write the summary: %s", strerror(-err));
+		return EXIT_FAILED;
+	}
+	return cmd_print(&text);
+}
+
+static void stream_error(struct analyst *a, int err)
+{
+	if (err == 0 || err == -ENODATA)
+		put_note(a, "the capture ends early: the figures cover what is whole");
+	else if (err == -EPROTO)
+		put_note(a, "the capture is damaged: the figures cover what comes before the damage");
+}
+
+static int analyst_setup(struct analyst *a)
+{
+	const struct analyst_opts *o = a->opts;
+	const struct session_opts so = { .show_literals = o->show_literals,
+					 .no_http = o->no_http,
+					 .no_db = o->no_db };
+	const struct session_sink sink = {
+		.arg = a,
+		.http = on_http,
+		.db = on_db,
+		.db_event = on_db_event,
+		.conn = on_conn,
+		.drop = on_drop,
+		.verdict = on_verdict,
+	};
+	int err;
+
+	a->requests.fd = -1;
+	a->capture.fd = -1;
+	err = stream_init(&a->stream, o->stream_fd);
+	if (!err)
+		err = agg_new(&a->agg, NULL);
+	if (!err)
+		err = session_new(&a->session, &so, &sink);
+	if (!err && o->live)
+		err = sym_new(&a->sym, &sym_ops, a);
+	if (err)
+		return err;
+	if (o->outs && o->common->formats & OUT_BIT(OUT_NDJSON)) {
+		err = requests_begin(&a->requests, o->outs->tmp_fd);
+		if (err)
+			return err;
+	}
+	if (o->outs && o->live)
+		err = capture_create(&a->capture, o->outs->tmp_fd, OUT_CAPTURE_FILE,
+				     o->max_capture, o->show_literals ? CAPTURE_LITERALS : 0);
+	return err;
+}
+
+int analyst_run(const struct analyst_opts *opts)
+{
+	struct analyst a = { .opts = opts };
+	int err, status = EXIT_FAILED;
+
+	err = analyst_setup(&a);
+	if (err) {
+		log_err("cannot start: %s", strerror(-err));
+		goto out;
+	}
+	err = read_stream(&a);
+	if (a.progress_shown)
+		fputs("\r\033[K", stderr);
+	if (!a.ended && opts->live)
+		goto out; /* the collector failed or was killed: it has said why, or cannot */
+	if (err && err != -ENODATA && err != -EPROTO) {
+		log_err("cannot read the capture: %s", strerror(-err));
+		goto out;
+	}
+	if (!a.ended && !a.started) {
+		log_err("the capture holds nothing: it ends before the window begins");
+		goto out;
+	}
+	if (a.stream.bad)
+		agg_drop(a.agg, DROP_BAD_RECORD, a.stream.bad);
+	if (!a.ended)
+		stream_error(&a, err);
+	if (a.capture.left_out)
+		agg_drop(a.agg, DROP_CAPTURE_FULL, a.capture.left_out);
+	err = capture_close(&a.capture);
+	if (err) {
+		log_err("cannot write the capture: %s; free some space or use -o DIR elsewhere",
+			strerror(-err));
+		goto out;
+	}
+	err = finish_report(&a);
+	if (err) {
+		log_err("cannot finish the report: %s", strerror(-err));
+		goto out;
+	}
+	status = write_report(&a);
+out:
+	capture_close(&a.capture);
+	requests_release(&a.requests);
+	sym_free(a.sym);
+	session_free(a.session);
+	agg_free(a.agg);
+	stream_release(&a.stream);
+	return status;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * requests.ndjson: one line for every served request. Routes are only known when the window is over,
+ * so exchanges are kept in a nameless temporary file meanwhile; memory stays constant.
+ */
+#ifndef OUT_REQUESTS_H
+#define OUT_REQUESTS_H
+
+#include "agg/agg.h"
+
+struct requests {
+	int fd; /* nameless file of packed rows; -1 = off */
+	u8 *buf;
+	size_t n;
+	int err; /* first error */
+};
+
+/* dirfd: where the temporary file lives and the result will. */
+int requests_begin(struct requests *r, int dirfd);
+void requests_add(struct requests *r, const struct http_exchange *x);
+/* Writes file into dirfd, with the routes of the finished aggregates. 0 or the first error. */
+int requests_end(struct requests *r, const struct agg *agg, int dirfd, const char *file);
+void requests_release(struct requests *r);
+
+#endif

@@ -1,0 +1,542 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * See session.h. A DATA record becomes runs and holes in stream order; a position past the expected
+ * one means that records between were lost. While no protocol is recognised its bytes are offered to
+ * each parser's detect(), and leave here overwritten, except a short prefix that a parser called
+ * harmless (PROTO_MORE) and the record header of TLS, so that a replay decides the same way.
+ */
+#include "session/session.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/map.h"
+#include "decode/record.h"
+#include "session/conn.h"
+
+#define CONNS_MAX_DEFAULT 65536
+#define TLS_HEADER_BYTES 5
+
+struct session {
+	struct session_opts opts;
+	struct session_sink sink;
+	struct proto_sink proto_sink;
+	struct map conns; /* conn_id → struct conn * */
+	struct conn *current; /* whose bytes are being parsed */
+};
+
+static void on_http(void *arg, const struct http_exchange *x)
+{
+	struct session *s = arg;
+
+	s->sink.http(s->sink.arg, x);
+}
+
+static void on_db(void *arg, const struct db_call *c)
+{
+	struct session *s = arg;
+
+	s->sink.db(s->sink.arg, c);
+}
+
+static void conn_tell(struct session *s, struct conn *c)
+{
+	s->sink.conn(s->sink.arg, &c->info);
+}
+
+static void on_db_event(void *arg, const struct db_event *e)
+{
+	struct session *s = arg;
+	struct conn *c = s->current;
+
+	s->sink.db_event(s->sink.arg, e);
+	if (!c || (e->what != DB_EVENT_TLS && e->what != DB_EVENT_PROTOCOL_ERROR))
+		return;
+	c->info.status = e->what == DB_EVENT_TLS ? CONN_ENCRYPTED : CONN_UNPARSED;
+	c->info.reason = e->what == DB_EVENT_TLS ? "tls" : "protocol error";
+	conn_tell(s, c);
+}
+
+static void on_verdict(void *arg, const struct hp_verdict *v)
+{
+	struct session *s = arg;
+
+	if (s->current)
+		s->sink.verdict(s->sink.arg, s->current->ctx.conn_id, v);
+}
+
+static void on_drop(void *arg, enum hp_drop why)
+{
+	struct session *s = arg;
+
+	s->sink.drop(s->sink.arg, why, 1);
+}
+
+int session_new(struct session **ret, const struct session_opts *opts,
+		const struct session_sink *sink)
+{
+	struct session *s = calloc(1, sizeof(*s));
+
+	if (!s)
+		return -ENOMEM;
+	s->opts = *opts;
+	s->sink = *sink;
+	s->proto_sink = (struct proto_sink){
+		.arg = s,
+		.http = on_http,
+		.db = on_db,
+		.db_event = on_db_event,
+		.verdict = on_verdict,
+		.drop = on_drop,
+	};
+	map_init(&s->conns, opts->conns_max ? opts->conns_max : CONNS_MAX_DEFAULT);
+	*ret = s;
+	return 0;
+}
+
+void session_free(struct session *s)
+{
+	struct map_slot *slot;
+	size_t i = 0;
+
+	if (!s)
+		return;
+	while ((slot = map_each(&s->conns, &i)))
+		conn_free((struct conn *)(uintptr_t)slot->val);
+	map_release(&s->conns);
+	free(s);
+}
+
+static struct conn *conn_find(struct session *s, u64 conn_id)
+{
+	u64 *val = map_find(&s->conns, conn_id);
+
+	return val ? (struct conn *)(uintptr_t)*val : NULL;
+}
+
+static struct conn *conn_add(struct session *s, const struct ev_conn_open *ev)
+{
+	struct conn *c = malloc(sizeof(*c));
+	int err;
+
+	if (!c) {
+		s->sink.drop(s->sink.arg, DROP_MEMORY, 1);
+		return NULL;
+	}
+	conn_init(c, ev);
+	c->ctx.sink = &s->proto_sink;
+	c->ctx.show_literals = s->opts.show_literals;
+	err = map_put(&s->conns, ev->conn_id, (uintptr_t)c);
+	if (err) {
+		s->sink.drop(s->sink.arg, err == -ENOSPC ? DROP_CONN_TABLE_FULL : DROP_MEMORY, 1);
+		conn_free(c);
+		return NULL;
+	}
+	conn_tell(s, c);
+	return c;
+}
+
+/* The connection of a transfer whose CONN_OPEN was lost: only what the transfer tells is known. */
+static struct conn *conn_adopt(struct session *s, const struct ev_hdr *hdr, u64 conn_id)
+{
+	struct ev_conn_open ev = { .hdr = *hdr, .conn_id = conn_id, .origin = HP_ORIGIN_LAZY };
+
+	return conn_add(s, &ev);
+}
+
+static bool proto_wanted(const struct session *s, const struct proto *p)
+{
+	return p == &proto_http1 ? !s->opts.no_http : !s->opts.no_db;
+}
+
+static bool proto_fits(const struct proto *p, const struct conn *c)
+{
+	return c->ctx.role == HP_ROLE_UNKNOWN || p->roles >> c->ctx.role & 1;
+}
+
+static void conn_ignore(struct session *s, struct conn *c, enum conn_status status,
+			const char *reason)
+{
+	static const struct hp_verdict count = { .capture = HP_CAPTURE_COUNT };
+
+	c->info.status = status;
+	c->info.reason = reason;
+	s->sink.verdict(s->sink.arg, c->ctx.conn_id, &count);
+	conn_tell(s, c);
+}
+
+static bool looks_like_tls(const u8 *p, size_t n)
+{
+	/* RFC 8446 5.1: content type, legacy version 3.1 to 3.4. */
+	return n >= 3 && p[0] >= 0x14 && p[0] <= 0x17 && p[1] == 0x03 && p[2] <= 0x04;
+}
+
+static int conn_start(struct session *s, struct conn *c, const struct proto *p)
+{
+	c->state = calloc(1, p->state_size);
+	if (!c->state) {
+		s->sink.drop(s->sink.arg, DROP_MEMORY, 1);
+		return -ENOMEM;
+	}
+	c->proto = p;
+	if (p->init(c->state, &c->ctx)) {
+		c->proto = NULL;
+		free(c->state);
+		c->state = NULL;
+		s->sink.drop(s->sink.arg, DROP_MEMORY, 1);
+		return -ENOMEM;
+	}
+	c->info.status = CONN_PARSED;
+	c->info.proto = p->name;
+	conn_tell(s, c);
+	return 0;
+}
+
+static void overwrite(struct session *s, u8 *p, size_t n)
+{
+	if (!s->opts.show_literals)
+		memset(p, 0, n);
+}
+
+/*
+ * Bytes of a connection whose protocol is not known. True: it is known now, and the bytes (after the
+ * kept prefix, fed here) are the parser's.
+ */
+static bool recognise(struct session *s, struct conn *c, struct proto_in *in, u32 dir)
+{
+	u8 text[4096];
+	size_t had = c->prefix_len[dir], n;
+	enum proto_match best = PROTO_NO, match;
+	const struct proto *found = NULL;
+	bool fits = false;
+
+	if (!in->data || !in->len || c->info.status != CONN_UNDECIDED) {
+		if (in->data)
+			overwrite(s, in->data, in->len);
+		return false;
+	}
+	memcpy(text, c->prefix[dir], had);
+	n = MIN(sizeof(text) - had, in->len);
+	memcpy(text + had, in->data, n);
+	n += had;
+	if (had || in->start) {
+		for (size_t i = 0; protos[i] && !found; i++) {
+			if (!proto_fits(protos[i], c) || !proto_wanted(s, protos[i]))
+				continue;
+			fits = true;
+			match = protos[i]->detect(&c->ctx, in->side, text, n,
+						  MAX(in->len + had, n));
+			if (match == PROTO_YES)
+				found = protos[i];
+			else if (match > best)
+				best = match;
+		}
+	} else {
+		fits = true; /* the middle of a transfer tells nothing */
+	}
+	if (found) {
+		if (conn_start(s, c, found))
+			goto hide;
+		if (had) {
+			struct proto_in early = *in;
+
+			early.data = text;
+			early.len = had;
+			early.pos = in->pos - had;
+			early.end = false;
+			found->feed(c->state, &c->ctx, &early);
+			in->start = false;
+		}
+		return true;
+	}
+	if (best == PROTO_MORE && had + in->len <= CONN_PREFIX_MAX) {
+		memcpy(c->prefix[dir] + had, in->data, in->len);
+		c->prefix_len[dir] = had + in->len;
+		return false;
+	}
+	c->prefix_len[dir] = 0;
+	if (looks_like_tls(text, n)) {
+		size_t keep = in->len < TLS_HEADER_BYTES ? in->len : TLS_HEADER_BYTES;
+
+		overwrite(s, in->data + keep, in->len - keep);
+		conn_ignore(s, c, CONN_ENCRYPTED, "tls");
+		return false;
+	}
+	/* Mid-stream, the first transfers may be the middle of a message: wait for a beginning. */
+	if (!fits)
+		conn_ignore(s, c, CONN_UNPARSED, "not measured");
+	else if (in->start && (!c->ctx.mid_stream || ++c->tries >= CONN_TRIES_MAX))
+		conn_ignore(s, c, CONN_UNPARSED, "unknown protocol");
+hide:
+	overwrite(s, in->data, in->len);
+	return false;
+}
+
+static void give(struct session *s, struct conn *c, struct proto_in *in, u32 dir)
+{
+	if (!in->len)
+		return;
+	if (!c->proto && !recognise(s, c, in, dir))
+		return;
+	c->proto->feed(c->state, &c->ctx, in);
+}
+
+static void give_hole(struct session *s, struct conn *c, struct proto_in *in, u32 dir, u64 len,
+		      u32 frames, bool lost)
+{
+	in->data = NULL;
+	in->len = len;
+	in->frames = frames;
+	in->lost = lost;
+	give(s, c, in, dir);
+	in->pos += len;
+	in->frames = 0;
+	in->lost = false;
+}
+
+/*
+ * Lines the transfer up with the stream. False: it is older than what was seen already (two threads
+ * on one socket) and cannot be used.
+ */
+static bool line_up(struct session *s, struct conn *c, u32 dir, u64 pos, u64 len,
+		    struct proto_in *in)
+{
+	if (pos < c->expected[dir]) {
+		s->sink.drop(s->sink.arg, DROP_BAD_RECORD, 1);
+		return false;
+	}
+	if (pos > c->expected[dir]) {
+		struct proto_in hole = *in;
+
+		hole.pos = c->expected[dir];
+		hole.start = true;
+		hole.end = true;
+		give_hole(s, c, &hole, dir, pos - c->expected[dir], 0, true);
+	}
+	c->expected[dir] = pos + len;
+	c->info.bytes[dir] = pos + len;
+	return true;
+}
+
+/* The bytes between a run's end and the next multiple of 8 are whatever the kernel side had there. */
+static void clear_padding(u8 *bytes, u32 len)
+{
+	memset(bytes + len, 0, (8 - len % 8) % 8);
+}
+
+static void on_data(struct session *s, struct ev_data *ev)
+{
+	struct conn *c = conn_find(s, ev->conn_id);
+	struct proto_in in = {
+		.pos = ev->pos,
+		.start = true,
+		.enter_ns = ev->enter_ns,
+		.ts_ns = ev->hdr.ts_ns,
+		.arrival_ns = ev->arrival_ns,
+		.tgid = ev->hdr.tgid,
+		.tid = ev->hdr.tid,
+	};
+	size_t at = 0;
+	u64 off = 0;
+	u8 *bytes;
+	u32 i;
+
+	if (!c)
+		c = conn_adopt(s, &ev->hdr, ev->conn_id);
+	if (c)
+		in.side = conn_side(c, ev->dir);
+	s->current = c;
+	if (!c || !line_up(s, c, ev->dir, ev->pos, ev->len, &in)) {
+		for (i = 0; i < ev->nsegs; i++) {
+			struct ev_seg *seg = record_seg(ev, &at, &bytes);
+
+			overwrite(s, bytes, seg->len);
+			clear_padding(bytes, seg->len);
+		}
+		s->current = NULL;
+		return;
+	}
+	for (i = 0; i < ev->nsegs; i++) {
+		struct ev_seg *seg = record_seg(ev, &at, &bytes);
+
+		if (seg->off > off || seg->frames_before) {
+			give_hole(s, c, &in, ev->dir, seg->off - off, seg->frames_before, false);
+			in.start = false;
+		}
+		off = (u64)seg->off + seg->len;
+		clear_padding(bytes, seg->len);
+		in.data = bytes;
+		in.len = seg->len;
+		in.end = off == ev->len;
+		give(s, c, &in, ev->dir);
+		in.pos += seg->len;
+		in.start = false;
+	}
+	if (off < ev->len || ev->frames_after) {
+		in.end = true;
+		give_hole(s, c, &in, ev->dir, ev->len - off, ev->frames_after, false);
+	}
+	s->current = NULL;
+}
+
+static void on_cont(struct session *s, struct ev_cont *ev)
+{
+	struct conn *c = conn_find(s, ev->conn_id);
+	struct proto_in in = {
+		.pos = ev->pos,
+		.start = true,
+		.enter_ns = ev->enter_ns,
+		.ts_ns = ev->hdr.ts_ns,
+		.arrival_ns = ev->arrival_ns,
+		.tgid = ev->hdr.tgid,
+		.tid = ev->hdr.tid,
+	};
+
+	if (!c)
+		c = conn_adopt(s, &ev->hdr, ev->conn_id);
+	if (c)
+		in.side = conn_side(c, ev->dir);
+	s->current = c;
+	if (!c || !line_up(s, c, ev->dir, ev->pos, ev->len, &in)) {
+		overwrite(s, ev->tail, sizeof(ev->tail));
+		s->current = NULL;
+		return;
+	}
+	in.end = !ev->tail_len;
+	give_hole(s, c, &in, ev->dir, ev->len - ev->tail_len, ev->frames, false);
+	in.start = false;
+	in.end = true;
+	in.data = ev->tail;
+	in.len = ev->tail_len;
+	give(s, c, &in, ev->dir);
+	/* What lies behind the tail in the fixed array is old kernel scratch. */
+	memset(ev->tail + ev->tail_len, 0, sizeof(ev->tail) - ev->tail_len);
+	s->current = NULL;
+}
+
+static void conn_end(struct session *s, struct conn *c, u64 ts_ns, bool closed)
+{
+	s->current = c;
+	if (c->proto)
+		c->proto->finish(c->state, &c->ctx, ts_ns, closed);
+	s->current = NULL;
+	if (closed)
+		c->info.close_ns = ts_ns;
+	c->info.ended = true;
+	conn_tell(s, c);
+}
+
+static void on_close(struct session *s, const struct ev_conn_close *ev)
+{
+	struct conn *c = conn_find(s, ev->conn_id);
+	u32 dir;
+
+	if (!c)
+		return;
+	for (dir = HP_RECV; dir <= HP_SEND; dir++) {
+		struct proto_in in = { .side = conn_side(c, dir), .ts_ns = ev->hdr.ts_ns };
+
+		/* Counted connections carry nothing: there the difference is no loss. */
+		if (c->proto && c->info.status == CONN_PARSED &&
+		    ev->bytes[dir] > c->expected[dir]) {
+			s->current = c;
+			line_up(s, c, dir, ev->bytes[dir], 0, &in);
+		}
+		c->info.bytes[dir] = MAX(c->info.bytes[dir], ev->bytes[dir]);
+	}
+	conn_end(s, c, ev->hdr.ts_ns, true);
+	map_del(&s->conns, ev->conn_id);
+	conn_free(c);
+}
+
+static void on_state(struct session *s, const struct ev_conn_state *ev)
+{
+	struct conn *c = conn_find(s, ev->conn_id);
+	enum proto_side side;
+
+	if (!c)
+		return;
+	switch (ev->what) {
+	case HP_CONN_ESTABLISHED:
+		c->info.established_ns = ev->hdr.ts_ns;
+		if (ev->local_port)
+			c->ctx.local_port = ev->local_port;
+		conn_tell(s, c);
+		return;
+	case HP_CONN_FAILED:
+		c->info.err = ev->err ? ev->err : ECONNREFUSED;
+		conn_tell(s, c);
+		return;
+	case HP_CONN_ERROR:
+		c->info.err = ev->err;
+		/* fallthrough */
+	case HP_CONN_EOF:
+		side = conn_side(c, HP_RECV);
+		break;
+	case HP_CONN_SHUT_WR:
+		side = conn_side(c, HP_SEND);
+		break;
+	default:
+		return;
+	}
+	if (!c->proto)
+		return;
+	s->current = c;
+	c->proto->eof(c->state, &c->ctx, side, ev->hdr.ts_ns, ev->err);
+	s->current = NULL;
+}
+
+void session_record(struct session *s, struct ev_hdr *rec)
+{
+	switch (rec->kind) {
+	case EV_CONN_OPEN: {
+		const struct ev_conn_open *ev = (const struct ev_conn_open *)rec;
+
+		if (!ev->listening && !conn_find(s, ev->conn_id))
+			conn_add(s, ev);
+		break;
+	}
+	case EV_CONN_STATE:
+		on_state(s, (const struct ev_conn_state *)rec);
+		break;
+	case EV_CONN_CLOSE:
+		on_close(s, (const struct ev_conn_close *)rec);
+		break;
+	case EV_DATA:
+		on_data(s, (struct ev_data *)rec);
+		break;
+	case EV_CONT:
+		on_cont(s, (struct ev_cont *)rec);
+		break;
+	}
+}
+
+static int by_conn_id(const void *a, const void *b)
+{
+	const struct conn *x = *(struct conn *const *)a, *y = *(struct conn *const *)b;
+
+	return x->ctx.conn_id < y->ctx.conn_id ? -1 : x->ctx.conn_id > y->ctx.conn_id;
+}
+
+/* In the order of their ids, so that the report does not depend on the hash table. */
+void session_finish(struct session *s, u64 ts_ns)
+{
+	struct conn **all = calloc(s->conns.n ? s->conns.n : 1, sizeof(*all));
+	struct map_slot *slot;
+	size_t i = 0, n = 0;
+
+	if (!all) {
+		s->sink.drop(s->sink.arg, DROP_MEMORY, s->conns.n);
+		return;
+	}
+	while ((slot = map_each(&s->conns, &i)))
+		all[n++] = (struct conn *)(uintptr_t)slot->val;
+	qsort(all, n, sizeof(*all), by_conn_id);
+	for (i = 0; i < n; i++) {
+		if (!all[i]->finished)
+			conn_end(s, all[i], ts_ns, false);
+		all[i]->finished = true;
+	}
+	free(all);
+}
