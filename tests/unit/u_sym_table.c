@@ -170,7 +170,7 @@ static void aliases(void **state)
 		u8 bind, type;
 	} order[] = {
 		{ "ab", STB_GLOBAL, STT_FUNC },	 { "ac", STB_GLOBAL, STT_FUNC },
-		{ "abc", STB_GLOBAL, STT_FUNC }, { "ab", STB_WEAK, STT_FUNC },
+		{ "ab", STB_WEAK, STT_FUNC },	 { "abc", STB_GLOBAL, STT_FUNC },
 		{ "_ab", STB_GLOBAL, STT_FUNC }, { "__a", STB_GLOBAL, STT_FUNC },
 		{ "a", STB_LOCAL, STT_FUNC },	 { "a", STB_GLOBAL, STT_NOTYPE },
 		{ "a", STB_LOCAL, STT_NOTYPE },

@@ -9,8 +9,8 @@
 #define RANK_UNTYPED (1u << 31)
 #define RANK_LOCAL (1u << 30)
 #define RANK_UNDERSCORES 26 /* four bits */
-#define RANK_WEAK (1u << 25)
-#define RANK_LENGTH 3
+#define RANK_WEAK (1u << 3)
+#define RANK_LENGTH 4
 
 static u32 rank_of(const Elf64_Sym *s, const char *name, size_t len, enum sym_quality kind)
 {

@@ -8,7 +8,7 @@
  *  - The innermost symbol whose size covers it (latest start, then shortest).
  *  - A symbol without size covers what the unwind entry with the same start covers, else nothing.
  *  - Of several names for the same range: functions before untyped labels; global and weak before
- *    local; fewest leading underscores; global before weak; the shortest; .symtab before .dynsym
+ *    local; fewest leading underscores; the shortest; global before weak; .symtab before .dynsym
  *    before debug file; the first in byte order. So `write` and not `__write`, `lseek` and not
  *    `lseek64`, and a constructor is C1 and not C2.
  *  - Where no symbol is, the unwind entry.
