@@ -24,7 +24,7 @@ packages_build='gcc libc6-dev make clang binutils libbpf-dev libelf-dev zlib1g-d
 packages_demo='procps util-linux postgresql@/usr/lib/postgresql/*/bin/initdb python3-fastapi
 	python3-uvicorn python3-uvloop python3-httptools python3-asyncpg python3-psycopg2'
 packages_test='libcmocka-dev libpg-query-dev? clang-format git python3-pytest python3-psycopg
-	python3-sqlalchemy gunicorn nginx wrk tcpdump bpftrace iproute2 debootstrap?'
+	python3-sqlalchemy gunicorn openssl nginx wrk tcpdump bpftrace iproute2 debootstrap?'
 
 commands_build='gcc make clang bpftool ld'
 headers_build='bpf/libbpf.h libelf.h zlib.h cjson/cJSON.h lzma.h libiberty/demangle.h'

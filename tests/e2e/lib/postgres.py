@@ -51,7 +51,7 @@ def owner():
 
 
 class Postgres:
-    def __init__(self):
+    def __init__(self, tls=False):
         self.base = tempfile.mkdtemp(prefix="hp-pg-", dir="/tmp")
         self.bin = bindir()
         self.port = procs.free_port()
@@ -78,6 +78,8 @@ class Postgres:
             "pg_stat_statements.track": "top", "pg_stat_statements.track_utility": "on",
             "pg_stat_statements.save": "off", "pg_stat_statements.max": 10000,
         }
+        if tls:
+            settings.update(self._certificate(), ssl="on")
         argv = [f"{self.bin}/postgres", "-D", data]
         for key, value in settings.items():
             argv += ["-c", f"{key}={value}"]
@@ -85,6 +87,18 @@ class Postgres:
         procs.wait_for(self._ready, 30, "PostgreSQL to accept connections")
         self.execute("CREATE EXTENSION pg_stat_statements", "postgres")
         self._made = 0
+
+    def _certificate(self):
+        key, cert = f"{self.base}/server.key", f"{self.base}/server.crt"
+        make = procs.Process(
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj",
+             "/CN=localhost", "-keyout", key, "-out", cert])
+        assert make.wait() == 0, make.stderr
+        os.chmod(key, 0o600)
+        if self.user:
+            for name in (key, cert):
+                os.chown(name, *procs.user_ids(self.user))
+        return {"ssl_key_file": key, "ssl_cert_file": cert}
 
     def _ready(self):
         assert self.server.running(), self.server.stderr
