@@ -112,7 +112,7 @@ void externals_conn(struct externals *e, struct conn *c, const struct conn_info 
 	const char *key[2];
 	u64 h, *i;
 
-	if (c->role == HP_ROLE_SERVER || c->pool || c->tree || c->proto[0])
+	if (c->role != HP_ROLE_CLIENT || c->pool || c->tree || c->proto[0])
 		return;
 	if (!c->opened && !info->bytes[HP_SEND] && !info->bytes[HP_RECV])
 		return;

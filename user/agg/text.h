@@ -7,7 +7,7 @@
 #include "base/slice.h"
 #include "base/strpool.h"
 
-#define TEXT_MAX 512
+#define TEXT_MAX 1280
 
 /* Control bytes become '.'; cut at TEXT_MAX bytes. "(other)" when the pool is full. */
 static inline const char *text_add(struct strpool *pool, struct slice s)

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The front of the aggregates. Input: records, connections, exchanges and calls, in stream order. Output:
+ * the tables of struct agg, which report.c sorts at the end.
+ *
+ * Each feeding function finds the row and counts; only a row that is new allocates.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "agg/core.h"
+#include "agg/text.h"
+
+#define TEXTS_MAX 65536
+#define TEXTS_BYTES (8u << 20)
+
+static u32 or_default(u32 v, u32 def)
+{
+	return v ? v : def;
+}
+
+int agg_new(struct agg **ret, const struct agg_opts *opts)
+{
+	struct agg *a = calloc(1, sizeof(*a));
+	int err = -ENOMEM;
+
+	if (!a)
+		return -ENOMEM;
+	if (opts)
+		a->opts = *opts;
+	a->opts.max_endpoints = or_default(a->opts.max_endpoints, 500);
+	a->opts.max_queries = or_default(a->opts.max_queries, 1000);
+	a->opts.max_external = or_default(a->opts.max_external, 500);
+	a->opts.max_conns = or_default(a->opts.max_conns, 65536);
+	a->opts.max_stack_nodes = or_default(a->opts.max_stack_nodes, 200000);
+	a->opts.route_fanout = or_default(a->opts.route_fanout, ROUTE_FANOUT);
+	window_init(&a->window);
+	if (strpool_init(&a->texts, TEXTS_MAX, TEXTS_BYTES))
+		goto fail;
+	queries_init(&a->queries, &a->texts, a->opts.max_queries);
+	err = conns_init(&a->conns, &a->texts, a->opts.max_conns);
+	if (err)
+		goto fail;
+	err = externals_init(&a->externals, &a->texts, a->opts.max_external, a->opts.route_fanout);
+	if (err)
+		goto fail;
+	err = stacks_init(&a->stacks, a->opts.max_stack_nodes);
+	if (err)
+		goto fail;
+	*ret = a;
+	return 0;
+fail:
+	agg_free(a);
+	return err;
+}
+
+void agg_free(struct agg *a)
+{
+	u32 i;
+
+	if (!a)
+		return;
+	report_release(a);
+	for (i = 0; i < AGG_TARGETS_MAX; i++) {
+		if (!a->targets[i])
+			continue;
+		http_tree_release(&a->targets[i]->tree);
+		free(a->targets[i]->pids);
+		free(a->targets[i]);
+	}
+	window_release(&a->window);
+	resources_release(&a->resources);
+	externals_release(&a->externals);
+	queries_release(&a->queries);
+	conns_release(&a->conns);
+	stacks_release(&a->stacks);
+	buf_release(&a->config);
+	strpool_release(&a->texts);
+	free(a);
+}
+
+static struct target *target_get(struct agg *a, u16 id)
+{
+	struct target *t;
+
+	if (id >= AGG_TARGETS_MAX)
+		return NULL;
+	if (a->targets[id])
+		return a->targets[id];
+	t = calloc(1, sizeof(*t));
+	if (!t)
+		return NULL;
+	t->budget.max = a->opts.max_endpoints;
+	if (http_tree_init(&t->tree, &a->texts, &t->budget, a->opts.route_fanout)) {
+		free(t);
+		return NULL;
+	}
+	t->pub.id = id;
+	t->pub.cmdline = t->pub.exe = t->pub.runtime = t->pub.service = strpool_get(&a->texts, 0).p;
+	a->targets[id] = t;
+	return t;
+}
+
+/* Ascending, each once. */
+static void target_pid(struct target *t, u32 pid)
+{
+	u32 i = t->pub.npids;
+
+	while (i > 0 && t->pids[i - 1] > pid)
+		i--;
+	if (i > 0 && t->pids[i - 1] == pid)
+		return;
+	if (t->pub.npids == AGG_PIDS_MAX) {
+		t->pub.pids_more++;
+		return;
+	}
+	if (t->pub.npids == t->pids_cap) {
+		u32 cap = t->pids_cap ? t->pids_cap * 2 : 8;
+		u32 *p = realloc(t->pids, cap * sizeof(*p));
+
+		if (!p)
+			return;
+		t->pids = p;
+		t->pids_cap = cap;
+	}
+	memmove(&t->pids[i + 1], &t->pids[i], (t->pub.npids - i) * sizeof(*t->pids));
+	t->pids[i] = pid;
+	t->pub.npids++;
+}
+
+static void record_target(struct agg *a, const struct ev_target *rec)
+{
+	struct target *t = target_get(a, rec->hdr.target);
+	const char *p = (const char *)(rec + 1);
+	bool root;
+
+	if (!t)
+		return;
+	root = !t->pub.pid;
+	target_pid(t, rec->hdr.tgid);
+	if (!root)
+		return;
+	t->pub.pid = rec->hdr.tgid;
+	t->pub.started_unix_ms = rec->started_unix_ms;
+	t->pub.cmdline = text_add(&a->texts, slice_of(p, rec->cmdline_len));
+	p += rec->cmdline_len;
+	t->pub.exe = text_add(&a->texts, slice_of(p, rec->exe_len));
+	p += rec->exe_len;
+	t->pub.runtime = text_add(&a->texts, slice_of(p, rec->runtime_len));
+	p += rec->runtime_len;
+	t->pub.service = text_add(&a->texts, slice_of(p, rec->service_len));
+}
+
+static void record_proc(struct agg *a, const struct ev_proc *rec)
+{
+	struct target *t = target_get(a, rec->hdr.target);
+
+	if (!t)
+		return;
+	if (rec->what == HP_PROC_FORK) {
+		target_pid(t, rec->hdr.tgid);
+	} else if (rec->what == HP_PROC_EXIT && rec->hdr.tgid == t->pub.pid && t->pub.pid) {
+		t->pub.exited = true;
+		t->pub.exit_code = rec->exit_code;
+		t->pub.exit_ns = rec->hdr.ts_ns;
+	}
+}
+
+/* Cumulative counters: the highest is the newest, in whatever order records come. */
+static void record_loss(struct agg *a, const struct ev_loss *rec)
+{
+	const u64 *n = (const u64 *)(rec + 1);
+	u32 i;
+
+	a->events = MAX(a->events, rec->events);
+	for (i = 0; i < MIN(rec->n, DROP_MAX); i++)
+		a->lost[i] = MAX(a->lost[i], n[i]);
+}
+
+static void record_cost(struct agg *a, const struct ev_cost *rec)
+{
+	struct ev_cost *c = &a->cost;
+
+	a->cost_known = true;
+	c->bpf_ns = MAX(c->bpf_ns, rec->bpf_ns);
+	c->bpf_runs = MAX(c->bpf_runs, rec->bpf_runs);
+	c->collector_cpu_ns = MAX(c->collector_cpu_ns, rec->collector_cpu_ns);
+	c->analyst_cpu_ns = MAX(c->analyst_cpu_ns, rec->analyst_cpu_ns);
+	c->agent_rss_bytes = MAX(c->agent_rss_bytes, rec->agent_rss_bytes);
+	c->target_cpu_ns = MAX(c->target_cpu_ns, rec->target_cpu_ns);
+	c->method = MAX(c->method, rec->method);
+}
+
+static void record_config(struct agg *a, const struct ev_config *rec)
+{
+	if (a->config.n + rec->len > AGG_CONFIG_MAX)
+		return;
+	buf_add(&a->config, rec + 1, rec->len);
+	if (rec->len && a->config.n && a->config.p[a->config.n - 1] != '\n')
+		buf_addch(&a->config, '\n');
+}
+
+void agg_record(struct agg *a, const struct ev_hdr *hdr)
+{
+	const void *rec = hdr;
+	const struct ev_note *note = rec;
+
+	switch (hdr->kind) {
+	case EV_TARGET:
+		record_target(a, rec);
+		break;
+	case EV_PROC:
+		record_proc(a, rec);
+		break;
+	case EV_RESOURCE:
+		resources_record(&a->resources, &a->window, rec);
+		break;
+	case EV_LOSS:
+		record_loss(a, rec);
+		break;
+	case EV_WINDOW:
+		window_record(&a->window, rec);
+		break;
+	case EV_COST:
+		record_cost(a, rec);
+		break;
+	case EV_NOTE:
+		notes_add(&a->stream_notes, text_add(&a->texts, slice_of(note + 1, note->len)));
+		break;
+	case EV_CONFIG:
+		record_config(a, rec);
+		break;
+	case EV_SAMPLE:
+		a->live.samples++;
+		stacks_sample(&a->stacks, rec);
+		break;
+	case EV_MAPPING:
+		stacks_mapping(&a->stacks, rec);
+		return;
+	case EV_SYMBOL:
+		/* Made when a name was asked for: its time says nothing about the window. */
+		stacks_symbol(&a->stacks, rec);
+		return;
+	default:
+		return;
+	}
+	window_seen(&a->window, hdr->ts_ns);
+}
+
+void agg_conn(struct agg *a, const struct conn_info *info)
+{
+	struct conn *c = conns_update(&a->conns, info, a->window.start_ns);
+
+	if (!info->ended)
+		return;
+	if (c)
+		externals_conn(&a->externals, c, info);
+	conns_end(&a->conns, info, window_end_ns(&a->window));
+}
+
+void agg_http(struct agg *a, const struct http_exchange *x)
+{
+	bool partial = x->flags & (SPAN_AT_ATTACH | SPAN_AT_DETACH);
+	bool timed = span_timed(x->flags) && x->start_ns && x->end_ns >= x->start_ns;
+	struct target *t;
+
+	window_seen(&a->window, x->end_ns);
+	if (x->role == HP_ROLE_CLIENT) {
+		externals_http(&a->externals, conns_find(&a->conns, x->conn_id), x);
+		a->live.external += !partial;
+		return;
+	}
+	t = target_get(a, x->target);
+	if (!t || !http_tree_add(&t->tree, x)) {
+		a->refused++;
+		return;
+	}
+	if (partial)
+		return;
+	a->live.requests++;
+	a->live.errors += x->status >= 500 || (x->flags & SPAN_ABORTED);
+	window_request(&a->window, x->end_ns, timed ? (double)(x->end_ns - x->start_ns) : -1);
+}
+
+void agg_db(struct agg *a, const struct db_call *call)
+{
+	struct conn *c = conns_find(&a->conns, call->conn_id);
+	struct pool *p = conns_pool(&a->conns, c);
+
+	window_seen(&a->window, call->end_ns);
+	if (!queries_add(&a->queries, p, call))
+		a->refused++;
+	conns_db_call(&a->conns, c, p, call);
+	if (call->flags & (SPAN_AT_ATTACH | SPAN_AT_DETACH))
+		return;
+	a->live.calls++;
+	window_call(&a->window, call->end_ns);
+}
+
+void agg_db_event(struct agg *a, const struct db_event *e)
+{
+	window_seen(&a->window, e->ts_ns);
+	conns_db_event(&a->conns, e);
+}
+
+void agg_drop(struct agg *a, enum hp_drop why, u64 n)
+{
+	if ((unsigned int)why < DROP_MAX)
+		a->dropped[why] += n;
+}
+
+void agg_live(const struct agg *a, struct agg_live *ret)
+{
+	*ret = a->live;
+	window_live(&a->window, ret);
+}
+
+size_t agg_unnamed(struct agg *a, void (*fn)(void *arg, const struct agg_addr *addr), void *arg)
+{
+	return stacks_unnamed(&a->stacks, fn, arg);
+}
+
+static const char *const drop_keys[] = {
+#define DROP(name, key, text) key,
+#include "hp/drops.def"
+#undef DROP
+};
+
+static const char *const drop_texts[] = {
+#define DROP(name, key, text) text,
+#include "hp/drops.def"
+#undef DROP
+};
+
+const char *agg_drop_key(enum hp_drop why)
+{
+	return (unsigned int)why < DROP_MAX ? drop_keys[why] : "";
+}
+
+const char *agg_drop_text(enum hp_drop why)
+{
+	return (unsigned int)why < DROP_MAX ? drop_texts[why] : "";
+}

@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * CPU samples. Input: sample, mapping and symbol records in any order. Output: a call tree of addresses
+ * (a node for each distinct way from a thread's first function to a leaf), and the list of addresses
+ * that still want a name. stacktree.c merges the tree by name at the end.
+ *
+ * Addresses above the leaf are return addresses; one less lies inside the call, which is what a name
+ * or a line must be looked up for, also when the call is a function's last instruction.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "agg/stacks.h"
+#include "agg/text.h"
+
+/* How far back a lookup looks when ranges overlap, as after an unmap and a new map. */
+#define STACK_OVERLAP_MAX 16
+
+int stacks_init(struct stacks *s, u32 max_nodes)
+{
+	memset(s, 0, sizeof(*s));
+	s->nodes_max = MAX(max_nodes, 16U);
+	if (strpool_init(&s->texts, STACK_SYMBOLS_MAX, STACK_TEXT_MAX))
+		return -ENOMEM;
+	s->nodes_cap = 16;
+	s->nodes = calloc(s->nodes_cap, sizeof(*s->nodes));
+	if (!s->nodes) {
+		stacks_release(s);
+		return -ENOMEM;
+	}
+	s->nnodes = 1;
+	return 0;
+}
+
+void stacks_release(struct stacks *s)
+{
+	strpool_release(&s->texts);
+	free(s->frames);
+	free(s->frame_of.slots);
+	free(s->nodes);
+	free(s->node_of.slots);
+	free(s->symbols);
+	free(s->mappings);
+	free(s->out);
+	free(s->top);
+	memset(s, 0, sizeof(*s));
+}
+
+/* Room for one more entry; entries move to their places by hash(). */
+static bool index_room(struct stacks *s, struct stack_index *ix,
+		       u64 (*hash)(const struct stacks *s, u32 i))
+{
+	u32 cap, i, at, *slots;
+
+	if ((u64)(ix->n + 1) * 4 <= (u64)ix->cap * 3)
+		return true;
+	cap = ix->cap ? ix->cap * 2 : 256;
+	slots = calloc(cap, sizeof(*slots));
+	if (!slots)
+		return false;
+	for (i = 0; i < ix->cap; i++) {
+		if (!ix->slots[i])
+			continue;
+		at = (u32)hash(s, ix->slots[i] - 1) & (cap - 1);
+		while (slots[at])
+			at = (at + 1) & (cap - 1);
+		slots[at] = ix->slots[i];
+	}
+	free(ix->slots);
+	ix->slots = slots;
+	ix->cap = cap;
+	return true;
+}
+
+static bool array_room(void *array, u32 n, u32 *cap, size_t size)
+{
+	void **p = array, *bigger;
+	u32 want = *cap ? *cap * 2 : 64;
+
+	if (n < *cap)
+		return true;
+	bigger = realloc(*p, want * size);
+	if (!bigger)
+		return false;
+	*p = bigger;
+	*cap = want;
+	return true;
+}
+
+static u64 frame_key(u64 addr, u32 tgid, u8 kind)
+{
+	return hash_u64(addr ^ hash_u64((u64)tgid << 8 | kind));
+}
+
+static u64 frame_hash(const struct stacks *s, u32 i)
+{
+	return frame_key(s->frames[i].addr, s->frames[i].tgid, s->frames[i].kind);
+}
+
+/* -1: no room */
+static s64 frame_get(struct stacks *s, u64 addr, u32 tgid, u8 kind)
+{
+	u32 at;
+
+	if (!index_room(s, &s->frame_of, frame_hash))
+		return -1;
+	at = (u32)frame_key(addr, tgid, kind) & (s->frame_of.cap - 1);
+	for (; s->frame_of.slots[at]; at = (at + 1) & (s->frame_of.cap - 1)) {
+		u32 i = s->frame_of.slots[at] - 1;
+		const struct stack_frame *f = &s->frames[i];
+
+		if (f->addr == addr && f->tgid == tgid && f->kind == kind)
+			return i;
+	}
+	if (s->nframes == STACK_FRAMES_MAX ||
+	    !array_room(&s->frames, s->nframes, &s->frames_cap, sizeof(*s->frames)))
+		return -1;
+	s->frames[s->nframes] = (struct stack_frame){ .addr = addr, .tgid = tgid, .kind = kind };
+	s->frame_of.slots[at] = ++s->nframes;
+	s->frame_of.n++;
+	return s->nframes - 1;
+}
+
+static u64 node_key(u32 parent, u32 frame)
+{
+	return hash_u64((u64)parent << 32 | frame);
+}
+
+static u64 node_hash(const struct stacks *s, u32 i)
+{
+	return node_key(s->nodes[i].parent, s->nodes[i].frame);
+}
+
+/* force: past the cap, for the few nodes that hold what did not fit. */
+static s64 node_get(struct stacks *s, u32 parent, u32 frame, bool force)
+{
+	u32 at;
+
+	if (!index_room(s, &s->node_of, node_hash))
+		return -1;
+	at = (u32)node_key(parent, frame) & (s->node_of.cap - 1);
+	for (; s->node_of.slots[at]; at = (at + 1) & (s->node_of.cap - 1)) {
+		u32 i = s->node_of.slots[at] - 1;
+
+		if (s->nodes[i].parent == parent && s->nodes[i].frame == frame)
+			return i;
+	}
+	if ((s->nnodes >= s->nodes_max && !force) ||
+	    !array_room(&s->nodes, s->nnodes, &s->nodes_cap, sizeof(*s->nodes)))
+		return -1;
+	s->nodes[s->nnodes] = (struct stack_node){ .parent = parent, .frame = frame };
+	s->node_of.slots[at] = ++s->nnodes;
+	s->node_of.n++;
+	return s->nnodes - 1;
+}
+
+static s64 text_frame(struct stacks *s, struct slice text)
+{
+	u32 id = strpool_add(&s->texts, text);
+
+	return frame_get(s, id, 0, 0);
+}
+
+/* Thread names are at most 15 bytes; what separates frames in folded stacks may not be in one. */
+static struct slice clean_comm(const char comm[HP_COMM_LEN], char out[HP_COMM_LEN])
+{
+	size_t i, n = strnlen(comm, HP_COMM_LEN - 1);
+
+	for (i = 0; i < n; i++) {
+		unsigned char c = (unsigned char)comm[i];
+
+		out[i] = c < ' ' || c == 0x7f ? '.' : c == ';' ? ':' : (char)c;
+	}
+	return n ? slice_of(out, n) : SLICE("[unknown]");
+}
+
+void stacks_sample(struct stacks *s, const struct ev_sample *rec)
+{
+	const struct ev_frame *f = (const void *)(rec + 1);
+	u32 i, n = MIN(rec->nframes, STACK_DEPTH_MAX); /* the innermost ones */
+	bool truncated = rec->truncated || rec->nframes > n;
+	char comm[HP_COMM_LEN];
+	s64 frame = text_frame(s, clean_comm(rec->comm, comm)), at, top;
+
+	s->samples++;
+	/* A process that sets thread names at random must not fill the tree with them. */
+	top = frame < 0 ? -1 : node_get(s, 0, (u32)frame, s->nnodes < s->nodes_max + 64);
+	at = MAX(top, 0);
+	if (truncated) {
+		frame = text_frame(s, SLICE("(truncated)"));
+		top = frame < 0 ? -1 : node_get(s, (u32)at, (u32)frame, false);
+		at = MAX(top, at);
+	}
+	for (i = n; i-- > 0;) {
+		bool exact = !i || (f[i].kind != f[i - 1].kind && f[i - 1].kind == HP_FRAME_KERNEL);
+		u64 addr = f[i].addr;
+		s64 next;
+
+		if (f[i].kind != HP_FRAME_PYTHON && !exact && addr)
+			addr--;
+		frame = frame_get(s, addr, f[i].kind == HP_FRAME_KERNEL ? 0 : rec->hdr.tgid,
+				  f[i].kind);
+		next = frame < 0 ? -1 : node_get(s, (u32)at, (u32)frame, false);
+		if (next < 0) {
+			/* Cut here: what is left belongs to this caller. */
+			s->truncated++;
+			s->nodes[at].self++;
+			return;
+		}
+		at = next;
+	}
+	s->truncated += truncated;
+	s->nodes[at].self++;
+}
+
+void stacks_symbol(struct stacks *s, const struct ev_symbol *rec)
+{
+	const char *p = (const char *)(rec + 1);
+	struct slice name = slice_of(p, rec->name_len);
+	struct slice module = slice_of(p + rec->name_len, rec->module_len);
+	bool by_start = name.n > module.n + 3 && slice_starts(name, module) &&
+			!memcmp(name.p + module.n, "@0x", 3);
+
+	if (!name.n || s->nsymbols == STACK_SYMBOLS_MAX ||
+	    !array_room(&s->symbols, s->nsymbols, &s->symbols_cap, sizeof(*s->symbols))) {
+		s->symbols_refused++;
+		return;
+	}
+	s->symbols[s->nsymbols] = (struct stack_symbol){
+		.start = rec->start,
+		.end = rec->end,
+		.tgid = rec->hdr.tgid,
+		.seq = s->nsymbols,
+		.name = strpool_add(&s->texts, name),
+		.unnamed = name.p[0] == '[' || by_start,
+	};
+	s->nsymbols++;
+	s->symbols_sorted = false;
+}
+
+void stacks_mapping(struct stacks *s, const struct ev_mapping *rec)
+{
+	struct slice path = slice_of(rec + 1, rec->path_len);
+	struct stack_mapping *m;
+
+	if (s->nmappings == STACK_MAPPINGS_MAX ||
+	    !array_room(&s->mappings, s->nmappings, &s->mappings_cap, sizeof(*s->mappings)))
+		return;
+	m = &s->mappings[s->nmappings];
+	memset(m, 0, sizeof(*m));
+	m->at.tgid = rec->hdr.tgid;
+	m->at.mapped = true;
+	m->at.start = rec->start;
+	m->at.end = rec->end;
+	m->at.file_off = rec->file_off;
+	m->at.inode = rec->inode;
+	m->at.build_id_len = MIN(rec->build_id_len, sizeof(m->at.build_id));
+	memcpy(m->at.build_id, rec->build_id, m->at.build_id_len);
+	/* Not made printable: the symboliser opens files by it. */
+	m->at.path = strpool_get(&s->texts, strpool_add(&s->texts, path)).p;
+	m->seq = s->nmappings++;
+	s->mappings_sorted = false;
+}
+
+static int cmp_symbol(const void *pa, const void *pb)
+{
+	const struct stack_symbol *a = pa, *b = pb;
+
+	if (a->tgid != b->tgid)
+		return a->tgid < b->tgid ? -1 : 1;
+	if (a->start != b->start)
+		return a->start < b->start ? -1 : 1;
+	return a->seq < b->seq ? -1 : a->seq > b->seq;
+}
+
+static int cmp_mapping(const void *pa, const void *pb)
+{
+	const struct stack_mapping *a = pa, *b = pb;
+
+	if (a->at.tgid != b->at.tgid)
+		return a->at.tgid < b->at.tgid ? -1 : 1;
+	if (a->at.start != b->at.start)
+		return a->at.start < b->at.start ? -1 : 1;
+	return a->seq < b->seq ? -1 : a->seq > b->seq;
+}
+
+void stacks_sort(struct stacks *s)
+{
+	if (!s->symbols_sorted && s->nsymbols)
+		qsort(s->symbols, s->nsymbols, sizeof(*s->symbols), cmp_symbol);
+	if (!s->mappings_sorted && s->nmappings)
+		qsort(s->mappings, s->nmappings, sizeof(*s->mappings), cmp_mapping);
+	s->symbols_sorted = true;
+	s->mappings_sorted = true;
+}
+
+const struct stack_symbol *stacks_symbol_at(const struct stacks *s, u32 tgid, u64 addr)
+{
+	u32 lo = 0, hi = s->nsymbols, back;
+
+	while (lo < hi) {
+		u32 mid = lo + (hi - lo) / 2;
+		const struct stack_symbol *y = &s->symbols[mid];
+
+		if (y->tgid < tgid || (y->tgid == tgid && y->start <= addr))
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	for (back = 0; back < STACK_OVERLAP_MAX && lo > 0; back++) {
+		const struct stack_symbol *y = &s->symbols[--lo];
+
+		if (y->tgid != tgid)
+			break;
+		if (addr < y->end)
+			return y;
+	}
+	return NULL;
+}
+
+/* The newest of those that cover the address. */
+const struct stack_mapping *stacks_mapping_at(const struct stacks *s, u32 tgid, u64 addr)
+{
+	const struct stack_mapping *best = NULL;
+	u32 lo = 0, hi = s->nmappings, back;
+
+	while (lo < hi) {
+		u32 mid = lo + (hi - lo) / 2;
+		const struct agg_addr *m = &s->mappings[mid].at;
+
+		if (m->tgid < tgid || (m->tgid == tgid && m->start <= addr))
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	for (back = 0; back < STACK_OVERLAP_MAX && lo > 0; back++) {
+		const struct stack_mapping *m = &s->mappings[--lo];
+
+		if (m->at.tgid != tgid)
+			break;
+		if (addr < m->at.end && (!best || m->seq > best->seq))
+			best = m;
+	}
+	return best;
+}
+
+static int cmp_addr(const void *pa, const void *pb)
+{
+	const struct agg_addr *a = pa, *b = pb;
+
+	if (a->tgid != b->tgid)
+		return a->tgid < b->tgid ? -1 : 1;
+	if (a->addr != b->addr)
+		return a->addr < b->addr ? -1 : 1;
+	return a->kind - b->kind;
+}
+
+size_t stacks_unnamed(struct stacks *s, void (*fn)(void *arg, const struct agg_addr *a), void *arg)
+{
+	struct agg_addr *list = NULL;
+	size_t n = 0, j;
+	u32 i;
+
+	stacks_sort(s);
+	for (i = 0; i < s->nframes; i++)
+		n += s->frames[i].kind && !s->frames[i].listed;
+	if (!n)
+		return 0;
+	list = calloc(n, sizeof(*list));
+	if (!list)
+		return 0;
+	for (i = 0, n = 0; i < s->nframes; i++) {
+		struct stack_frame *f = &s->frames[i];
+		const struct stack_mapping *m;
+
+		if (!f->kind || f->listed)
+			continue;
+		f->listed = true;
+		if (stacks_symbol_at(s, f->tgid, f->addr))
+			continue;
+		m = f->kind == HP_FRAME_NATIVE ? stacks_mapping_at(s, f->tgid, f->addr) : NULL;
+		if (m)
+			list[n] = m->at;
+		list[n].tgid = f->tgid;
+		list[n].addr = f->addr;
+		list[n++].kind = f->kind;
+	}
+	qsort(list, n, sizeof(*list), cmp_addr);
+	for (j = 0; j < n; j++)
+		fn(arg, &list[j]);
+	free(list);
+	return n;
+}

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* CPU samples as a call tree of addresses, and the names that turn it into one of functions. */
+#ifndef AGG_STACKS_H
+#define AGG_STACKS_H
+
+#include "agg/agg.h"
+#include "base/strpool.h"
+
+#define STACK_FRAMES_MAX 200000
+#define STACK_SYMBOLS_MAX 200000
+#define STACK_MAPPINGS_MAX 65536
+#define STACK_TEXT_MAX (32u << 20)
+#define STACK_TOP_MAX 200
+#define STACK_DEPTH_MAX (2 * HP_STACK_MAX) /* kernel and user frames */
+
+struct stack_frame {
+	u64 addr; /* threads: id of the name in texts */
+	u32 tgid;
+	u8 kind; /* enum hp_frame_kind, 0 = a thread's name or a note */
+	bool listed; /* given to the caller of agg_unnamed() */
+};
+
+struct stack_node {
+	u32 parent;
+	u32 frame;
+	u32 self;
+};
+
+struct stack_symbol {
+	u64 start;
+	u64 end;
+	u32 tgid;
+	u32 seq;
+	u32 name;
+	bool unnamed; /* the symboliser only knew the file */
+};
+
+struct stack_mapping {
+	struct agg_addr at; /* addr unused, path interned */
+	u32 seq;
+};
+
+/* Open addressing over indices of another array; 0 = free, so entries are index + 1. */
+struct stack_index {
+	u32 *slots;
+	u32 cap;
+	u32 n;
+};
+
+struct stacks {
+	struct strpool texts;
+	struct stack_frame *frames;
+	u32 nframes, frames_cap;
+	struct stack_index frame_of;
+	struct stack_node *nodes; /* nodes[0]: the root */
+	u32 nnodes, nodes_cap, nodes_max;
+	struct stack_index node_of;
+	struct stack_symbol *symbols;
+	u32 nsymbols, symbols_cap;
+	bool symbols_sorted;
+	struct stack_mapping *mappings;
+	u32 nmappings, mappings_cap;
+	bool mappings_sorted;
+	u64 samples;
+	u64 truncated;
+	u64 symbols_refused;
+	struct agg_node *out;
+	u32 nout;
+	struct agg_top *top;
+	u32 ntop;
+};
+
+int stacks_init(struct stacks *s, u32 max_nodes);
+void stacks_release(struct stacks *s);
+void stacks_sample(struct stacks *s, const struct ev_sample *rec);
+void stacks_symbol(struct stacks *s, const struct ev_symbol *rec);
+void stacks_mapping(struct stacks *s, const struct ev_mapping *rec);
+size_t stacks_unnamed(struct stacks *s, void (*fn)(void *arg, const struct agg_addr *a), void *arg);
+/* Sorts symbols and mappings if needed; the lookups below want that. */
+void stacks_sort(struct stacks *s);
+const struct stack_symbol *stacks_symbol_at(const struct stacks *s, u32 tgid, u64 addr);
+const struct stack_mapping *stacks_mapping_at(const struct stacks *s, u32 tgid, u64 addr);
+/* The tree by name, the top list and the counts; in stacktree.c. */
+int stacks_finish(struct stacks *s, struct agg_cpu *ret, struct agg_trust *ret_trust);
+
+#endif
