@@ -8,6 +8,7 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
 #include "hp/events.h"
+#include "hp/tables.h"
 
 #define AF_UNIX 1
 #define AF_INET 2

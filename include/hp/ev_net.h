@@ -51,6 +51,7 @@ struct ev_conn_state {
 	__s32 err; /* positive errno */
 };
 
+/* CONN_CLOSE, and CONN_BYTES for connections that are still open when the window ends. */
 struct ev_conn_close {
 	struct ev_hdr hdr; /* ts_ns: the last close() of it, or the socket's end */
 	__u64 conn_id;

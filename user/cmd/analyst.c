@@ -45,18 +45,38 @@ struct analyst {
 	bool kallsyms_hidden;
 };
 
+/*
+ * Probes see a little before the window's start is stamped. What ended by then is outside; what
+ * crosses is partial. False: leave it out.
+ */
+static bool clip(const struct analyst *a, u64 start_ns, u64 end_ns, u32 *flags)
+{
+	if (!a->started || (end_ns && end_ns < a->start_ns))
+		return false;
+	if (start_ns && start_ns < a->start_ns)
+		*flags |= SPAN_AT_ATTACH;
+	return true;
+}
+
 static void on_http(void *arg, const struct http_exchange *x)
 {
 	struct analyst *a = arg;
+	struct http_exchange clipped = *x;
 
-	agg_http(a->agg, x);
+	if (!clip(a, x->start_ns, x->end_ns, &clipped.flags))
+		return;
+	agg_http(a->agg, &clipped);
 	if (x->role == HP_ROLE_SERVER)
-		requests_add(&a->requests, x);
+		requests_add(&a->requests, &clipped);
 }
 
 static void on_db(void *arg, const struct db_call *c)
 {
-	agg_db(((struct analyst *)arg)->agg, c);
+	struct analyst *a = arg;
+	struct db_call clipped = *c;
+
+	if (clip(a, c->start_ns, c->end_ns, &clipped.flags))
+		agg_db(a->agg, &clipped);
 }
 
 static void on_db_event(void *arg, const struct db_event *e)
@@ -238,6 +258,7 @@ static void on_record(struct analyst *a, struct ev_hdr *rec)
 	case EV_CONN_OPEN:
 	case EV_CONN_STATE:
 	case EV_CONN_CLOSE:
+	case EV_CONN_BYTES:
 	case EV_DATA:
 	case EV_CONT:
 		session_record(a->session, rec);
@@ -304,6 +325,8 @@ static int write_report(struct analyst *a)
 		if (!err && common->formats & OUT_BIT(OUT_NDJSON))
 			err = requests_end(&a->requests, a->agg, outs->tmp_fd,
 					   outputs[OUT_NDJSON].file);
+		if (a->opts->aborted && *a->opts->aborted)
+			return EXIT_ABORTED;
 		if (!err)
 			err = outs_commit(outs);
 		if (err) {
@@ -332,7 +355,8 @@ static void stream_error(struct analyst *a, int err)
 	if (err == 0 || err == -ENODATA)
 		put_note(a, "the capture ends early: the figures cover what is whole");
 	else if (err == -EPROTO)
-		put_note(a, "the capture is damaged: the figures cover what comes before the damage");
+		put_note(a,
+			 "the capture is damaged: the figures cover what comes before the damage");
 }
 
 static int analyst_setup(struct analyst *a)
@@ -369,8 +393,10 @@ static int analyst_setup(struct analyst *a)
 			return err;
 	}
 	if (o->outs && o->live)
-		err = capture_create(&a->capture, o->outs->tmp_fd, OUT_CAPTURE_FILE,
-				     o->max_capture, o->show_literals ? CAPTURE_LITERALS : 0);
+		err = capture_create(&a->capture, o->outs->tmp_fd, OUT_CAPTURE_FILE, o->max_capture,
+				     (o->show_literals ? CAPTURE_LITERALS : 0) |
+					     (o->no_http ? CAPTURE_NO_HTTP : 0) |
+					     (o->no_db ? CAPTURE_NO_DB : 0));
 	return err;
 }
 

@@ -20,6 +20,7 @@ struct analyst_opts {
 	bool show_literals; /* live: as asked; replay: as the capture says */
 	bool no_http;
 	bool no_db;
+	volatile const int *aborted; /* non-zero: commit nothing; may be NULL */
 };
 
 /* Returns the exit status; errors are logged. */

@@ -80,6 +80,14 @@ const struct opt attach_opt_rows[] = {
 	  .min = 64 << 10,
 	  .max = 1ULL << 40,
 	  .fix = "is out of range; sizes from 64KiB to 1024GiB are possible" },
+	{ .name = "ring",
+	  .arg = "SIZE",
+	  .help = "kernel buffer for events, a power of two (default 8MiB)",
+	  .parse = opt_bytes,
+	  .offset = ROW_OFFSET(ring_bytes),
+	  .min = 64 << 10,
+	  .max = 1 << 30,
+	  .fix = "is out of range; sizes from 64KiB to 1GiB are possible" },
 	{ .name = "show-literals",
 	  .help = "keep SQL literals and query strings: private data will be in the report",
 	  .parse = opt_true,
@@ -142,6 +150,10 @@ int attach_opts_finish(struct attach_opts *o, int npos, char **pos, char *err)
 	if (!o->cpu && !o->http && !o->db) {
 		snprintf(err, OPT_ERR_MAX,
 			 "--no-cpu --no-http --no-db leave nothing to measure; drop one of them");
+		return -EINVAL;
+	}
+	if (o->ring_bytes & (o->ring_bytes - 1)) {
+		snprintf(err, OPT_ERR_MAX, "--ring is not a power of two; try 8MiB or 16MiB");
 		return -EINVAL;
 	}
 	return common_opts_finish(&o->common, err);

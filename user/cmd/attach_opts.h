@@ -15,6 +15,7 @@ struct attach_opts {
 	struct common_opts common; /* first: COMMON_OPT_ROWS offsets start here */
 	u64 duration_ns; /* 0 = until Ctrl-C */
 	u64 max_capture; /* bytes of capture.hpcap */
+	u64 ring_bytes; /* kernel buffer; 0 = default */
 	u32 freq; /* CPU samples a second and CPU */
 	bool cpu;
 	bool http;

@@ -111,6 +111,8 @@ static int report_run(const struct cmd *c, struct args *a)
 	}
 	ao.stream_fd = fd;
 	ao.show_literals = header.flags & CAPTURE_LITERALS;
+	ao.no_http = header.flags & CAPTURE_NO_HTTP;
+	ao.no_db = header.flags & CAPTURE_NO_DB;
 	return analyst_run(&ao);
 }
 

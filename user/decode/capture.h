@@ -28,6 +28,8 @@ _Static_assert(sizeof(struct capture_header) == 64, "the capture header is a fil
 
 enum capture_flags {
 	CAPTURE_LITERALS = 1, /* nothing was masked (--show-literals) */
+	CAPTURE_NO_HTTP = 2, /* not parsed: a replay does not either */
+	CAPTURE_NO_DB = 4,
 };
 
 struct capture {

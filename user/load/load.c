@@ -20,6 +20,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "hostprof.skel.h"
+#include "hp/tables.h"
 #include "load/verdicts.h"
 
 #define RING_BYTES_DEFAULT (8U << 20)
@@ -166,10 +167,7 @@ void probes_free(struct probes *p)
 
 int probes_add_target(struct probes *p, u32 tgid, u16 target)
 {
-	/* Same layout as struct target_state in bpf/lib/maps.bpf.h. */
-	struct {
-		u16 target;
-	} val = { target };
+	struct target_state val = { .target = target };
 
 	return bpf_map__update_elem(p->skel->maps.m_targets, &tgid, sizeof(tgid), &val, sizeof(val),
 				    BPF_ANY);
@@ -346,6 +344,69 @@ int probes_verdict(struct probes *p, u64 conn_id, const struct hp_verdict *v)
 		return err;
 	__atomic_fetch_add(&p->skel->bss->verdict_epoch, 1, __ATOMIC_RELEASE);
 	return 0;
+}
+
+static int give_cont(const struct sock_state *ss, probes_record_fn *fn, void *arg)
+{
+	const struct cont_state *c = &ss->cont;
+	struct ev_cont ev = {
+		.hdr = { .size = sizeof(ev),
+			 .kind = EV_CONT,
+			 .target = ss->target,
+			 .tgid = c->tgid,
+			 .tid = c->tid,
+			 .ts_ns = c->last_ns },
+		.conn_id = ss->conn_id,
+		.pos = c->pos,
+		.len = c->len,
+		.first_ns = c->first_ns,
+		.enter_ns = c->enter_ns,
+		.arrival_ns = c->arrival_ns,
+		.calls = c->calls,
+		.frames = c->frames,
+		.dir = c->dir,
+		.tail_len = c->tail_len,
+	};
+
+	memcpy(ev.tail, c->tail, sizeof(ev.tail));
+	return fn(arg, &ev, sizeof(ev));
+}
+
+static int give_bytes(const struct sock_state *ss, u64 now_ns, probes_record_fn *fn, void *arg)
+{
+	const struct ev_conn_close ev = {
+		.hdr = { .size = sizeof(ev),
+			 .kind = EV_CONN_BYTES,
+			 .target = ss->target,
+			 .ts_ns = now_ns },
+		.conn_id = ss->conn_id,
+		.bytes = { ss->pos[0], ss->pos[1] },
+	};
+
+	return fn(arg, &ev, sizeof(ev));
+}
+
+int probes_flush_conts(struct probes *p, probes_record_fn *fn, void *arg, u64 now_ns)
+{
+	const struct bpf_map *socks = p->skel->maps.m_socks;
+	struct sock_state ss;
+	u64 key, *prev = NULL;
+	int err = 0;
+
+	if (!p->net)
+		return 0;
+	while (!err && !bpf_map__get_next_key(socks, prev, &key, sizeof(key))) {
+		prev = &key;
+		if (bpf_map__lookup_elem(socks, &key, sizeof(key), &ss, sizeof(ss), 0))
+			continue;
+		if (!(ss.flags & SOCK_ANNOUNCED))
+			continue;
+		if (ss.cont.calls)
+			err = give_cont(&ss, fn, arg);
+		if (!err)
+			err = give_bytes(&ss, now_ns, fn, arg);
+	}
+	return err;
 }
 
 void probes_drops(const struct probes *p, u64 *sums)

@@ -450,6 +450,17 @@ static void on_close(struct session *s, const struct ev_conn_close *ev)
 	conn_free(c);
 }
 
+/* Still open at the end. What a parser follows it has counted itself. */
+static void on_bytes(struct session *s, const struct ev_conn_close *ev)
+{
+	struct conn *c = conn_find(s, ev->conn_id);
+	u32 dir;
+
+	for (dir = HP_RECV; c && dir <= HP_SEND; dir++)
+		if (c->info.status != CONN_PARSED)
+			c->info.bytes[dir] = MAX(c->info.bytes[dir], ev->bytes[dir]);
+}
+
 static void on_state(struct session *s, const struct ev_conn_state *ev)
 {
 	struct conn *c = conn_find(s, ev->conn_id);
@@ -502,6 +513,9 @@ void session_record(struct session *s, struct ev_hdr *rec)
 		break;
 	case EV_CONN_CLOSE:
 		on_close(s, (const struct ev_conn_close *)rec);
+		break;
+	case EV_CONN_BYTES:
+		on_bytes(s, (const struct ev_conn_close *)rec);
 		break;
 	case EV_DATA:
 		on_data(s, (struct ev_data *)rec);

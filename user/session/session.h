@@ -37,7 +37,7 @@ struct session_sink {
 int session_new(struct session **ret, const struct session_opts *opts,
 		const struct session_sink *sink);
 void session_free(struct session *s);
-/* A checked record of kind CONN_OPEN, CONN_STATE, CONN_CLOSE, DATA or CONT; others are ignored. */
+/* A checked record of kind CONN_OPEN, CONN_STATE, CONN_CLOSE, CONN_BYTES, DATA or CONT; others are ignored. */
 void session_record(struct session *s, struct ev_hdr *rec);
 /* The window ended at ts_ns: what is under way is delivered with SPAN_AT_DETACH. */
 void session_finish(struct session *s, u64 ts_ns);

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) OR Apache-2.0 */
+/*
+ * Values of the kernel's tables, as far as user space reads or writes them: targets in, connections
+ * out when the window ends. Not part of the record stream.
+ */
+#ifndef HP_TABLES_H
+#define HP_TABLES_H
+
+struct target_state {
+	__u16 target;
+};
+
+/* A syscall under way on a thread. */
+struct thread_state {
+	__u64 enter_ns;
+	__u32 nr;
+	__u32 pad0;
+};
+
+/* Transfers held back because nothing but their last bytes matters; see struct ev_cont. */
+struct cont_state {
+	__u64 pos;
+	__u64 len;
+	__u64 first_ns;
+	__u64 last_ns;
+	__u64 enter_ns;
+	__u64 arrival_ns;
+	__u32 calls;
+	__u32 frames;
+	__u32 tgid;
+	__u32 tid;
+	__u8 dir;
+	__u8 tail_len;
+	__u8 pad0[6];
+	__u8 tail[HP_TAIL_MAX];
+};
+
+enum sock_flags {
+	SOCK_ANNOUNCED = 1, /* CONN_OPEN was sent */
+	SOCK_DEAF = 2, /* tracked only to be left alone (socketpairs) */
+	SOCK_EOF_SENT = 4,
+	SOCK_NEW_TURN = 8, /* nothing moved yet */
+};
+
+struct sock_state {
+	__u64 conn_id;
+	__u64 socket; /* struct socket *, 0 before accept(): guards against a reused struct sock */
+	__u64 pos[2];
+	__u64 open_ns;
+	__u64 established_ns;
+	__u64 arrival_ns; /* first unread data became readable; 0 = all read */
+	__u64 arrival_last_ns;
+	__u64 verdict_epoch;
+	__u32 frame_left[2]; /* bytes of the current frame still to come */
+	__u8 frame_aligned[2]; /* frame_left is right */
+	__u8 frame_carry[2]; /* carry what is left of it */
+	__u8 frame_part_len[2]; /* bytes of a header that the last transfer cut */
+	__u8 frame_part[2][16]; /* those bytes; room for the whole header behind them */
+	__u16 target;
+	__u16 family;
+	__u8 role;
+	__u8 origin;
+	__u8 flags; /* enum sock_flags */
+	__u8 last_dir;
+	__u16 profile; /* index into m_profiles; 0 = default */
+	__u8 pad0[4];
+	struct cont_state cont;
+};
+
+#endif
