@@ -1,0 +1,608 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * HTTP/1.x parser: scripts of transfers and the exact exchanges that must come out.
+ *
+ * A script is a list of transfers; "{1000}" in a text is a hole of 1000 bytes by verdict, "{!1000}"
+ * one by loss. Every script is fed whole, byte by byte and in random cuts; each of these runs is
+ * then fed again with its own masked bytes, and once more with literals shown. Exchanges must be the
+ * same in all of them, masked bytes too, and shown bytes must be untouched.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "proto/proto.h"
+
+enum what {
+	C, /* transfer of client bytes */
+	S,
+	C_EOF,
+	S_EOF,
+	C_ERR, /* aux is errno */
+	S_ERR,
+	CLOSE,
+	DETACH,
+};
+
+struct step {
+	enum what what;
+	u64 ts_ns;
+	u64 aux; /* arrival_ns of what the target received, enter_ns of what it sent; 0 = not known */
+	const char *text;
+};
+
+enum opts {
+	CLIENT_ROLE = 1,
+	MID_STREAM = 2,
+	LITERALS = 4,
+	CUTS_SHOW = 8, /* masks depend on the cut: compare nothing between cuts */
+	PATH_SHOWN = 16, /* the path is another one when literals are shown */
+};
+
+struct world {
+	struct proto_ctx ctx;
+	struct proto_sink sink;
+	void *state;
+	struct buf lines; /* an exchange a line */
+	struct buf bytes; /* what feed() left, in order */
+	struct hp_verdict verdict;
+	u32 verdicts;
+	u32 drops[DROP_MAX];
+	u32 rng;
+};
+
+static u32 rnd(struct world *w)
+{
+	w->rng = w->rng * 1664525u + 1013904223u;
+	return w->rng >> 8;
+}
+
+static void on_http(void *arg, const struct http_exchange *x)
+{
+	static const char *const names[] = { "attach",	   "detach",	"aborted",
+					     "gap",	   "timeout",	"upgraded",
+					     "no_arrival", "truncated", "unknown" };
+	struct world *w = arg;
+	size_t i;
+
+	assert_int_equal(x->conn_id, 7);
+	assert_int_equal(x->target, 3);
+	buf_addf(&w->lines, "%.*s %.*s %.*s/1.%u %u s%llu r%llu f%llu e%llu q%llu a%llu",
+		 (int)x->method.n, x->method.p, (int)x->path.n, x->path.p, (int)x->host.n,
+		 x->host.p, x->http_minor, x->status, (unsigned long long)x->start_ns,
+		 (unsigned long long)x->read_ns, (unsigned long long)x->first_ns,
+		 (unsigned long long)x->end_ns, (unsigned long long)x->request_bytes,
+		 (unsigned long long)x->response_bytes);
+	if (x->interim)
+		buf_addf(&w->lines, " i%u", x->interim);
+	for (i = 0; i < ARRAY_SIZE(names); i++)
+		if (x->flags & 1u << i)
+			buf_addf(&w->lines, " %s", names[i]);
+	buf_addch(&w->lines, '\n');
+}
+
+static void on_db(void *arg, const struct db_call *c)
+{
+	(void)arg;
+	(void)c;
+	fail();
+}
+
+static void on_db_event(void *arg, const struct db_event *e)
+{
+	(void)arg;
+	(void)e;
+	fail();
+}
+
+static void on_verdict(void *arg, const struct hp_verdict *v)
+{
+	struct world *w = arg;
+
+	w->verdict = *v;
+	w->verdicts++;
+}
+
+static void on_drop(void *arg, enum hp_drop why)
+{
+	((struct world *)arg)->drops[why]++;
+}
+
+static void world_open(struct world *w, unsigned opts, u32 seed)
+{
+	memset(w, 0, sizeof(*w));
+	w->rng = seed;
+	w->sink = (struct proto_sink){ w, on_http, on_db, on_db_event, on_verdict, on_drop };
+	w->ctx = (struct proto_ctx){
+		.sink = &w->sink,
+		.conn_id = 7,
+		.role = opts & CLIENT_ROLE ? HP_ROLE_CLIENT : HP_ROLE_SERVER,
+		.mid_stream = (opts & MID_STREAM) != 0,
+		.show_literals = (opts & LITERALS) != 0,
+		.target = 3,
+		.path = "",
+	};
+	w->state = calloc(1, proto_http1.state_size);
+	assert_non_null(w->state);
+	assert_int_equal(proto_http1.init(w->state, &w->ctx), 0);
+}
+
+static void world_close(struct world *w)
+{
+	proto_http1.release(w->state);
+	free(w->state);
+	buf_release(&w->lines);
+	buf_release(&w->bytes);
+}
+
+static void feed(struct world *w, struct proto_in *in)
+{
+	u8 *copy = NULL;
+
+	if (in->data) {
+		/* Its own block, so that a byte read or written outside is found. */
+		copy = malloc(in->len ? in->len : 1);
+		assert_non_null(copy);
+		memcpy(copy, in->data, in->len);
+		in->data = copy;
+	}
+	proto_http1.feed(w->state, &w->ctx, in);
+	if (copy)
+		buf_add(&w->bytes, copy, in->len);
+	free(copy);
+}
+
+/* cut 0: as few runs as can be; 1: single bytes; 2..: random. */
+static size_t cut_len(struct world *w, u32 cut, size_t n)
+{
+	if (!cut || n < 2)
+		return n;
+	if (cut == 1)
+		return 1;
+	return 1 + rnd(w) % (rnd(w) % 3 ? MIN(n, 12u) : n);
+}
+
+static void feed_transfer(struct world *w, const struct step *t, const char *text, size_t n,
+			  const u8 *bytes, u32 cut)
+{
+	struct proto_in in = {
+		.side = t->what == C ? PROTO_CLIENT : PROTO_SERVER,
+		.start = true,
+		.ts_ns = t->ts_ns,
+		.tgid = 11,
+		.tid = 12,
+	};
+	const char *p = text, *end = text + n, *q;
+	u64 hole;
+	size_t k;
+
+	if ((in.side == PROTO_CLIENT) == (w->ctx.role == HP_ROLE_SERVER))
+		in.arrival_ns = t->aux;
+	else
+		in.enter_ns = t->aux;
+	while (p < end) {
+		if (*p == '{') {
+			in.lost = p[1] == '!';
+			hole = strtoull(p + 1 + in.lost, (char **)&q, 10);
+			assert_int_equal(*q, '}');
+			p = q + 1;
+			/* Holes come in several pieces too. */
+			k = cut > 1 && hole > 1 ? 1 + rnd(w) % (hole - 1) : 0;
+			in.data = NULL;
+			if (k) {
+				in.len = k;
+				feed(w, &in);
+				in.start = false;
+			}
+			in.len = hole - k;
+			in.end = p == end;
+			feed(w, &in);
+			in.lost = false;
+			in.start = false;
+			continue;
+		}
+		q = memchr(p, '{', (size_t)(end - p));
+		k = cut_len(w, cut, (size_t)((q ? q : end) - p));
+		in.data = (u8 *)(bytes ? bytes : (const u8 *)p);
+		in.len = k;
+		in.end = p + k == end;
+		feed(w, &in);
+		in.start = false;
+		p += k;
+		if (bytes)
+			bytes += k;
+	}
+}
+
+static void run(struct world *w, const struct step *t, size_t n, const u8 *bytes, u32 cut)
+{
+	const char *p;
+	size_t i;
+
+	for (i = 0; i < n; i++, t++) {
+		switch (t->what) {
+		case C:
+		case S:
+			feed_transfer(w, t, t->text, strlen(t->text), bytes, cut);
+			for (p = t->text; bytes && *p; p++) {
+				if (*p == '{')
+					p = strchr(p, '}');
+				else
+					bytes++;
+			}
+			break;
+		case C_EOF:
+		case S_EOF:
+			proto_http1.eof(w->state, &w->ctx,
+					t->what == C_EOF ? PROTO_CLIENT : PROTO_SERVER, t->ts_ns,
+					0);
+			break;
+		case C_ERR:
+		case S_ERR:
+			proto_http1.eof(w->state, &w->ctx,
+					t->what == C_ERR ? PROTO_CLIENT : PROTO_SERVER, t->ts_ns,
+					(int)t->aux);
+			break;
+		case CLOSE:
+		case DETACH:
+			proto_http1.finish(w->state, &w->ctx, t->ts_ns, t->what == CLOSE);
+			break;
+		}
+	}
+}
+
+#define assert_buf(b, want, want_n)                                                                \
+	do {                                                                                       \
+		assert_string_equal((b).p ? (b).p : "", want);                                     \
+		assert_int_equal((b).n, want_n);                                                   \
+	} while (0)
+
+/* want_masked: what is left of all carried bytes; NULL = not compared. */
+static void check_masked(const struct step *t, size_t n, unsigned opts, const char *want,
+			 const char *want_masked)
+{
+	struct buf first = BUF_INIT, raw = BUF_INIT;
+	struct world w, again;
+	const char *p;
+	size_t i;
+	u32 cut;
+
+	for (i = 0; i < n; i++) {
+		for (p = t[i].text; p && *p; p++) {
+			if (*p == '{')
+				p = strchr(p, '}');
+			else
+				buf_addch(&raw, *p);
+		}
+	}
+	for (cut = 0; cut < 40; cut++) {
+		world_open(&w, opts, cut);
+		run(&w, t, n, NULL, cut);
+		if (!cut) {
+			buf_add_slice(&first, buf_slice(&w.bytes));
+			if (want_masked)
+				assert_buf(w.bytes, want_masked, strlen(want_masked));
+		}
+		if (!cut || !(opts & CUTS_SHOW)) {
+			assert_buf(w.lines, want, strlen(want));
+			assert_buf(w.bytes, first.p ? first.p : "", first.n);
+		}
+
+		world_open(&again, opts, cut);
+		run(&again, t, n, (const u8 *)(w.bytes.p ? w.bytes.p : ""), cut);
+		assert_buf(again.lines, w.lines.p ? w.lines.p : "", w.lines.n);
+		assert_buf(again.bytes, w.bytes.p ? w.bytes.p : "", w.bytes.n);
+		world_close(&again);
+		world_close(&w);
+
+		world_open(&w, opts | LITERALS, cut);
+		run(&w, t, n, NULL, cut);
+		if (!(opts & (CUTS_SHOW | PATH_SHOWN)))
+			assert_buf(w.lines, want, strlen(want));
+		assert_buf(w.bytes, raw.p ? raw.p : "", raw.n);
+		world_close(&w);
+	}
+	buf_release(&first);
+	buf_release(&raw);
+}
+
+#define CHECK(opts, want, ...)                                                                     \
+	do {                                                                                       \
+		const struct step steps_[] = { __VA_ARGS__ };                                      \
+		check_masked(steps_, ARRAY_SIZE(steps_), opts, want, NULL);                        \
+	} while (0)
+
+#define CHECK_MASKED(opts, masked, want, ...)                                                      \
+	do {                                                                                       \
+		const struct step steps_[] = { __VA_ARGS__ };                                      \
+		check_masked(steps_, ARRAY_SIZE(steps_), opts, want, masked);                      \
+	} while (0)
+
+#define GET(path) "GET " path " HTTP/1.1\r\nHost: h\r\n\r\n" /* 26 bytes and the path */
+#define OK0 "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n" /* 38 bytes */
+#define OK5 "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello" /* 43 bytes */
+#define CHUNKED "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" /* 47 bytes */
+
+static void test_plain(void **state)
+{
+	(void)state;
+	CHECK(0, "GET /a h/1.1 200 s90 r100 f200 e200 q28 a43\n", { C, 100, 90, GET("/a") },
+	      { S, 200, 190, OK5 }, { CLOSE, 300, 0, NULL });
+	/* Times of the client role: entry of the send, exits of the receives. */
+	CHECK(CLIENT_ROLE, "GET /a h/1.1 200 s90 r100 f200 e200 q28 a43\n",
+	      { C, 100, 90, GET("/a") }, { S, 200, 190, OK5 }, { CLOSE, 300, 0, NULL });
+	CHECK(CLIENT_ROLE, "GET /a h/1.1 200 s100 r100 f200 e200 q28 a43\n",
+	      { C, 100, 0, GET("/a") }, { S, 200, 190, OK5 }, { CLOSE, 300, 0, NULL });
+	/* An arrival after the read cannot be. */
+	CHECK(0, "GET /a h/1.1 200 s100 r100 f200 e200 q28 a43 no_arrival\n",
+	      { C, 100, 101, GET("/a") }, { S, 200, 190, OK5 });
+	CHECK(0, "GET /a h/1.1 200 s100 r100 f200 e200 q28 a43 no_arrival\n",
+	      { C, 100, 0, GET("/a") }, { S, 200, 190, OK5 });
+	/* Head and body in several transfers each. */
+	CHECK(0, "POST /u h/1.1 201 s90 r100 f200 e230 q55 a48\n", { C, 100, 90, "POST /u HT" },
+	      { C, 110, 105, "TP/1.1\r\nHost: h\r\nContent-Le" }, { C, 120, 115, "ngth: 7\r\n\r" },
+	      { C, 130, 125, "\nbod" }, { C, 140, 135, "ybod" }, { S, 200, 0, "HTTP/1.1 201 Cre" },
+	      { S, 210, 0, "ated\r\nContent-Length: 5\r\n\r\n" }, { S, 220, 0, "h" },
+	      { S, 230, 0, "ello" }, { DETACH, 300, 0, NULL });
+}
+
+static void test_keep_alive(void **state)
+{
+	(void)state;
+	CHECK(0,
+	      "GET /a h/1.1 200 s90 r100 f200 e200 q28 a43\n"
+	      "PUT /b h/1.1 200 s290 r300 f400 e400 q50 a38\n"
+	      "GET /c h/1.1 200 s490 r500 f600 e600 q28 a43\n",
+	      { C, 100, 90, GET("/a") }, { S, 200, 0, OK5 },
+	      { C, 300, 290, "PUT /b HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc" },
+	      { S, 400, 0, OK0 }, { C, 500, 490, GET("/c") }, { S, 600, 0, OK5 },
+	      { DETACH, 700, 0, NULL });
+	/* Empty lines before a request are nobody's. */
+	CHECK(0,
+	      "GET /a h/1.1 200 s90 r100 f200 e200 q28 a43\n"
+	      "GET /b h/1.1 200 s290 r300 f400 e400 q28 a38\n",
+	      { C, 100, 90, "\r\n\n" GET("/a") "\r\n" }, { S, 200, 0, OK5 },
+	      { C, 250, 240, "\r\n" }, { C, 300, 290, GET("/b") }, { S, 400, 0, OK0 });
+}
+
+static void test_pipelining(void **state)
+{
+	(void)state;
+	CHECK(0,
+	      "GET /a h/1.1 200 s90 r100 f200 e200 q28 a43\n"
+	      "HEAD /b h/1.1 200 s90 r100 f200 e200 q29 a38\n"
+	      "GET /c h/1.1 200 s90 r100 f200 e210 q28 a43\n"
+	      "GET /d h/1.1 200 s90 r100 f210 e210 q28 a38\n",
+	      { C, 100, 90, GET("/a") "HEAD /b HTTP/1.1\r\nHost: h\r\n\r\n" GET("/c") "GET " },
+	      { C, 110, 109, "/d HTTP/1.1\r\nHost: h\r\n\r\n" },
+	      { S, 200, 0,
+		OK5 "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"
+		    "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel" },
+	      { S, 210, 0, "lo" OK0 });
+}
+
+static void test_pipelining_first_byte(void **state)
+{
+	(void)state;
+	/* "GET " of /d came with the transfer before: that one's times count. */
+	CHECK(0,
+	      "GET /a h/1.1 200 s90 r100 f200 e200 q28 a38\n"
+	      "GET /d h/1.1 200 s90 r100 f300 e300 q28 a38\n",
+	      { C, 100, 90, GET("/a") "G" }, { C, 110, 109, "ET /d HTTP/1.1\r\nHost: h\r\n\r\n" },
+	      { S, 200, 0, OK0 }, { S, 300, 0, OK0 });
+}
+
+static void test_chunked(void **state)
+{
+	(void)state;
+	CHECK_MASKED(0,
+		     "POST /u HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+		     "5;xxxxxxxxx\r\nxxxxx\r\n00a \r\nxxxxxxxxxx\r\n0\r\nX-Sum: xxx\r\n\r\n"
+		     "HTTP/1.1 200 xx\r\nTransfer-Encoding: gzip, Chunked\r\n\r\n"
+		     "3\nxxx\n0\n\n",
+		     "POST /u /1.1 200 s90 r100 f200 e220 q103 a62\n",
+		     { C, 100, 90,
+		       "POST /u HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+		       "5;ext=\"s3c\"\r\nhello\r\n00a \r\n0123456789\r\n0\r\nX-Sum: abc\r\n\r\n" },
+		     { S, 200, 0, "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, Chunked\r\n\r\n" },
+		     { S, 210, 0, "3\nab" }, { S, 220, 0, "c\n0\n\n" });
+	/* An allow-listed name in a trailer is no head any more. */
+	CHECK_MASKED(
+		0,
+		"GET / HTTP/1.0\n\nHTTP/1.1 200 xx\r\n"
+		"Transfer-Encoding: chunked\r\n\r\n0\r\nHost: xxx\r\nContent-Length: x\r\n\r\n",
+		"GET / /1.0 200 s90 r100 f200 e200 q16 a82\n", { C, 100, 90, "GET / HTTP/1.0\n\n" },
+		{ S, 200, 0, CHUNKED "0\r\nHost: abc\r\nContent-Length: 9\r\n\r\n" });
+}
+
+static void test_answers_without_body(void **state)
+{
+	(void)state;
+	CHECK(0,
+	      "HEAD /a /1.1 200 s90 r100 f200 e200 q20 a47\n"
+	      "GET /b h/1.1 304 s290 r300 f400 e400 q28 a48\n"
+	      "DELETE /c /1.1 204 s490 r500 f600 e600 q22 a27\n"
+	      "GET /d h/1.1 200 s690 r700 f800 e800 q28 a43\n",
+	      { C, 100, 90, "HEAD /a HTTP/1.1\r\n\r\n" }, { S, 200, 0, CHUNKED },
+	      { C, 300, 290, GET("/b") },
+	      { S, 400, 0, "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n" },
+	      { C, 500, 490, "DELETE /c HTTP/1.1\r\n\r\n" },
+	      { S, 600, 0, "HTTP/1.1 204 No Content\r\n\r\n" }, { C, 700, 690, GET("/d") },
+	      { S, 800, 0, OK5 });
+}
+
+static void test_interim(void **state)
+{
+	(void)state;
+	CHECK(0, "POST /u /1.1 200 s90 r100 f300 e300 q64 a63 i1\n",
+	      { C, 100, 90,
+		"POST /u HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n" },
+	      { S, 150, 0, "HTTP/1.1 100 Continue\r\n\r\n" }, { C, 200, 190, "abc" },
+	      { S, 300, 0, OK0 });
+	CHECK(0, "GET /a h/1.1 200 s90 r100 f300 e310 q28 a99 i2\n", { C, 100, 90, GET("/a") },
+	      { S, 200, 0, "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" },
+	      { S, 300, 0,
+		"HTTP/1.1 102\r\n\r\n"
+		"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhe" },
+	      { S, 310, 0, "llo" });
+	/* Refused: the body never comes, the next request does. */
+	CHECK(0,
+	      "POST /u /1.1 417 s90 r100 f150 e150 q61 a40\n"
+	      "GET /b h/1.1 200 s190 r200 f300 e300 q28 a38\n",
+	      { C, 100, 90,
+		"POST /u HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n" },
+	      { S, 150, 0, "HTTP/1.1 417 Nope\r\nContent-Length: 0\r\n\r\n" },
+	      { C, 200, 190, GET("/b") }, { S, 300, 0, OK0 });
+	/* Refused, and the body comes all the same. */
+	CHECK(0,
+	      "POST /u /1.1 417 s90 r100 f150 e150 q64 a40\n"
+	      "GET /b h/1.1 200 s190 r200 f300 e300 q28 a38\n",
+	      { C, 100, 90,
+		"POST /u HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n" },
+	      { S, 150, 0, "HTTP/1.1 417 Nope\r\nContent-Length: 0\r\n\r\n" },
+	      { C, 180, 170, "GEX" }, { C, 200, 190, GET("/b") }, { S, 300, 0, OK0 });
+}
+
+static void test_early_answer(void **state)
+{
+	(void)state;
+	/* Answered before the upload ended: all of the request counts, the time does not wait. */
+	CHECK(0,
+	      "POST /u /1.1 200 s90 r100 f150 e150 q50 a38\n"
+	      "GET /b h/1.1 200 s290 r300 f400 e400 q28 a38\n",
+	      { C, 100, 90, "POST /u HTTP/1.1\r\nContent-Length: 10\r\n\r\nabc" },
+	      { S, 150, 0, OK0 }, { C, 200, 190, "{7}" }, { C, 300, 290, GET("/b") },
+	      { S, 400, 0, OK0 });
+	CHECK(0, "POST /u /1.1 200 s90 r100 f150 e150 q43 a38\n",
+	      { C, 100, 90, "POST /u HTTP/1.1\r\nContent-Length: 10\r\n\r\nabc" },
+	      { S, 150, 0, OK0 }, { CLOSE, 200, 0, NULL });
+	/* Answered before its head ended. */
+	CHECK(0, "GET /long /1.1 431 s90 r100 f150 e150 q26 a35\n",
+	      { C, 100, 90, "GET /long HTTP/1.1\r\nCookie" },
+	      { S, 150, 0, "HTTP/1.1 431\r\nContent-Length: 0\r\n\r\n" }, { CLOSE, 200, 0, NULL });
+}
+
+static void test_close_delimited(void **state)
+{
+	(void)state;
+	CHECK(0, "GET /a /1.0 200 s90 r100 f200 e300 q19 a34\n",
+	      { C, 100, 90, "GET /a HTTP/1.0\r\n\r\n" }, { C_EOF, 110, 0, NULL },
+	      { S, 200, 0, "HTTP/1.0 200 OK\r\n\r\nsome " }, { S, 300, 0, "words\r\n0\r\n" },
+	      { S_EOF, 400, 0, NULL }, { CLOSE, 500, 0, NULL });
+	/* Nobody shut it down before the close. */
+	CHECK(0, "GET /a /1.0 200 s90 r100 f200 e300 q19 a1024\n",
+	      { C, 100, 90, "GET /a HTTP/1.0\r\n\r\n" },
+	      { S, 200, 0, "HTTP/1.0 200 OK\r\n\r\nsome " }, { S, 300, 0, "{1000}" },
+	      { CLOSE, 500, 0, NULL });
+	/* Reset, or still open at the end. */
+	CHECK(0, "GET /a /1.0 200 s90 r100 f200 e400 q19 a24 aborted\n",
+	      { C, 100, 90, "GET /a HTTP/1.0\r\n\r\n" },
+	      { S, 200, 0, "HTTP/1.0 200 OK\r\n\r\nsome " }, { C_ERR, 400, ECONNRESET, NULL },
+	      { CLOSE, 500, 0, NULL });
+	CHECK(0, "GET /a /1.0 200 s90 r100 f200 e0 q19 a24 detach\n",
+	      { C, 100, 90, "GET /a HTTP/1.0\r\n\r\n" },
+	      { S, 200, 0, "HTTP/1.0 200 OK\r\n\r\nsome " }, { DETACH, 500, 0, NULL });
+}
+
+static void test_tolerance(void **state)
+{
+	(void)state;
+	/* Bare LF, folded lines, blanks around the colon, lines that are no headers. */
+	CHECK_MASKED(0,
+		     "GET /a HTTP/1.1 \nX: x\n xxxx\n\txx\r\nHost : \n  h.example\n"
+		     "xxxxxxxxxx\r\nno-colon\nxxxx\nAxxx\n\rxx\n\n"
+		     "HTTP/1.1 200 xx\ncontent-LENGTH:\t5 \n\nxxxxx",
+		     "GET /a h.example/1.1 200 s90 r100 f200 e200 q89 a41\n",
+		     { C, 100, 90,
+		       "GET /a HTTP/1.1 \nX: 1\n fold\n\tad\r\nHost : \n  h.example\n"
+		       "(no line)!\r\nno-colon\n: xy\nA\x7f\x7f?\n\rab\n\n" },
+		     { S, 200, 0, "HTTP/1.1 200 OK\ncontent-LENGTH:\t5 \n\nhello" });
+	/* Targets: absolute, asterisk, authority, and forms that do not exist. */
+	CHECK_MASKED(0,
+		     "GET HTTPS://xxxxxxxxx/p/q?xxx HTTP/1.1\r\n\r\n"
+		     "HTTP/1.1 200 xx\r\nContent-Length: 0\r\n\r\n"
+		     "GET http://xxxx?xxx HTTP/1.1\r\n\r\n"
+		     "HTTP/1.1 200 xx\r\nContent-Length: 0\r\n\r\n"
+		     "OPTIONS * HTTP/1.1\r\n\r\n"
+		     "HTTP/1.1 200 xx\r\nContent-Length: 0\r\n\r\n"
+		     "M-SEARCH  xxxxxxxx HTTP/1.1\r\n\r\n"
+		     "HTTP/1.1 200 xx\r\nContent-Length: 0\r\n\r\n"
+		     "CONNECT a.b:443 HTTP/1.1\r\n\r\n"
+		     "HTTP/1.1 502 xx\r\nContent-Length: 0\r\n\r\n",
+		     "GET /p/q /1.1 200 s90 r100 f200 e200 q42 a38\n"
+		     "GET / /1.1 200 s290 r300 f400 e400 q32 a38\n"
+		     "OPTIONS * /1.1 200 s490 r500 f600 e600 q22 a38\n"
+		     "M-SEARCH  /1.1 200 s690 r700 f800 e800 q31 a38\n"
+		     "CONNECT a.b:443 /1.1 502 s890 r900 f950 e950 q28 a38\n",
+		     { C, 100, 90, "GET HTTPS://u:pw@h:80/p/q?a=b HTTP/1.1\r\n\r\n" },
+		     { S, 200, 0, OK0 }, { C, 300, 290, "GET http://host?a=b HTTP/1.1\r\n\r\n" },
+		     { S, 400, 0, OK0 }, { C, 500, 490, "OPTIONS * HTTP/1.1\r\n\r\n" },
+		     { S, 600, 0, OK0 }, { C, 700, 690, "M-SEARCH  foo:host HTTP/1.1\r\n\r\n" },
+		     { S, 800, 0, OK0 }, { C, 900, 890, "CONNECT a.b:443 HTTP/1.1\r\n\r\n" },
+		     { S, 950, 0, "HTTP/1.1 502 no\r\nContent-Length: 0\r\n\r\n" });
+}
+
+/* No request of HTTP/1.x: it counts if it is answered, and all of it is masked. */
+static void test_bad_requests(void **state)
+{
+	(void)state;
+	CHECK_MASKED(0,
+		     "GET /a HTTP/xxxxxxxxxxxxxxxxxxxxx"
+		     "HTTP/1.1 400 xxx\r\nContent-Length: 0\r\n\r\n",
+		     "GET /a /1.0 400 s90 r100 f200 e200 q33 a39\n",
+		     { C, 100, 90, "GET /a HTTP/2.0 x\r\nkey: value\r\n\r\n" },
+		     { S, 200, 0, "HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n" },
+		     { CLOSE, 300, 0, NULL });
+}
+
+/* A request whose lengths disagree ends where the next one begins. */
+static void test_smuggling(void **state)
+{
+	(void)state;
+	CHECK(0,
+	      "POST /u /1.1 200 s90 r100 f200 e200 q79 a38\n"
+	      "GET /b h/1.1 200 s290 r300 f400 e400 q28 a38\n",
+	      { C, 100, 90,
+		"POST /u HTTP/1.1\r\nContent-Length: 99\r\nTransfer-Encoding: chunked\r\n\r\n"
+		"1\r\na\r\n0\r\n\r\n" },
+	      { S, 200, 0, OK0 }, { C, 300, 290, GET("/b") }, { S, 400, 0, OK0 });
+	CHECK(0,
+	      "POST /u /1.1 200 s90 r100 f200 e200 q61 a38\n"
+	      "GET /b h/1.1 200 s290 r300 f400 e400 q28 a38\n",
+	      { C, 100, 90,
+		"POST /u HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nabc" },
+	      { S, 200, 0, OK0 }, { C, 300, 290, GET("/b") }, { S, 400, 0, OK0 });
+	/* The same length twice is one length. */
+	CHECK(0,
+	      "POST /u /1.1 200 s90 r100 f200 e200 q64 a38\n"
+	      "GET /b h/1.1 200 s290 r300 f400 e400 q28 a38\n",
+	      { C, 100, 90,
+		"POST /u HTTP/1.1\r\nContent-Length: 3, 3\r\nContent-Length: 3\r\n\r\nabc" },
+	      { S, 200, 0, OK0 }, { C, 300, 290, GET("/b") }, { S, 400, 0, OK0 });
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_plain),
+		cmocka_unit_test(test_keep_alive),
+		cmocka_unit_test(test_pipelining),
+		cmocka_unit_test(test_pipelining_first_byte),
+		cmocka_unit_test(test_chunked),
+		cmocka_unit_test(test_answers_without_body),
+		cmocka_unit_test(test_interim),
+		cmocka_unit_test(test_early_answer),
+		cmocka_unit_test(test_close_delimited),
+		cmocka_unit_test(test_tolerance),
+		cmocka_unit_test(test_bad_requests),
+		cmocka_unit_test(test_smuggling),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,588 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Request lines, status lines, header fields and trailers: parsed and masked as they pass.
+ *
+ * Input: runs of a side that is inside a head. Output: method, path and host of the request in the
+ * queue, status of the answer, and how the body is framed. Nothing is looked back at: each byte is
+ * kept or masked by what stood before it, so cuts do not matter. Kept are line structure, method,
+ * path, version, status code, header names and the values of a short allow-list.
+ *
+ * One mask has to look back: a path segment with '@' is masked from its first byte. Where a
+ * transfer is cut between the two, the part before the cut was given out already and stays.
+ */
+#include <string.h>
+
+#include "proto/http1.h"
+
+const u8 http1_token[256] = {
+	['!'] = 1, ['#'] = 1, ['$'] = 1, ['%'] = 1,	    ['&'] = 1,	       ['\''] = 1,
+	['*'] = 1, ['+'] = 1, ['-'] = 1, ['.'] = 1,	    ['^'] = 1,	       ['_'] = 1,
+	['`'] = 1, ['|'] = 1, ['~'] = 1, ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
+};
+
+/* Bytes of a path that need a look. */
+static const u8 path_stop[256] = {
+	['\n'] = 1, ['\r'] = 1, [' '] = 1, ['/'] = 1, ['?'] = 1,
+	['#'] = 1,  [';'] = 1,	['='] = 1, ['@'] = 1, ['%'] = 1,
+};
+
+static inline u8 lower(u8 b)
+{
+	return (u8)(b - 'A') < 26 ? b | 0x20 : b;
+}
+
+static inline bool is_blank(u8 b)
+{
+	return b == ' ' || b == '\t';
+}
+
+void http1_head_start(struct http1_side *s)
+{
+	s->kind = HTTP1_K_MASK;
+	s->value_len = 0;
+	s->value_over = false;
+	s->trailer = false;
+	s->cl_seen = false;
+	s->cl_bad = false;
+	s->te_seen = false;
+	s->te_chunked = false;
+	s->body_seen = false;
+	s->soft = false;
+}
+
+/* Masks part of a line; CR stays because it may turn out to belong to the line's end. */
+static void mask_line(const struct proto_ctx *ctx, u8 *p, u8 *end)
+{
+	u8 *cr;
+
+	for (; (cr = memchr(p, '\r', (size_t)(end - p))); p = cr + 1)
+		http1_mask(ctx, p, (size_t)(cr - p));
+	http1_mask(ctx, p, (size_t)(end - p));
+}
+
+/* No request line of HTTP/1.x: everything up to the next one is masked, this byte included. */
+static u8 *bad_line(struct http1_feed *f, u8 *p)
+{
+	struct http1_req *e = http1_req_cur(f->st);
+
+	if (e)
+		e->bad = true;
+	http1_seek(f->s, false);
+	return p;
+}
+
+void http1_method_done(struct http1_feed *f, size_t n)
+{
+	struct http1_side *s = f->s;
+	struct http1_req *e = http1_req_cur(f->st);
+
+	http1_text_add(f, HTTP1_P_METHOD, s->name, n);
+	s->state = HTTP1_TARGET;
+	if (!e)
+		return;
+	e->is_head = n == 4 && !memcmp(s->name, "HEAD", 4);
+	e->is_connect = n == 7 && !memcmp(s->name, "CONNECT", 7);
+}
+
+static u8 *method(struct http1_feed *f, u8 *p, u8 *end)
+{
+	struct http1_side *s = f->s;
+
+	while (p < end && http1_token[*p] && s->name_len < HTTP1_METHOD_MAX)
+		s->name[s->name_len++] = (char)*p++;
+	if (p == end)
+		return p;
+	if (*p != ' ' || !s->name_len)
+		return bad_line(f, p);
+	http1_method_done(f, s->name_len);
+	return p + 1;
+}
+
+static u8 *target(struct http1_feed *f, u8 *p)
+{
+	struct http1_side *s = f->s;
+	struct http1_req *e = http1_req_cur(f->st);
+
+	s->seg_masked = false;
+	s->pct = 0;
+	s->lit = 0;
+	s->https = false;
+	if (*p == ' ')
+		return p + 1;
+	if (*p == '\r' || *p == '\n')
+		return bad_line(f, p);
+	if (*p == '*') {
+		http1_text_add(f, HTTP1_P_PATH, "*", 1);
+		s->state = HTTP1_QUERY;
+		return p + 1;
+	}
+	if (*p == '/' || (e && e->is_connect))
+		s->state = HTTP1_PATH;
+	else
+		s->state = HTTP1_SCHEME;
+	return p;
+}
+
+/* Only "http://" and "https://" stay readable; any other form is masked whole. */
+static u8 *scheme(struct http1_feed *f, u8 *p, u8 *end)
+{
+	struct http1_side *s = f->s;
+	const char *want;
+
+	for (; p < end; p++) {
+		if (s->lit == 4 && !s->https && lower(*p) == 's') {
+			s->https = true;
+			continue;
+		}
+		want = "http://";
+		if (lower(*p) != (u8)want[s->lit]) {
+			s->state = HTTP1_QUERY;
+			return p;
+		}
+		if (++s->lit == 7) {
+			s->state = HTTP1_AUTHORITY;
+			return p + 1;
+		}
+	}
+	return p;
+}
+
+/* May hold a password, and Host says the rest: masked whole. */
+static u8 *authority(struct http1_feed *f, u8 *p, u8 *end)
+{
+	while (p < end && *p != '/' && *p != '?' && *p != '#' && *p != ' ' && *p != '\r' &&
+	       *p != '\n')
+		http1_mask(f->ctx, p++, 1);
+	if (p == end)
+		return p;
+	if (*p == '/') {
+		f->s->state = HTTP1_PATH;
+		return p;
+	}
+	http1_text_add(f, HTTP1_P_PATH, "/", 1);
+	f->s->state = HTTP1_QUERY;
+	return *p == '?' || *p == '#' ? p + 1 : p;
+}
+
+static u8 *path(struct http1_feed *f, u8 *p, u8 *end)
+{
+	struct http1_side *s = f->s;
+	u8 *from = p, *seg = p;
+	bool whole;
+	u8 b;
+
+	for (; p < end; p++) {
+		if (!s->pct && !s->seg_masked)
+			while (p < end && !path_stop[*p])
+				p++;
+		if (p == end)
+			break;
+		b = *p;
+		whole = b == '@';
+		if (s->pct && b == (u8) "%40"[s->pct])
+			whole = ++s->pct == 3;
+		else
+			s->pct = b == '%';
+		if (b == '/') {
+			s->seg_masked = false;
+			seg = p + 1;
+		} else if (b == '?' || b == '#' || b == ' ' || b == '\r' || b == '\n') {
+			break;
+		} else if (whole) {
+			http1_mask(f->ctx, seg, (size_t)(p + 1 - seg));
+			s->seg_masked = true;
+			s->pct = 0;
+		} else if (s->seg_masked) {
+			http1_mask(f->ctx, p, 1);
+		} else if (b == ';' || b == '=') {
+			s->seg_masked = true;
+		}
+	}
+	http1_text_add(f, HTTP1_P_PATH, from, (size_t)(p - from));
+	if (p == end)
+		return p;
+	s->state = HTTP1_QUERY;
+	return *p == '?' || *p == '#' ? p + 1 : p;
+}
+
+/* Masks up to the blank that ends the target. */
+static u8 *query(struct http1_feed *f, u8 *p, u8 *end)
+{
+	while (p < end && *p != ' ' && *p != '\r' && *p != '\n')
+		http1_mask(f->ctx, p++, 1);
+	if (p == end)
+		return p;
+	if (*p != ' ')
+		return bad_line(f, p);
+	f->s->state = HTTP1_VERSION;
+	f->s->lit = 0;
+	return p + 1;
+}
+
+static u8 *version(struct http1_feed *f, u8 *p, u8 *end)
+{
+	static const char lit[] = "HTTP/1.";
+	struct http1_side *s = f->s;
+	struct http1_req *e;
+
+	for (; p < end && s->lit < 7; p++) {
+		if (*p == ' ' && !s->lit)
+			continue;
+		if (*p != (u8)lit[s->lit])
+			return bad_line(f, p);
+		s->lit++;
+	}
+	if (p == end)
+		return p;
+	if (*p < '0' || *p > '9')
+		return bad_line(f, p);
+	e = http1_req_cur(f->st);
+	if (e)
+		e->minor = *p - '0';
+	s->state = HTTP1_LINE_END;
+	return p + 1;
+}
+
+static u8 *line_end(struct http1_feed *f, u8 *p)
+{
+	struct http1_req *e = http1_req_cur(f->st);
+
+	if (is_blank(*p) || *p == '\r')
+		return p + 1;
+	if (*p != '\n')
+		return bad_line(f, p);
+	if (e)
+		e->line_done = true;
+	f->s->state = HTTP1_FIELD;
+	return p + 1;
+}
+
+static u8 kind_of(const struct http1_side *s)
+{
+	static const struct {
+		const char *name;
+		u8 kind;
+	} kept[] = {
+		{ "host", HTTP1_K_HOST },
+		{ "expect", HTTP1_K_EXPECT },
+		{ "upgrade", HTTP1_K_KEEP },
+		{ "connection", HTTP1_K_KEEP },
+		{ "content-type", HTTP1_K_TYPE },
+		{ "content-length", HTTP1_K_LENGTH },
+		{ "transfer-encoding", HTTP1_K_CODING },
+	};
+	static const u8 by_length[] = {
+		[4] = 1, [6] = 2, [7] = 3, [10] = 4, [12] = 5, [14] = 6, [17] = 7
+	};
+	u8 i = s->name_len < sizeof(by_length) ? by_length[s->name_len] : 0;
+
+	if (!i || s->trailer || memcmp(s->name, kept[i - 1].name, s->name_len))
+		return HTTP1_K_MASK;
+	return kept[i - 1].kind;
+}
+
+static u8 *name(struct http1_feed *f, u8 *p, u8 *end)
+{
+	struct http1_side *s = f->s;
+	u8 n = s->name_len;
+
+	for (; p < end && http1_token[*p] && n < HTTP1_NAME_MAX; p++, n++)
+		if (n < sizeof(s->name))
+			s->name[n] = (char)lower(*p);
+	s->name_len = n;
+	if (p == end)
+		return p;
+	if (*p == ':') {
+		s->kind = kind_of(s);
+		s->type_masked = false;
+		s->state = HTTP1_VALUE_START;
+		return p + 1;
+	}
+	if (is_blank(*p)) {
+		s->state = HTTP1_NAME_BLANK;
+		return p + 1;
+	}
+	s->state = HTTP1_NOISE;
+	return p;
+}
+
+static u8 *name_blank(struct http1_feed *f, u8 *p)
+{
+	struct http1_side *s = f->s;
+
+	if (is_blank(*p))
+		return p + 1;
+	if (*p != ':') {
+		s->state = HTTP1_NOISE;
+		return p;
+	}
+	s->kind = kind_of(s);
+	s->type_masked = false;
+	s->state = HTTP1_VALUE_START;
+	return p + 1;
+}
+
+static void value_add(struct http1_side *s, const u8 *p, const u8 *end)
+{
+	for (; p < end; p++) {
+		if (*p == '\r')
+			continue;
+		if (s->value_len == HTTP1_VALUE_MAX) {
+			s->value_over = true;
+			return;
+		}
+		s->value[s->value_len++] = (char)*p;
+	}
+}
+
+static u8 *value(struct http1_feed *f, u8 *p, u8 *end)
+{
+	struct http1_side *s = f->s;
+	u8 *nl = memchr(p, '\n', (size_t)(end - p));
+	u8 *semi;
+
+	end = nl ? nl : end;
+	switch (s->kind) {
+	case HTTP1_K_MASK:
+		mask_line(f->ctx, p, end);
+		break;
+	case HTTP1_K_KEEP:
+		break;
+	case HTTP1_K_TYPE:
+		semi = s->type_masked ? p - 1 : memchr(p, ';', (size_t)(end - p));
+		if (semi) {
+			mask_line(f->ctx, semi + 1, end);
+			s->type_masked = true;
+		}
+		break;
+	default:
+		value_add(s, p, end);
+	}
+	if (!nl)
+		return end;
+	s->state = HTTP1_FIELD;
+	return nl + 1;
+}
+
+/* "5", or "5, 5" from a proxy that joined equal lines; anything else makes the length unknown. */
+static void length_done(struct http1_side *s, struct slice v)
+{
+	struct slice one;
+	const char *comma;
+	u64 n;
+	size_t i;
+
+	do {
+		comma = memchr(v.p, ',', v.n);
+		one = slice_trim(slice_of(v.p, comma ? (size_t)(comma - v.p) : v.n));
+		n = 0;
+		for (i = 0; i < one.n && one.p[i] >= '0' && one.p[i] <= '9'; i++)
+			n = n * 10 + (u64)(one.p[i] - '0');
+		if (!one.n || one.n > 18 || i < one.n || (s->cl_seen && n != s->length))
+			s->cl_bad = true;
+		s->cl_seen = true;
+		s->length = n;
+		if (comma) {
+			v.n -= (size_t)(comma + 1 - v.p);
+			v.p = comma + 1;
+		}
+	} while (comma);
+}
+
+/* The last coding named decides. */
+static void coding_done(struct http1_side *s, struct slice v)
+{
+	const char *comma = memrchr(v.p, ',', v.n);
+
+	if (comma)
+		v = slice_trim(slice_of(comma + 1, (size_t)(v.p + v.n - comma - 1)));
+	if (slice_eq_nocase(v, SLICE("identity")) && !s->te_seen)
+		return;
+	s->te_seen = true;
+	s->te_chunked = !s->value_over && slice_eq_nocase(v, SLICE("chunked"));
+}
+
+/* A header line is over once the next one is seen not to continue it. */
+static void value_done(struct http1_feed *f)
+{
+	struct http1_side *s = f->s;
+	struct slice v = slice_trim(slice_of(s->value, s->value_len));
+	struct http1_req *e = s->side == PROTO_CLIENT ? http1_req_cur(f->st) : NULL;
+
+	switch (s->kind) {
+	case HTTP1_K_HOST:
+		if (e && !e->host_len)
+			http1_text_add(f, HTTP1_P_HOST, v.p, v.n);
+		break;
+	case HTTP1_K_LENGTH:
+		length_done(s, v);
+		s->cl_bad |= s->value_over;
+		break;
+	case HTTP1_K_CODING:
+		coding_done(s, v);
+		break;
+	case HTTP1_K_EXPECT:
+		if (e)
+			e->expect = slice_eq_nocase(v, SLICE("100-continue"));
+		break;
+	}
+	s->kind = HTTP1_K_MASK;
+	s->value_len = 0;
+	s->value_over = false;
+}
+
+/* Chunked wins over a length, and two lengths are none. */
+static void body_start(struct http1_feed *f, bool body_if_unsaid)
+{
+	struct http1_side *s = f->s;
+
+	if (s->te_seen && s->te_chunked) {
+		s->state = HTTP1_CHUNK_SIZE;
+		s->size_digits = 0;
+		s->rem = 0;
+	} else if (s->te_seen || s->cl_bad || (!s->cl_seen && body_if_unsaid)) {
+		http1_seek(s, false);
+	} else if (s->cl_seen && s->length) {
+		s->state = HTTP1_LENGTH;
+		s->rem = s->length;
+	} else {
+		http1_message_end(f, f->in->ts_ns);
+	}
+}
+
+static void request_head_end(struct http1_feed *f)
+{
+	struct http1_req *e = http1_req_cur(f->st);
+
+	if (e)
+		e->head_done = true;
+	body_start(f, false);
+}
+
+static void response_head_end(struct http1_feed *f)
+{
+	struct http1 *st = f->st;
+	struct http1_side *s = f->s, *c = &st->side[PROTO_CLIENT];
+	struct http1_req *e = http1_resp_cur(st);
+	bool guess = st->orphan_open || e->bad; /* may be an answer to HEAD */
+
+	if (s->code == 101 || (e->is_connect && s->code / 100 == 2)) {
+		http1_upgraded(f);
+		return;
+	}
+	if (s->code < 200) {
+		if (e->interim < 255)
+			e->interim++;
+		if (s->code == 100)
+			e->expect = false;
+		s->cur = false;
+		s->state = HTTP1_IDLE;
+		return;
+	}
+	/* Refused before the body was asked for: the client need not send it. */
+	if (e->expect && e == http1_req_cur(st) && c->state == HTTP1_LENGTH && !c->body_seen)
+		c->soft = true;
+	if (e->is_head || s->code == 204 || s->code == 304) {
+		http1_message_end(f, f->in->ts_ns);
+		return;
+	}
+	body_start(f, true);
+	s->soft = guess && s->state == HTTP1_LENGTH;
+}
+
+/* p is behind the empty line. */
+static u8 *head_end(struct http1_feed *f, u8 *p)
+{
+	http1_count(f, p);
+	if (f->s->trailer)
+		http1_message_end(f, f->in->ts_ns);
+	else if (f->s->side == PROTO_CLIENT)
+		request_head_end(f);
+	else
+		response_head_end(f);
+	return p;
+}
+
+static u8 *field(struct http1_feed *f, u8 *p)
+{
+	struct http1_side *s = f->s;
+
+	if (is_blank(*p)) {
+		/* Folded: the line goes on with the value before it, and under the same mask. */
+		if (s->value_len)
+			value_add(s, p, p + 1);
+		s->state = HTTP1_VALUE_START;
+		return p + 1;
+	}
+	if (s->kind)
+		value_done(f);
+	if (*p == '\n')
+		return head_end(f, p + 1);
+	if (*p == '\r') {
+		s->state = HTTP1_HEAD_CR;
+		return p + 1;
+	}
+	s->name_len = 0;
+	s->state = http1_token[*p] ? HTTP1_NAME : HTTP1_NOISE;
+	return p;
+}
+
+static u8 *noise(struct http1_feed *f, u8 *p, u8 *end)
+{
+	u8 *nl = memchr(p, '\n', (size_t)(end - p));
+
+	mask_line(f->ctx, p, nl ? nl : end);
+	if (!nl)
+		return end;
+	f->s->state = HTTP1_FIELD;
+	return nl + 1;
+}
+
+u8 *http1_head(struct http1_feed *f, u8 *p, u8 *end)
+{
+	struct http1_side *s = f->s;
+
+	switch (s->state) {
+	case HTTP1_METHOD:
+		return method(f, p, end);
+	case HTTP1_TARGET:
+		return target(f, p);
+	case HTTP1_SCHEME:
+		return scheme(f, p, end);
+	case HTTP1_AUTHORITY:
+		return authority(f, p, end);
+	case HTTP1_PATH:
+		return path(f, p, end);
+	case HTTP1_QUERY:
+		return query(f, p, end);
+	case HTTP1_VERSION:
+		return version(f, p, end);
+	case HTTP1_LINE_END:
+		return line_end(f, p);
+	case HTTP1_FIELD:
+		return field(f, p);
+	case HTTP1_HEAD_CR:
+		if (*p == '\n')
+			return head_end(f, p + 1);
+		s->state = HTTP1_NOISE;
+		return p;
+	case HTTP1_NAME:
+		return name(f, p, end);
+	case HTTP1_NAME_BLANK:
+		return name_blank(f, p);
+	case HTTP1_VALUE_START:
+		if (is_blank(*p))
+			return p + 1;
+		s->state = HTTP1_VALUE;
+		return p;
+	case HTTP1_VALUE:
+		return value(f, p, end);
+	case HTTP1_REASON:
+		if (*p == ' ')
+			return p + 1;
+		s->state = HTTP1_NOISE;
+		return p;
+	default:
+		return noise(f, p, end);
+	}
+}
