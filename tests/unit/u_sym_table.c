@@ -242,6 +242,7 @@ static void demangled(void **state)
 		  "core::ptr::drop_in_place<alloc::vec::Vec>" },
 		{ "_RNvCs15kBYyAo9fc_7mycrate7example", "mycrate::example" },
 		{ "_RNvNtNtCs1_3std2io5stdio6__print.cold", "std::io::stdio::_print.cold" },
+		{ "_RNvC01b", "::b" },
 		{ "_Z", "_Z" },
 		{ "_Zgarbage", "_Zgarbage" },
 		{ "tab\there\nline\x7f", "tab?here?line?" },

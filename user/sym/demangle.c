@@ -27,7 +27,8 @@ static void sink_add(const char *s, size_t n, void *arg)
 	struct sink *k = arg;
 	size_t take = MIN(n, k->cap - k->n);
 
-	memcpy(k->to + k->n, s, take);
+	if (take)
+		memcpy(k->to + k->n, s, take);
 	k->n += take;
 	if (take < n)
 		longjmp(k->full, 1);
