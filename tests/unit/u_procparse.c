@@ -318,6 +318,7 @@ static void t_service(void **state)
 		{ "4:memory:/x.service\n", "/usr/bin/postgres -D x", "postgres" },
 		{ "", "nginx: master process /usr/sbin/nginx", "nginx" },
 		{ "", "", "exe-name" },
+		{ "", "bash /dev/fd/63", "bash" },
 		{ "garbage\n:\n::\n0::/.service", "prog", "prog" },
 	};
 	char store[256];

@@ -262,7 +262,8 @@ struct slice proc_service_name(struct slice cgroup, struct slice exe, struct sli
 			return unit;
 	}
 	proc_parse_cmdline(cmdline, &prog);
-	if (prog.script.n)
+	/* A shell that reads its script from a descriptor knows no name for it. */
+	if (prog.script.n && !slice_starts(prog.script, SLICE("/dev/fd/")))
 		return prog.module ? prog.script : without_extension(proc_basename(prog.script));
 	name = title_name(prog.argv0);
 	return name.n ? name : proc_basename(exe);

@@ -1,0 +1,510 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Resources and mappings of the targets, from procfs, while they are measured.
+ *
+ * Input: pids as they come and go. Output: struct ev_resource a target and second, struct ev_mapping
+ * for each executable mapping. CPU time is the process's own CPU clock, which counts in nanoseconds
+ * and includes threads that ended; stat's ticks of 10 ms are the fallback. Context switches exist
+ * for single threads only and cost 12 µs each, so they are read in turns between the ends of a
+ * window and remembered, also for threads that ended.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+#include "base/cleanup.h"
+#include "base/elffacts.h"
+#include "base/file.h"
+#include "base/map.h"
+#include "load/procdir.h"
+#include "load/procfs.h"
+
+#define TASKS_PER_SAMPLE 16
+#define STATUS_MAX 8192
+
+struct task {
+	u32 tid;
+	u32 sample; /* number of the sample that saw it last */
+	u64 voluntary;
+	u64 involuntary;
+};
+
+struct proc {
+	u32 pid;
+	u16 target;
+	bool kept; /* stat, io and tasks stay open */
+	int dir;
+	int stat;
+	int io;
+	DIR *task_dir;
+	struct task *tasks;
+	u32 ntasks;
+	u32 tasks_cap;
+	u32 turn; /* where the next sample goes on reading threads */
+	u64 ended_voluntary; /* of threads that ended */
+	u64 ended_involuntary;
+	struct ev_resource last;
+};
+
+/* What processes that ended had used. */
+struct ended {
+	u16 target;
+	struct ev_resource totals;
+};
+
+struct procfs {
+	struct proc *v;
+	u32 n;
+	u32 cap;
+	struct ended *ended;
+	u32 nended;
+	u32 fds_kept;
+	u32 sample;
+	u64 tick_ns;
+	u64 page;
+	struct buf text;
+};
+
+int procfs_new(struct procfs **ret)
+{
+	struct procfs *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return -ENOMEM;
+	p->tick_ns = NSEC_PER_SEC / (u64)sysconf(_SC_CLK_TCK);
+	p->page = (u64)sysconf(_SC_PAGESIZE);
+	*ret = p;
+	return 0;
+}
+
+static void proc_close(struct proc *x)
+{
+	if (x->task_dir)
+		closedir(x->task_dir);
+	cleanup_close(&x->stat);
+	cleanup_close(&x->io);
+	cleanup_close(&x->dir);
+	free(x->tasks);
+}
+
+void procfs_free(struct procfs *p)
+{
+	u32 i;
+
+	if (!p)
+		return;
+	for (i = 0; i < p->n; i++)
+		proc_close(&p->v[i]);
+	free(p->v);
+	free(p->ended);
+	buf_release(&p->text);
+	free(p);
+}
+
+static DIR *open_task_dir(const struct proc *x)
+{
+	_close_ int fd = openat(x->dir, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+
+	if (d)
+		fd = -1;
+	return d;
+}
+
+int procfs_add(struct procfs *p, u32 pid, u16 target)
+{
+	struct proc *x;
+	u32 i;
+
+	for (i = 0; i < p->n; i++)
+		if (p->v[i].pid == pid)
+			return -EEXIST;
+	if (p->n == PROCFS_PROCS_MAX)
+		return -ENOSPC;
+	if (p->n == p->cap) {
+		u32 cap = p->cap ? p->cap * 2 : 16;
+
+		x = realloc(p->v, cap * sizeof(*x));
+		if (!x)
+			return -ENOMEM;
+		p->v = x;
+		p->cap = cap;
+	}
+	x = &p->v[p->n];
+	*x = (struct proc){ .pid = pid, .target = target, .stat = -1, .io = -1 };
+	x->dir = procdir_open(pid);
+	if (x->dir < 0)
+		return x->dir;
+	if (p->fds_kept + 3 <= PROCFS_FDS_KEPT) {
+		x->kept = true;
+		x->stat = openat(x->dir, "stat", O_RDONLY | O_CLOEXEC);
+		x->io = openat(x->dir, "io", O_RDONLY | O_CLOEXEC);
+		x->task_dir = open_task_dir(x);
+		p->fds_kept += 3;
+	}
+	p->n++;
+	return 0;
+}
+
+static void add_totals(struct ev_resource *to, const struct ev_resource *from)
+{
+	to->cpu_total_ns += from->cpu_total_ns;
+	to->minor_faults_total += from->minor_faults_total;
+	to->major_faults_total += from->major_faults_total;
+	to->voluntary_switches_total += from->voluntary_switches_total;
+	to->involuntary_switches_total += from->involuntary_switches_total;
+	to->read_bytes_total += from->read_bytes_total;
+	to->write_bytes_total += from->write_bytes_total;
+}
+
+static struct ended *ended_of(struct procfs *p, u16 target)
+{
+	struct ended *e;
+	u32 i;
+
+	for (i = 0; i < p->nended; i++)
+		if (p->ended[i].target == target)
+			return &p->ended[i];
+	e = realloc(p->ended, (p->nended + 1) * sizeof(*e));
+	if (!e)
+		return NULL;
+	p->ended = e;
+	e += p->nended++;
+	*e = (struct ended){ .target = target };
+	return e;
+}
+
+static void drop_at(struct procfs *p, u32 i)
+{
+	struct ended *e = ended_of(p, p->v[i].target);
+
+	if (e)
+		add_totals(&e->totals, &p->v[i].last);
+	if (p->v[i].kept)
+		p->fds_kept -= 3;
+	proc_close(&p->v[i]);
+	p->v[i] = p->v[--p->n];
+}
+
+void procfs_remove(struct procfs *p, u32 pid)
+{
+	u32 i;
+
+	for (i = 0; i < p->n; i++) {
+		if (p->v[i].pid == pid) {
+			drop_at(p, i);
+			return;
+		}
+	}
+}
+
+/* Reads a small file whole, by the descriptor that is kept or by name. */
+static int read_small(struct procfs *p, int dir, int kept, const char *name)
+{
+	ssize_t n;
+
+	if (kept < 0)
+		return procdir_read(dir, name, &p->text, STATUS_MAX);
+	buf_clear(&p->text);
+	if (buf_reserve(&p->text, STATUS_MAX))
+		return -ENOMEM;
+	do
+		n = pread(kept, p->text.p, STATUS_MAX, 0);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	p->text.n = (size_t)n;
+	p->text.p[n] = '\0';
+	return 0;
+}
+
+/* The kernel lists threads in one order, so the search begins behind the last hit. */
+static struct task *task_of(struct proc *x, u32 tid, u32 *hint)
+{
+	struct task *t;
+	u32 i;
+
+	for (i = 0; i < x->ntasks; i++) {
+		u32 at = (*hint + i) % x->ntasks;
+
+		if (x->tasks[at].tid == tid) {
+			*hint = at + 1;
+			return &x->tasks[at];
+		}
+	}
+	if (x->ntasks == PROCFS_TASKS_MAX)
+		return NULL;
+	if (x->ntasks == x->tasks_cap) {
+		u32 cap = x->tasks_cap ? x->tasks_cap * 2 : 16;
+
+		t = realloc(x->tasks, cap * sizeof(*t));
+		if (!t)
+			return NULL;
+		x->tasks = t;
+		x->tasks_cap = cap;
+	}
+	t = &x->tasks[x->ntasks++];
+	*t = (struct task){ .tid = tid };
+	return t;
+}
+
+static void read_task(struct procfs *p, struct proc *x, struct task *t)
+{
+	char name[40];
+	u64 v;
+
+	snprintf(name, sizeof(name), "task/%u/status", t->tid);
+	if (procdir_read(x->dir, name, &p->text, STATUS_MAX))
+		return;
+	if (!proc_field_u64(buf_slice(&p->text), "voluntary_ctxt_switches", &v))
+		t->voluntary = v;
+	if (!proc_field_u64(buf_slice(&p->text), "nonvoluntary_ctxt_switches", &v))
+		t->involuntary = v;
+}
+
+static void list_tasks(struct procfs *p, struct proc *x)
+{
+	DIR *d = x->task_dir ? x->task_dir : open_task_dir(x);
+	struct dirent *e;
+	struct task *t;
+	u32 i, hint = 0;
+
+	if (!d)
+		return;
+	rewinddir(d);
+	while ((e = readdir(d))) {
+		if (e->d_name[0] < '0' || e->d_name[0] > '9')
+			continue;
+		t = task_of(x, (u32)strtoul(e->d_name, NULL, 10), &hint);
+		if (t)
+			t->sample = p->sample;
+	}
+	if (d != x->task_dir)
+		closedir(d);
+	for (i = 0; i < x->ntasks;) {
+		t = &x->tasks[i];
+		if (t->sample == p->sample) {
+			i++;
+			continue;
+		}
+		x->ended_voluntary += t->voluntary;
+		x->ended_involuntary += t->involuntary;
+		*t = x->tasks[--x->ntasks];
+	}
+}
+
+static void sample_switches(struct procfs *p, struct proc *x, bool whole, struct ev_resource *r)
+{
+	u32 i, n;
+
+	list_tasks(p, x);
+	n = whole ? x->ntasks : MIN(x->ntasks, TASKS_PER_SAMPLE);
+	for (i = 0; i < n; i++, x->turn++)
+		read_task(p, x, &x->tasks[x->turn % x->ntasks]);
+	r->voluntary_switches_total = x->ended_voluntary;
+	r->involuntary_switches_total = x->ended_involuntary;
+	for (i = 0; i < x->ntasks; i++) {
+		r->voluntary_switches_total += x->tasks[i].voluntary;
+		r->involuntary_switches_total += x->tasks[i].involuntary;
+	}
+}
+
+/* Linux 6.2 put the number of open descriptors into the directory's size; before, they are listed. */
+static u32 count_fds(const struct proc *x)
+{
+	_close_ int fd = -1;
+	struct dirent *e;
+	struct stat st;
+	u32 n = 0;
+	DIR *d;
+
+	if (fstatat(x->dir, "fd", &st, 0))
+		return 0;
+	if (st.st_size > 0)
+		return (u32)st.st_size;
+	fd = openat(x->dir, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	d = fd < 0 ? NULL : fdopendir(fd);
+	if (!d)
+		return 0;
+	fd = -1;
+	while ((e = readdir(d)))
+		n += e->d_name[0] != '.';
+	closedir(d);
+	return n;
+}
+
+static u64 timespec_ns(const struct timespec *t)
+{
+	return (u64)t->tv_sec * NSEC_PER_SEC + (u64)t->tv_nsec;
+}
+
+/*
+ * The clock is read by number; that stat can still be read afterwards, through a descriptor that
+ * pins the process, proves that the number was still its own.
+ */
+static int sample_proc(struct procfs *p, struct proc *x, bool whole, struct ev_resource *r)
+{
+	struct timespec cpu = { 0 };
+	struct proc_stat st;
+	u64 in = 0, out = 0;
+	clockid_t clock;
+	bool has_clock;
+	int err;
+
+	memset(r, 0, sizeof(*r));
+	has_clock = !clock_getcpuclockid((pid_t)x->pid, &clock) && !clock_gettime(clock, &cpu);
+	err = read_small(p, x->dir, x->stat, "stat");
+	if (!err)
+		err = proc_parse_stat(buf_slice(&p->text), &st);
+	if (err)
+		return err;
+	if ((st.state == 'Z' || st.state == 'X') && st.threads <= 1) {
+		/* Its clock still stands at its last word. */
+		if (has_clock)
+			x->last.cpu_total_ns = MAX(x->last.cpu_total_ns, timespec_ns(&cpu));
+		return -ESRCH;
+	}
+	r->rss_bytes = st.rss_pages * p->page;
+	r->vms_bytes = st.vms_bytes;
+	r->cpu_total_ns = has_clock ? (u64)cpu.tv_sec * NSEC_PER_SEC + (u64)cpu.tv_nsec
+				    : (st.user_ticks + st.system_ticks) * p->tick_ns;
+	r->minor_faults_total = st.minor_faults;
+	r->major_faults_total = st.major_faults;
+	r->threads = st.threads;
+	r->fds = count_fds(x);
+	r->processes = 1;
+	if (!read_small(p, x->dir, x->io, "io") &&
+	    !proc_field_u64(buf_slice(&p->text), "read_bytes", &in) &&
+	    !proc_field_u64(buf_slice(&p->text), "write_bytes", &out)) {
+		r->read_bytes_total = in;
+		r->write_bytes_total = out;
+		r->io_known = 1;
+	}
+	sample_switches(p, x, whole, r);
+	return 0;
+}
+
+int procfs_sample(struct procfs *p, u16 target, bool whole, struct ev_resource *ret)
+{
+	struct ev_resource one;
+	u32 i;
+
+	memset(ret, 0, sizeof(*ret));
+	ret->hdr = (struct ev_hdr){ .size = sizeof(*ret),
+				    .kind = EV_RESOURCE,
+				    .target = target,
+				    .ts_ns = clock_mono_ns() };
+	p->sample++;
+	for (i = 0; i < p->n;) {
+		struct proc *x = &p->v[i];
+
+		if (x->target != target) {
+			i++;
+			continue;
+		}
+		if (sample_proc(p, x, whole, &one)) {
+			drop_at(p, i);
+			continue;
+		}
+		x->last = one;
+		add_totals(ret, &one);
+		ret->rss_bytes += one.rss_bytes;
+		ret->vms_bytes += one.vms_bytes;
+		ret->threads += one.threads;
+		ret->fds += one.fds;
+		ret->io_known = ret->processes ? ret->io_known && one.io_known : one.io_known;
+		ret->processes++;
+		i++;
+	}
+	for (i = 0; i < p->nended; i++)
+		if (p->ended[i].target == target)
+			add_totals(ret, &p->ended[i].totals);
+	return ret->processes ? 0 : -ESRCH;
+}
+
+/* Regular files only: opening a device that somebody mapped could do anything. */
+static int reopen_regular(int path_fd, u64 inode)
+{
+	char path[32];
+	struct stat st;
+	int fd;
+
+	if (fstat(path_fd, &st) || !S_ISREG(st.st_mode) || (inode && st.st_ino != inode))
+		return -ENOENT;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", path_fd);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	return fd < 0 ? -errno : fd;
+}
+
+int procfs_open_mapping(u32 pid, u64 start, u64 end, struct slice path, u64 inode)
+{
+	_release_(buf) struct buf b = BUF_INIT;
+	_close_ int by_range = -1;
+	_close_ int by_path = -1;
+
+	if (!path.n || *path.p != '/')
+		return -ENOENT;
+	buf_addf(&b, "/proc/%u/map_files/%llx-%llx", pid, (unsigned long long)start,
+		 (unsigned long long)end);
+	if (b.oom)
+		return -ENOMEM;
+	by_range = open(b.p, O_PATH | O_CLOEXEC);
+	if (by_range >= 0)
+		return reopen_regular(by_range, 0);
+	buf_clear(&b);
+	buf_addf(&b, "/proc/%u/root%.*s", pid, (int)MIN(path.n, (size_t)PATH_MAX), path.p);
+	if (b.oom)
+		return -ENOMEM;
+	by_path = open(b.p, O_PATH | O_CLOEXEC);
+	if (by_path < 0)
+		return -errno;
+	/* The path may lead to another file by now; the inode number says. */
+	return reopen_regular(by_path, inode);
+}
+
+int procfs_exec_mappings(u32 pid, u16 target, procfs_mapping_fn *fn, void *arg)
+{
+	_close_ int dir = procdir_open(pid);
+	_release_(buf) struct buf b = BUF_INIT;
+	struct slice text, line;
+	u64 now = clock_mono_ns();
+	int err;
+
+	if (dir < 0)
+		return dir;
+	err = procdir_read(dir, "maps", &b, PROCDIR_MAPS_MAX);
+	if (err)
+		return err;
+	text = buf_slice(&b);
+	while (proc_next_line(&text, &line)) {
+		_close_ int fd = -1;
+		struct ev_mapping ev = { 0 };
+		struct proc_map m;
+
+		if (proc_parse_map(line, &m) || !m.exec)
+			continue;
+		m.path.n = MIN(m.path.n, (size_t)PATH_MAX);
+		fd = procfs_open_mapping(pid, m.start, m.end, m.path, m.inode);
+		if (fd >= 0)
+			elf_build_id(fd, ev.build_id, &ev.build_id_len);
+		ev.hdr = (struct ev_hdr){ .size = (u32)((sizeof(ev) + m.path.n + 7) & ~(size_t)7),
+					  .kind = EV_MAPPING,
+					  .target = target,
+					  .tgid = pid,
+					  .ts_ns = now };
+		ev.start = m.start;
+		ev.end = m.end;
+		ev.file_off = m.file_off;
+		ev.inode = (u32)m.inode;
+		ev.path_len = (u16)m.path.n;
+		err = fn(arg, &ev, m.path);
+		if (err)
+			return err;
+	}
+	return 0;
+}
