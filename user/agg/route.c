@@ -163,9 +163,7 @@ static u32 child_new(struct routes *r, u32 at, enum route_class c, struct slice 
 
 static u32 child_class(struct routes *r, u32 at, enum route_class c, bool force)
 {
-	struct slice text = c == ROUTE_NAME   ? SLICE("{name}")
-			    : c == ROUTE_REST ? SLICE("{rest}")
-					      : SLICE("{unmatched}");
+	struct slice text = slice_str(route_class_text(c));
 	u32 i = child_find(r, at, c, text);
 
 	return i != NONE ? i : child_new(r, at, c, text, force);

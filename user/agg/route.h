@@ -45,6 +45,7 @@ enum route_class {
 	ROUTE_REST, /* {rest}: deeper than ROUTE_DEPTH_MAX */
 };
 
+const char *route_class_text(enum route_class c); /* "{id}"; "" for literals */
 /* Writes the segment's text with variable parts replaced; *ret_n bytes, 0 when nothing is left. */
 enum route_class route_classify(struct slice seg, char out[ROUTE_SEG_MAX + 8], size_t *ret_n);
 

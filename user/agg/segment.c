@@ -142,11 +142,18 @@ static enum route_class class_of(struct slice s, const struct shape *sh)
 }
 
 static const char *const class_text[] = {
-	[ROUTE_LITERAL] = "",	   [ROUTE_ID] = "{id}",	      [ROUTE_UUID] = "{uuid}",
-	[ROUTE_HASH] = "{hash}",   [ROUTE_TOKEN] = "{token}", [ROUTE_DATE] = "{date}",
-	[ROUTE_EMAIL] = "{email}", [ROUTE_NAME] = "{name}",   [ROUTE_UNMATCHED] = "{unmatched}",
+	[ROUTE_LITERAL] = "",	   [ROUTE_ID] = "{id}",
+	[ROUTE_UUID] = "{uuid}",   [ROUTE_HASH] = "{hash}",
+	[ROUTE_TOKEN] = "{token}", [ROUTE_DATE] = "{date}",
+	[ROUTE_EMAIL] = "{email}", [ROUTE_TEXT] = "{text}",
+	[ROUTE_NAME] = "{name}",   [ROUTE_UNMATCHED] = "{unmatched}",
 	[ROUTE_REST] = "{rest}",
 };
+
+const char *route_class_text(enum route_class c)
+{
+	return class_text[c];
+}
 
 struct text {
 	char *p;
