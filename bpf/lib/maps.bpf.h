@@ -131,6 +131,8 @@ struct stack_scratch {
 	struct ev_sample ev;
 	struct ev_frame frames[2 * HP_STACK_MAX + 2];
 	__u64 ips[HP_STACK_MAX + 1];
+	__u32 n; /* frames so far */
+	__u32 pad0;
 };
 
 struct {

@@ -5,19 +5,22 @@
  */
 #include "lib/maps.bpf.h"
 
-static __always_inline __u32 add_frames(struct stack_scratch *s, __u32 n, long bytes, __u8 kind)
+/* s->n lives in the map, so that the verifier does not follow its every value through the loop. */
+static __always_inline void add_frames(struct stack_scratch *s, long bytes, __u8 kind)
 {
-	__u32 i, count = bytes > 0 ? (__u32)bytes / 8 : 0;
+	__u32 i, n, count = bytes > 0 ? (__u32)bytes / 8 : 0;
 
 	for (i = 0; i < HP_STACK_MAX; i++) {
-		if (i >= count || n >= 2 * HP_STACK_MAX)
+		if (i >= count)
+			break;
+		n = *(volatile __u32 *)&s->n;
+		if (n >= 2 * HP_STACK_MAX)
 			break;
 		s->frames[n].addr = s->ips[i];
 		s->frames[n].extra = 0;
 		s->frames[n].kind = kind;
-		n++;
+		*(volatile __u32 *)&s->n = n + 1;
 	}
-	return n;
 }
 
 SEC("perf_event")
@@ -26,7 +29,7 @@ int oncpu_sample(struct bpf_perf_event_data *ctx)
 	__u64 pid_tgid = bpf_get_current_pid_tgid();
 	struct target_state *target = target_of(pid_tgid >> 32);
 	struct stack_scratch *s;
-	__u32 zero = 0, n = 0, size;
+	__u32 zero = 0, n, size;
 	long k, u;
 
 	if (!target)
@@ -34,12 +37,14 @@ int oncpu_sample(struct bpf_perf_event_data *ctx)
 	s = bpf_map_lookup_elem(&m_stack, &zero);
 	if (!s)
 		return 0;
+	s->n = 0;
 	k = bpf_get_stack(ctx, s->ips, HP_STACK_MAX * 8, 0);
-	n = add_frames(s, n, k, HP_FRAME_KERNEL);
+	add_frames(s, k, HP_FRAME_KERNEL);
 	u = bpf_get_stack(ctx, s->ips, HP_STACK_MAX * 8, BPF_F_USER_STACK);
-	n = add_frames(s, n, u, HP_FRAME_NATIVE);
+	add_frames(s, u, HP_FRAME_NATIVE);
 	if (u < 0)
 		drop(DROP_STACK_FAULT);
+	n = s->n;
 	if (n > 2 * HP_STACK_MAX)
 		return 0;
 	size = sizeof(struct ev_sample) + n * sizeof(struct ev_frame);

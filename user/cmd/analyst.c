@@ -316,7 +316,7 @@ static int write_report(struct analyst *a)
 {
 	const struct common_opts *common = a->opts->common;
 	struct outs *outs = a->opts->outs;
-	struct out_opts oo = { .dir = outs ? outs->dir : NULL };
+	struct out_opts oo = { .dir = outs ? common->output : NULL };
 	_release_(buf) struct buf text = BUF_INIT;
 	int err;
 
