@@ -107,9 +107,16 @@ static int open_mapping(void *arg, u32 tgid, const struct sym_mapping *m)
 {
 	struct analyst *a = arg;
 	struct chan_request req = {
-		.type = CHAN_OPEN_MAPPING, .tgid = tgid, .start = m->start, .end = m->end
+		.type = CHAN_OPEN_MAPPING,
+		.tgid = tgid,
+		.start = m->start,
+		.end = m->end,
+		.inode = m->inode,
 	};
 
+	if (m->path.n >= sizeof(req.path))
+		return -ENAMETOOLONG;
+	memcpy(req.path, m->path.p, m->path.n);
 	return chan_call(a->opts->chan_fd, &req);
 }
 

@@ -13,7 +13,7 @@
 
 enum chan_type {
 	CHAN_VERDICT = 1, /* conn_id, verdict */
-	CHAN_OPEN_MAPPING, /* tgid, start, end: the mapped file, read-only */
+	CHAN_OPEN_MAPPING, /* tgid, start, end, path, inode: the mapped file, read-only */
 	CHAN_OPEN_KALLSYMS,
 	CHAN_OPEN_DEBUG, /* tgid, path below /usr/lib/debug/ */
 };
@@ -25,7 +25,8 @@ struct chan_request {
 	u64 start;
 	u64 end;
 	struct hp_verdict verdict;
-	char path[256]; /* NUL-terminated */
+	u64 inode;
+	char path[512]; /* NUL-terminated */
 };
 
 /* A socket pair; fds[0] is the collector's end. 0 or -errno. */

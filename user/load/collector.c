@@ -82,7 +82,7 @@ static int fail(struct collector *c, enum exit_status status, int err, const cha
 static int open_debug(const struct chan_request *req)
 {
 	static const char root[] = "/usr/lib/debug/";
-	char path[512];
+	char path[sizeof(req->path) + 32];
 	int fd;
 
 	if (strncmp(req->path, root, sizeof(root) - 1) || strstr(req->path, ".."))
@@ -106,7 +106,8 @@ static int serve(struct collector *c)
 			probes_verdict(c->probes, req.conn_id, &req.verdict);
 			continue;
 		case CHAN_OPEN_MAPPING:
-			fd = procfs_open_mapping(req.tgid, req.start, req.end, SLICE(""), 0);
+			fd = procfs_open_mapping(req.tgid, req.start, req.end, slice_str(req.path),
+						 req.inode);
 			break;
 		case CHAN_OPEN_KALLSYMS:
 			fd = open("/proc/kallsyms", O_RDONLY | O_CLOEXEC);

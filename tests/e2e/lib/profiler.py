@@ -72,7 +72,7 @@ class Hostprof:
 
     def attached(self):
         """Waits until every probe is live."""
-        self.process.wait_line("attached", where="err")
+        self.process.wait_line("hostprof: attached", where="err")
         return self
 
     def pids(self):
