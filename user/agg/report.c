@@ -353,13 +353,15 @@ bool agg_folded_next(const struct agg *a, u32 *pos, struct buf *line, u64 *ret_c
 	u32 up[STACK_DEPTH_MAX + 8], n, i;
 
 	for (i = *pos; i < cpu->nnodes; i++)
-		if (cpu->nodes[i].self && i)
+		if (cpu->nodes[i].self)
 			break;
 	if (i >= cpu->nnodes)
 		return false;
 	*pos = i + 1;
 	*ret_count = cpu->nodes[i].self;
 	buf_clear(line);
+	if (!i) /* samples that found no room under any thread */
+		buf_adds(line, "(truncated)");
 	for (n = 0; i && n < ARRAY_SIZE(up); i = cpu->nodes[i].parent)
 		up[n++] = i;
 	while (n--) {
