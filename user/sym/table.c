@@ -10,6 +10,8 @@
 #include "sym/table.h"
 
 #define SEG_LEN_MAX ((1u << 29) - 1)
+#define RADIX_BITS 11
+#define RADIX (1u << RADIX_BITS)
 
 void table_release(struct table *t)
 {
@@ -171,6 +173,52 @@ static int cmp_raw(const void *pa, const void *pb)
 	return (a->rank > b->rank) - (a->rank < b->rank);
 }
 
+/*
+ * By cmp_raw. Large files are mostly distinct starts, for which three passes over digits of the
+ * start take a fifth of the time of comparing; only what shares a start is compared.
+ */
+static int sort_raw(struct table_build *b)
+{
+	_free_ struct table_raw *tmp = NULL;
+	struct table_raw *from = b->raw, *to;
+	_free_ u32 *at = NULL;
+	size_t i, j, n = b->nraw;
+	u32 shift;
+
+	at = malloc(RADIX * sizeof(*at));
+	tmp = malloc((n + 1) * sizeof(*tmp));
+	if (!at || !tmp)
+		return -ENOMEM;
+	to = tmp;
+	for (shift = 0; shift < 32; shift += RADIX_BITS) {
+		struct table_raw *swap = from;
+		u32 sum = 0;
+
+		memset(at, 0, RADIX * sizeof(*at));
+		for (i = 0; i < n; i++)
+			at[from[i].start >> shift & (RADIX - 1)]++;
+		for (i = 0; i < RADIX; i++) {
+			u32 count = at[i];
+
+			at[i] = sum;
+			sum += count;
+		}
+		for (i = 0; i < n; i++)
+			to[at[from[i].start >> shift & (RADIX - 1)]++] = from[i];
+		from = to;
+		to = swap;
+	}
+	if (n)
+		memcpy(b->raw, from, n * sizeof(*from));
+	for (i = 0; i < n; i = j) {
+		for (j = i + 1; j < n && b->raw[j].start == b->raw[i].start; j++)
+			;
+		if (j - i > 1)
+			qsort(b->raw + i, j - i, sizeof(*b->raw), cmp_raw);
+	}
+	return 0;
+}
+
 /* Sorted by start, one entry a start (the shortest), none reaching over the next one's start. */
 static void finish_fdes(struct table_build *b)
 {
@@ -220,30 +268,33 @@ static bool name_before(const struct table_build *b, u32 x, u32 y)
 }
 
 /* Gives sizes to symbols without one, sorts, keeps the best name of each range. */
-static void finish_raw(struct table_build *b)
+static int finish_raw(struct table_build *b)
 {
 	size_t i, n = 0;
+	int r;
 
 	for (i = 0; i < b->nraw; i++) {
-		struct table_raw r = b->raw[i];
+		struct table_raw e = b->raw[i];
 
-		if (r.end == r.start)
-			r.end += fde_len_at(b, r.start);
-		if (r.end > r.start)
-			b->raw[n++] = r;
+		if (e.end == e.start)
+			e.end += fde_len_at(b, e.start);
+		if (e.end > e.start)
+			b->raw[n++] = e;
 	}
 	b->nraw = n;
-	if (n)
-		qsort(b->raw, n, sizeof(*b->raw), cmp_raw);
+	r = sort_raw(b);
+	if (r < 0)
+		return r;
 	for (i = 0, n = 0; i < b->nraw; i++) {
-		struct table_raw *r = &b->raw[i], *kept = n ? &b->raw[n - 1] : NULL;
+		struct table_raw *e = &b->raw[i], *kept = n ? &b->raw[n - 1] : NULL;
 
-		if (!kept || kept->start != r->start || kept->end != r->end)
-			b->raw[n++] = *r;
-		else if (kept->rank == r->rank && name_before(b, r->name, kept->name))
-			kept->name = r->name;
+		if (!kept || kept->start != e->start || kept->end != e->end)
+			b->raw[n++] = *e;
+		else if (kept->rank == e->rank && name_before(b, e->name, kept->name))
+			kept->name = e->name;
 	}
 	b->nraw = n;
+	return 0;
 }
 
 /* Moves the kept names together; a raw entry's name then is its offset there. */
@@ -345,8 +396,9 @@ int build_finish(struct table_build *b, struct table *ret)
 	int r;
 
 	finish_fdes(b);
-	finish_raw(b);
-	r = finish_names(b, &all);
+	r = finish_raw(b);
+	if (r == 0)
+		r = finish_names(b, &all);
 	if (r < 0)
 		return r;
 	/* Each end of a range ends at most one run, so no more than two runs a range. */
