@@ -19,6 +19,7 @@ static void fuzz_lines(struct slice text, uint8_t which)
 {
 	struct slice rest = text, line;
 	struct proc_tcp tcp;
+	struct proc_unix un;
 	struct proc_map map;
 	u64 inode;
 
@@ -31,6 +32,8 @@ static void fuzz_lines(struct slice text, uint8_t which)
 		}
 		if (which == 2)
 			proc_parse_tcp(line, &tcp);
+		if (which == 2 && !proc_parse_unix(line, &un))
+			inside(un.path, line);
 		if (which == 3)
 			proc_parse_socket_link(line, &inode);
 	}

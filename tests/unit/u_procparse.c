@@ -208,6 +208,32 @@ static void t_tcp(void **state)
 		assert_int_equal(proc_parse_tcp(slice_str(bad[i]), &t), -EINVAL);
 }
 
+static void t_unix(void **state)
+{
+	static const char *const bad[] = {
+		"Num       RefCount Protocol Flags    Type St Inode Path",
+		"",
+		"ffff 2 0 0 1 3 5",
+		"ffff: 2 0 0 1 3",
+		"ffff: 2 0 0 1x 3 5",
+	};
+	struct proc_unix u;
+	size_t i;
+
+	(void)state;
+	assert_int_equal(proc_parse_unix(SLICE("0000000000000000: 00000002 00000000 00010000 0001 "
+					       "01 23456 /run/a b.sock"),
+					 &u),
+			 0);
+	assert_true(u.listening && !u.connected && u.inode == 23456);
+	assert_true(slice_eq(u.path, SLICE("/run/a b.sock")));
+	assert_int_equal(proc_parse_unix(SLICE("ffff88: 00000003 00000000 00000000 0001 03 9"), &u),
+			 0);
+	assert_true(!u.listening && u.connected && u.inode == 9 && !u.path.n);
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(proc_parse_unix(slice_str(bad[i]), &u), -EINVAL);
+}
+
 static void t_socket_link(void **state)
 {
 	u64 inode = 0;
@@ -377,8 +403,9 @@ int main(void)
 		cmocka_unit_test(t_own_stat), cmocka_unit_test(t_fields),
 		cmocka_unit_test(t_maps),     cmocka_unit_test(t_own_maps),
 		cmocka_unit_test(t_tcp),      cmocka_unit_test(t_socket_link),
-		cmocka_unit_test(t_cmdline),  cmocka_unit_test(t_match),
-		cmocka_unit_test(t_service),  cmocka_unit_test(t_runtime),
+		cmocka_unit_test(t_unix),     cmocka_unit_test(t_cmdline),
+		cmocka_unit_test(t_match),    cmocka_unit_test(t_service),
+		cmocka_unit_test(t_runtime),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -240,6 +240,30 @@ int proc_parse_tcp(struct slice line, struct proc_tcp *ret)
 	return 0;
 }
 
+/* "ffff8880: 00000002 00000000 00010000 0001 01 12345 /run/x.sock": flag 0x10000 = listening */
+int proc_parse_unix(struct slice line, struct proc_unix *ret)
+{
+	struct slice s = line, word;
+	u64 field[6]; /* socket, references, protocol, flags, type, state */
+	size_t i;
+
+	memset(ret, 0, sizeof(*ret));
+	for (i = 0; i < ARRAY_SIZE(field); i++) {
+		if (!take_word(&s, &word) || !take_num(&word, 16, &field[i]))
+			return -EINVAL;
+		if (i ? word.n != 0 : !slice_eq(word, SLICE(":")))
+			return -EINVAL;
+	}
+	skip_blanks(&s);
+	if (!take_num(&s, 10, &ret->inode))
+		return -EINVAL;
+	ret->listening = field[3] & 0x10000;
+	ret->connected = field[5] == 3;
+	take_char(&s, ' ');
+	ret->path = s;
+	return 0;
+}
+
 int proc_parse_socket_link(struct slice link, u64 *ret_inode)
 {
 	const struct slice prefix = SLICE("socket:[");

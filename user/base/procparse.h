@@ -65,6 +65,16 @@ struct proc_tcp {
 };
 
 int proc_parse_tcp(struct slice line, struct proc_tcp *ret);
+
+/* One line of /proc/PID/net/unix; the heading gives -EINVAL. */
+struct proc_unix {
+	u64 inode;
+	bool listening;
+	bool connected;
+	struct slice path; /* "" = unnamed; '@' first = abstract */
+};
+
+int proc_parse_unix(struct slice line, struct proc_unix *ret);
 int proc_parse_socket_link(struct slice link, u64 *ret_inode); /* "socket:[123]" */
 
 /* The part of a path behind the last '/'. */

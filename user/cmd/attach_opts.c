@@ -13,7 +13,6 @@
 
 #define DURATION_MAX_NS (7 * 24 * 3600 * NSEC_PER_SEC)
 #define FREQ_MAX 1000
-#define PID_MAX_LIMIT 4194304 /* the kernel's own upper bound of pid_max */
 
 #define ROW_OFFSET(field) offsetof(struct attach_opts, field)
 
@@ -103,7 +102,7 @@ static int parse_pids(struct attach_opts *o, int npos, char **pos, char *err)
 		u32 k;
 		u64 pid;
 
-		if (parse_uint(pos[i], 1, PID_MAX_LIMIT, &pid)) {
+		if (parse_uint(pos[i], 1, INT32_MAX, &pid)) {
 			snprintf(err, OPT_ERR_MAX,
 				 "'%.80s' is not a process id; use --name for a process by name, "
 				 "--port for who listens on a port",

@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #include "base/cleanup.h"
@@ -69,6 +70,17 @@ static int probe_ringbuf(void)
 	int fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "hp_probe", 0, 0, (u32)sysconf(_SC_PAGESIZE),
 				NULL);
 
+	return fd < 0 ? -errno : close_ok(fd);
+}
+
+/* As the loader does: before 5.11 maps are charged to RLIMIT_MEMLOCK, 64 KiB by default. */
+static int probe_memlock(void)
+{
+	struct rlimit lim = { RLIM_INFINITY, RLIM_INFINITY };
+	int fd;
+
+	setrlimit(RLIMIT_MEMLOCK, &lim);
+	fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "hp_probe", 0, 0, 8 << 20, NULL);
 	return fd < 0 ? -errno : close_ok(fd);
 }
 
@@ -258,50 +270,56 @@ static int probe_uprobe(void)
 }
 
 #define FIX_RIGHTS "run with sudo, or grant CAP_BPF and CAP_PERFMON"
-#define FIX_KERNEL_BTF "use a kernel built with CONFIG_DEBUG_INFO_BTF=y, as distributions ship"
+#define FIX_BTF "use a kernel built with CONFIG_DEBUG_INFO_BTF=y, as distributions ship"
+#define NOTHING "nothing can be measured"
+#define NOT_NEEDED "nothing is lost: tracepoints do the work"
 
 const struct feat_row feat_rows[FEAT_COUNT] = {
-	[FEAT_BPF] = { "bpf", "bpf() system call", "all measuring is done in BPF programs", "4.4",
-		       FIX_RIGHTS, FEAT_REQUIRED, probe_bpf },
+	[FEAT_BPF] = { "bpf", "bpf() system call", "all measuring is done in BPF programs", NOTHING,
+		       "4.4", FIX_RIGHTS, FEAT_REQUIRED, probe_bpf },
 	[FEAT_BTF] = { "btf", "kernel type information (BTF)", "lets one program fit every kernel",
-		       "5.4", FIX_KERNEL_BTF, FEAT_REQUIRED, probe_btf },
-	[FEAT_RINGBUF] = { "ringbuf", "BPF ring buffer", "carries records from kernel to hostprof",
+		       NOTHING, "5.4", FIX_BTF, FEAT_REQUIRED, probe_btf },
+	[FEAT_RINGBUF] = { "ringbuf", "BPF ring buffer", "carries records to hostprof", NOTHING,
 			   "5.8", "use Linux 5.8 or newer", FEAT_REQUIRED, probe_ringbuf },
-	[FEAT_RAW_TP] = { "raw_tp", "raw tracepoints", "what tp_btf is built on", "4.17",
-			  "use a kernel with CONFIG_BPF_EVENTS=y", FEAT_REQUIRED, probe_raw_tp },
-	[FEAT_TP_BTF] = { "tp_btf", "typed tracepoints (tp_btf)", "hooks processes and sockets",
-			  "5.5", FIX_KERNEL_BTF, FEAT_REQUIRED, probe_tp_btf },
+	[FEAT_MEMLOCK] = { "memlock", "memory for BPF maps", "8 MiB hold bursts of records",
+			   NOTHING, "5.11",
+			   "run with sudo, or raise the limit with 'ulimit -l unlimited'",
+			   FEAT_REQUIRED, probe_memlock },
+	[FEAT_RAW_TP] = { "raw_tp", "raw tracepoints", "what typed tracepoints are built on",
+			  NOTHING, "4.17", "use a kernel with CONFIG_BPF_EVENTS=y", FEAT_REQUIRED,
+			  probe_raw_tp },
+	[FEAT_TP_BTF] = { "tp_btf", "typed tracepoints (tp_btf)", "hook processes and sockets",
+			  NOTHING, "5.5", FIX_BTF, FEAT_REQUIRED, probe_tp_btf },
 	[FEAT_SYS_TP] = { "sys_tp", "system call tracepoints", "see every transfer on a socket",
-			  "5.5", "use a kernel with CONFIG_FTRACE_SYSCALLS=y", FEAT_REQUIRED,
-			  probe_sys_tp },
+			  NOTHING, "5.5", "use a kernel with CONFIG_FTRACE_SYSCALLS=y",
+			  FEAT_REQUIRED, probe_sys_tp },
 	[FEAT_DATA_READY] = { "data_ready", "tracepoint sk_data_ready",
-			      "stamps data when it arrives; without it a request's clock starts "
-			      "when the process reads",
-			      "6.3", "use Linux 6.3 or newer", FEAT_DEGRADES, probe_data_ready },
+			      "stamps data when it arrives",
+			      "a request's clock starts when the process reads", "6.3",
+			      "use Linux 6.3 or newer", FEAT_DEGRADES, probe_data_ready },
 	[FEAT_ITER_TASK_FILE] = { "iter_task_file", "iterator over open files",
-				  "finds connections that were open before attach; without it they "
-				  "appear at their first transfer",
-				  "5.8", "use Linux 5.8 or newer", FEAT_DEGRADES,
-				  probe_iter_task_file },
-	[FEAT_PERF_PROG] = { "perf_prog", "BPF on perf events",
-			     "samples CPU stacks; without it use --no-cpu", "4.9",
-			     "set kernel.perf_event_paranoid to 2 or less, or grant CAP_PERFMON",
-			     FEAT_DEGRADES, probe_perf_prog },
+				  "finds connections that were open before attach",
+				  "they appear at their first transfer", "5.8",
+				  "use Linux 5.8 or newer", FEAT_DEGRADES, probe_iter_task_file },
+	[FEAT_PERF_PROG] = { "perf_prog", "BPF on perf events", "samples CPU stacks",
+			     "attach works with --no-cpu only", "4.9",
+			     "run with sudo, or grant CAP_PERFMON", FEAT_DEGRADES,
+			     probe_perf_prog },
 	[FEAT_PERF_HW] = { "perf_hw", "hardware CPU cycles",
-			   "samples also where interrupts are off; without it the software clock "
-			   "is used",
+			   "samples also where interrupts are off", "the software clock is used",
 			   "2.6.31", "in a virtual machine, let the host pass the PMU through",
 			   FEAT_DEGRADES, probe_perf_hw },
 	[FEAT_RUN_STATS] = { "run_stats", "BPF run-time statistics",
-			     "measures what hostprof itself costs", "5.8",
-			     "grant CAP_SYS_ADMIN, or set kernel.bpf_stats_enabled to 1",
+			     "measures what hostprof itself costs", "that cost is not reported",
+			     "5.8", "grant CAP_SYS_ADMIN, or set kernel.bpf_stats_enabled to 1",
 			     FEAT_DEGRADES, probe_run_stats },
-	[FEAT_FENTRY] = { "fentry", "function entry hooks (fentry)",
-			  "not needed: tracepoints do the work", "5.5",
-			  "use a kernel with CONFIG_FUNCTION_TRACER=y", FEAT_UNUSED, probe_fentry },
-	[FEAT_KPROBE] = { "kprobe", "kprobes", "not needed: tracepoints do the work", "4.17",
+	[FEAT_FENTRY] = { "fentry", "function entry hooks (fentry)", "another way to hook sockets",
+			  NOT_NEEDED, "5.5", "use a kernel with CONFIG_FUNCTION_TRACER=y",
+			  FEAT_UNUSED, probe_fentry },
+	[FEAT_KPROBE] = { "kprobe", "kprobes", "another way to hook sockets", NOT_NEEDED, "4.17",
 			  "use a kernel with CONFIG_KPROBES=y", FEAT_UNUSED, probe_kprobe },
-	[FEAT_UPROBE] = { "uprobe", "uprobes", "not needed for requests, queries and CPU", "4.17",
+	[FEAT_UPROBE] = { "uprobe", "uprobes", "hook functions of programs",
+			  "nothing is lost for requests, queries and CPU", "4.17",
 			  "use a kernel with CONFIG_UPROBES=y", FEAT_UNUSED, probe_uprobe },
 };
 

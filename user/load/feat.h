@@ -13,6 +13,7 @@ enum feat {
 	FEAT_BPF, /* bpf() at all */
 	FEAT_BTF, /* /sys/kernel/btf/vmlinux */
 	FEAT_RINGBUF,
+	FEAT_MEMLOCK, /* memory for a ring buffer of the usual size */
 	FEAT_RAW_TP,
 	FEAT_TP_BTF,
 	FEAT_SYS_TP, /* sys_enter and sys_exit as tp_btf */
@@ -36,7 +37,8 @@ enum feat_need {
 struct feat_row {
 	const char *key; /* stable, in JSON */
 	const char *name;
-	const char *why; /* what hostprof does with it, or without it */
+	const char *why; /* what hostprof does with it */
+	const char *without; /* what becomes of that when it is missing */
 	const char *since; /* the kernel that brought it */
 	const char *fix;
 	enum feat_need need;
