@@ -17,6 +17,7 @@
 #include "cmd/common_opts.c"
 
 #define ARGS_MAX 96
+#define LINE_MAX_BYTES 512
 
 /* Splits line at spaces and parses it as attach does; '' is an empty argument. */
 static int parse(const char *line, struct attach_opts *o, char *err, char *store)
@@ -24,7 +25,8 @@ static int parse(const char *line, struct attach_opts *o, char *err, char *store
 	char *argv[ARGS_MAX + 2] = { (char *)"attach" }, *save = NULL, *word;
 	int argc = 1, npos, res;
 
-	strcpy(store, line);
+	assert_true(strlen(line) < LINE_MAX_BYTES);
+	memcpy(store, line, strlen(line) + 1);
 	for (word = strtok_r(store, " ", &save); word; word = strtok_r(NULL, " ", &save))
 		argv[argc++] = strcmp(word, "''") ? word : (char *)"";
 	*o = (struct attach_opts)ATTACH_OPTS_INIT;
@@ -35,7 +37,7 @@ static int parse(const char *line, struct attach_opts *o, char *err, char *store
 
 static void t_accepted(void **state)
 {
-	char err[OPT_ERR_MAX], store[512];
+	char err[OPT_ERR_MAX], store[LINE_MAX_BYTES];
 	struct attach_opts o;
 
 	(void)state;
@@ -85,7 +87,7 @@ static void t_accepted(void **state)
 
 static void t_no_color(void **state)
 {
-	char err[OPT_ERR_MAX], store[512];
+	char err[OPT_ERR_MAX], store[LINE_MAX_BYTES];
 	struct attach_opts o;
 
 	(void)state;
@@ -153,7 +155,7 @@ static void t_refused(void **state)
 		{ "--fail-on medium 1", "unknown option '--fail-on'" },
 		{ "--without btf 1", "unknown option '--without'" },
 	};
-	char err[OPT_ERR_MAX], store[512];
+	char err[OPT_ERR_MAX], store[LINE_MAX_BYTES];
 	struct attach_opts o;
 	size_t i;
 
@@ -170,23 +172,23 @@ static void t_refused(void **state)
 
 static void t_too_many(void **state)
 {
-	char line[512] = "", err[OPT_ERR_MAX], store[512];
+	char line[LINE_MAX_BYTES] = "", err[OPT_ERR_MAX], store[LINE_MAX_BYTES];
 	struct attach_opts o;
 	int i, n = 0;
 
 	(void)state;
 	for (i = 1; i <= ATTACH_PIDS_MAX; i++)
-		n += sprintf(line + n, "%d ", i);
+		n += snprintf(line + n, sizeof(line) - (size_t)n, "%d ", i);
 	assert_int_equal(parse(line, &o, err, store), 0);
 	assert_int_equal(o.npids, ATTACH_PIDS_MAX);
-	sprintf(line + n, "1000");
+	snprintf(line + n, sizeof(line) - (size_t)n, "1000");
 	assert_int_equal(parse(line, &o, err, store), -EINVAL);
 	assert_non_null(strstr(err, "more than 64"));
 }
 
 static void t_help(void **state)
 {
-	char err[OPT_ERR_MAX], store[512];
+	char err[OPT_ERR_MAX], store[LINE_MAX_BYTES];
 	struct buf b = BUF_INIT;
 	struct attach_opts o;
 	const struct opt *row;

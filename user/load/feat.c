@@ -217,7 +217,7 @@ static int pmu_type(const char *name)
 
 	snprintf(path, sizeof(path), "/sys/bus/event_source/devices/%s/type", name);
 	err = file_read(path, &b, 32);
-	return err ? err : atoi(b.p);
+	return err ? err : (int)strtol(b.p, NULL, 10);
 }
 
 static int probe_kprobe(void)
