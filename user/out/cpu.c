@@ -16,7 +16,7 @@ int out_folded(const struct agg *agg, struct buf *out, const struct out_opts *op
 
 	(void)opts;
 	while (agg_folded_next(agg, &pos, &line, &count)) {
-		buf_add(out, line.p, line.n);
+		text_clip(out, buf_slice(&line), SIZE_MAX);
 		buf_addf(out, " %llu\n", (unsigned long long)count);
 	}
 	return out->oom || line.oom ? -ENOMEM : 0;

@@ -320,35 +320,6 @@ static void put_resources(struct buf *out, const struct agg_report *rep)
 	buf_adds(out, ".\n\n");
 }
 
-static void put_blind(struct buf *out, const struct agg_trust *t)
-{
-	u32 n = MIN(t->nby_peer, ROWS_MAX), i;
-
-	if (!n)
-		return;
-	buf_adds(out, "\n| Not read | Connections | Why | Sent | Received |\n"
-		      "|---|--:|---|--:|--:|\n");
-	for (i = 0; i < n; i++) {
-		const struct agg_blind *b = &t->by_peer[i];
-		_release_(buf) struct buf name = BUF_INIT;
-
-		buf_addf(&name, "%s %s%s%s", b->role == HP_ROLE_SERVER ? "clients of" : "to",
-			 b->proto, *b->proto ? " " : "", b->address);
-		buf_adds(out, "|");
-		put_cell(out, name.p, NAME_CELLS, true);
-		buf_addf(out, " %s |", fmt_count(FMT, b->conns));
-		put_cell(out,
-			 b->status == CONN_ENCRYPTED ? "encrypted"
-			 : *b->reason		     ? b->reason
-						     : "no known protocol",
-			 NAME_CELLS, false);
-		buf_addf(out, " %s | %s |\n", fmt_bytes(FMT, (double)b->sent),
-			 fmt_bytes(FMT, (double)b->received));
-	}
-	put_more(out, t->nby_peer, n);
-	buf_adds(out, "\n");
-}
-
 static void put_trust(struct buf *out, const struct agg_report *rep)
 {
 	const struct agg_trust *t = &rep->trust;
@@ -356,10 +327,6 @@ static void put_trust(struct buf *out, const struct agg_report *rep)
 
 	buf_addf(out, "## What this report could see\n\n- Events: %s delivered, %s lost.\n",
 		 fmt_count(FMT, t->events), fmt_count(FMT, t->lost_events));
-	for (i = 0; i < DROP_MAX; i++)
-		if (t->lost[i])
-			buf_addf(out, "- Lost: %s %s (%s).\n", fmt_count(FMT, t->lost[i]),
-				 agg_drop_text(i), agg_drop_key(i));
 	buf_addf(out,
 		 "- Connections: %s seen, %s understood, %s of unknown protocol, %s encrypted, %s "
 		 "with too few bytes to tell.\n",
@@ -386,15 +353,11 @@ static void put_trust(struct buf *out, const struct agg_report *rep)
 	}
 	buf_addf(out, "; hostprof itself %.3f cores, %s.\n", t->overhead.agent_cores,
 		 fmt_bytes(FMT, (double)t->overhead.agent_rss_bytes));
-	if (t->folded)
-		buf_addf(out, "- Past the limits of the tables, counted in (other) rows: %s.\n",
-			 fmt_count(FMT, t->folded));
 	for (i = 0; i < t->nnotes; i++) {
 		buf_adds(out, "- ");
 		text_md(out, slice_str(t->notes[i]), 500, false);
 		buf_adds(out, "\n");
 	}
-	put_blind(out, t);
 }
 
 int out_markdown(const struct agg *agg, struct buf *out, const struct out_opts *opts)

@@ -96,6 +96,15 @@ static void line(struct text *t, const char *label, const char *style, const str
 	row(t, label, style, buf_slice(text), (struct slice){ 0 });
 }
 
+/* For lists at a line's end: an entry is there whole or not at all. The first may be cut. */
+static bool add_fits(struct text *t, struct buf *b, const struct buf *entry, bool first)
+{
+	if (!first && columns(buf_slice(b)) + columns(buf_slice(entry)) > t->width - LABEL)
+		return false;
+	buf_add_slice(b, buf_slice(entry));
+	return true;
+}
+
 /* Two lines: what cannot be seen, and how to see it. */
 static void encrypted(struct text *t, const struct facts_tls *tls)
 {
@@ -174,19 +183,22 @@ static void errors(struct text *t, const struct agg_report *rep)
 		return;
 	}
 	if (rep->errors)
-		buf_addf(&b, "%s requests (%s)", fmt_count(FMT, rep->errors),
-			 fmt_pct(FMT,
-				 rep->requests ? (double)rep->errors / (double)rep->requests : 0));
+		buf_addf(&b, "%s of %s requests", fmt_count(FMT, rep->errors),
+			 fmt_count(FMT, rep->requests));
 	if (rep->aborted)
 		buf_addf(&b, "%s%s cut off", b.n ? ", " : "", fmt_count(FMT, rep->aborted));
 	if (rep->call_errors)
-		buf_addf(&b, "%s%s queries", b.n ? ", " : "", fmt_count(FMT, rep->call_errors));
+		buf_addf(&b, "%s%s of %s queries", b.n ? ", " : "",
+			 fmt_count(FMT, rep->call_errors), fmt_count(FMT, rep->calls));
 	n = facts_rank(rep, rep->nendpoints, error_key, ARRAY_SIZE(worst), worst);
 	for (i = 0; i < n; i++) {
 		const struct agg_endpoint *e = rep->endpoints[worst[i]];
+		_release_(buf) struct buf entry = BUF_INIT;
 
-		buf_addf(&b, "%s%s%s%s ×%s", i ? ", " : ": ", e->method, *e->method ? " " : "",
+		buf_addf(&entry, "%s%s%s%s ×%s", i ? ", " : ": ", e->method, *e->method ? " " : "",
 			 e->route, fmt_count(FMT, e->errors + e->aborted));
+		if (!add_fits(t, &b, &entry, false))
+			break;
 	}
 	line(t, "errors", RED, &b);
 }
@@ -227,12 +239,17 @@ static void cpu(struct text *t, const struct agg_report *rep)
 		buf_addf(&b, "%.2f cores", rep->cpu.on_cpu_s / rep->window.duration_s);
 	if (!rep->window.sample_hz)
 		buf_addf(&b, "%snot sampled", b.n ? "; " : "");
-	for (i = 0; i < MIN(rep->cpu.ntop, 3); i++)
-		buf_addf(&b, "%s%s %s",
+	for (i = 0; i < MIN(rep->cpu.ntop, 3); i++) {
+		_release_(buf) struct buf entry = BUF_INIT;
+
+		buf_addf(&entry, "%s%s %s",
 			 i     ? ", "
 			 : b.n ? "; top "
 			       : "top ",
 			 rep->cpu.top[i].text, fmt_pct(FMT, rep->cpu.top[i].self_ratio));
+		if (!rep->cpu.top[i].self || !add_fits(t, &b, &entry, !i))
+			break;
+	}
 	line(t, "cpu", PLAIN, &b);
 }
 
@@ -242,15 +259,19 @@ static void trust(struct text *t, const struct agg_report *rep)
 	_release_(buf) struct buf b = BUF_INIT;
 	u64 lost = tr->lost_events;
 
-	buf_addf(&b, "lost %s of %s events", fmt_count(FMT, lost),
-		 fmt_count(FMT, tr->events + lost));
+	if (lost)
+		buf_addf(&b, "lost %s event%s", fmt_count(FMT, lost), lost == 1 ? "" : "s");
+	else
+		buf_addf(&b, "no event lost");
 	if (tr->conns.unparsed || tr->conns.encrypted)
-		buf_addf(&b, "; not read: %s of %s connections",
+		buf_addf(&b, ", unread %s of %s connections",
 			 fmt_count(FMT, tr->conns.unparsed + tr->conns.encrypted),
 			 fmt_count(FMT, tr->conns.seen));
 	if (tr->overhead.measured && tr->overhead.target_ratio >= 0)
-		buf_addf(&b, "; cost %s of target CPU", fmt_pct(FMT, tr->overhead.target_ratio));
-	buf_addf(&b, " + %.2f cores", tr->overhead.agent_cores);
+		buf_addf(&b, "; cost %s, %.2f cores", fmt_pct(FMT, tr->overhead.target_ratio),
+			 tr->overhead.agent_cores);
+	else
+		buf_addf(&b, "; own cost %.2f cores", tr->overhead.agent_cores);
 	if (!rep->window.complete)
 		buf_adds(&b, "; the capture was cut");
 	line(t, "trust", lost || !rep->window.complete ? RED : PLAIN, &b);

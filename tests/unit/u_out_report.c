@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The reports of a sample of known content: golden files for people's formats, schema and key checks
+ * for JSON, hostile texts in all of them. `UPDATE_GOLDEN=1 u_out_report` writes the golden files anew.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <cjson/cJSON.h>
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "out/fmt.h"
+#include "out/outs.h"
+#include "out_sample.h"
+
+#define GOLDEN "tests/unit/golden/"
+
+typedef int (*write_fn)(const struct agg *agg, struct buf *out, const struct out_opts *opts);
+
+static const write_fn writers[] = { out_summary, out_markdown, out_text, out_folded, out_cpu_svg };
+static const struct out_opts plain = { .dir = "out",
+				       .formats = OUT_BIT(OUT_MD) | OUT_BIT(OUT_JSON) |
+						  OUT_BIT(OUT_SVG),
+				       .capture = true };
+
+static void agg_release(struct agg **agg)
+{
+	agg_free(*agg);
+}
+
+static void written(write_fn fn, const struct agg *agg, const struct out_opts *opts, struct buf *b)
+{
+	buf_clear(b);
+	assert_int_equal(fn(agg, b, opts), 0);
+	assert_true(b->n > 0);
+}
+
+static void same_as_golden(const struct buf *b, const char *file)
+{
+	_release_(buf) struct buf want = BUF_INIT;
+
+	if (getenv("UPDATE_GOLDEN")) {
+		FILE *f = fopen(file, "w");
+
+		assert_non_null(f);
+		assert_int_equal(fwrite(b->p, 1, b->n, f), b->n);
+		fclose(f);
+	}
+	assert_int_equal(file_read(file, &want, 16 << 20), 0);
+	if (want.n != b->n || memcmp(want.p, b->p, b->n) != 0)
+		print_message("%s differs; now it is:\n%.*s\n", file, (int)MIN(b->n, 20000), b->p);
+	assert_int_equal(want.n, b->n);
+	assert_memory_equal(want.p, b->p, b->n);
+}
+
+static void golden_files(void **state)
+{
+	static const struct {
+		write_fn fn;
+		const char *file;
+	} rows[] = {
+		{ out_summary, GOLDEN "summary.json" },
+		{ out_markdown, GOLDEN "PERFORMANCE_REPORT.md" },
+		{ out_text, GOLDEN "text.txt" },
+		{ out_folded, GOLDEN "cpu.folded" },
+	};
+	_release_(agg) struct agg *agg = sample_agg(false);
+	_release_(buf) struct buf b = BUF_INIT;
+	size_t i;
+
+	(void)state;
+	assert_non_null(agg);
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		written(rows[i].fn, agg, &plain, &b);
+		same_as_golden(&b, rows[i].file);
+	}
+}
+
+static void schema_golden(void **state)
+{
+	_release_(buf) struct buf b = BUF_INIT;
+
+	(void)state;
+	assert_int_equal(schema_write("summary", &b), 0);
+	same_as_golden(&b, GOLDEN "summary.schema.json");
+	assert_true(schema_write("nothing", &b) < 0);
+}
+
+static void same_input_same_bytes(void **state)
+{
+	size_t i, hostile;
+
+	(void)state;
+	for (hostile = 0; hostile < 2; hostile++) {
+		_release_(agg) struct agg *one = sample_agg(hostile), *two = sample_agg(hostile);
+		_release_(buf) struct buf a = BUF_INIT;
+		_release_(buf) struct buf b = BUF_INIT;
+
+		for (i = 0; i < ARRAY_SIZE(writers); i++) {
+			written(writers[i], one, &plain, &a);
+			written(writers[i], two, &plain, &b);
+			assert_int_equal(a.n, b.n);
+			assert_memory_equal(a.p, b.p, a.n);
+		}
+	}
+}
+
+static bool type_is(const cJSON *v, const char *type)
+{
+	if (!strcmp(type, "null"))
+		return cJSON_IsNull(v);
+	if (!strcmp(type, "integer"))
+		return cJSON_IsNumber(v) && v->valuedouble == (double)(long long)v->valuedouble;
+	if (!strcmp(type, "number"))
+		return cJSON_IsNumber(v);
+	if (!strcmp(type, "string"))
+		return cJSON_IsString(v);
+	if (!strcmp(type, "boolean"))
+		return cJSON_IsBool(v);
+	if (!strcmp(type, "array"))
+		return cJSON_IsArray(v);
+	assert_string_equal(type, "object");
+	return cJSON_IsObject(v);
+}
+
+/* Stricter than JSON Schema: a key that the schema does not describe fails too. */
+static void holds(const cJSON *v, const cJSON *schema, const char *where)
+{
+	const cJSON *type = cJSON_GetObjectItem(schema, "type"), *t, *e;
+	const cJSON *props = cJSON_GetObjectItem(schema, "properties");
+	const cJSON *values = cJSON_GetObjectItem(schema, "enum");
+	bool ok = false;
+
+	assert_non_null(type);
+	if (cJSON_IsArray(type)) {
+		cJSON_ArrayForEach(t, type) ok |= type_is(v, t->valuestring);
+	} else {
+		ok = type_is(v, type->valuestring);
+	}
+	if (!ok)
+		fail_msg("%s: wrong type", where);
+	if (values && !cJSON_IsNull(v)) {
+		ok = false;
+		cJSON_ArrayForEach(e, values) ok |=
+			cJSON_IsString(e) && !strcmp(e->valuestring, v->valuestring);
+		if (!ok)
+			fail_msg("%s: %s is no listed value", where, v->valuestring);
+	}
+	if (cJSON_IsArray(v) && cJSON_GetObjectItem(schema, "items"))
+		cJSON_ArrayForEach(e, v) holds(e, cJSON_GetObjectItem(schema, "items"), where);
+	if (!cJSON_IsObject(v))
+		return;
+	if (!props) {
+		cJSON_ArrayForEach(e, v)
+			holds(e, cJSON_GetObjectItem(schema, "additionalProperties"), e->string);
+		return;
+	}
+	cJSON_ArrayForEach(e, props) if (!cJSON_GetObjectItemCaseSensitive(v, e->string))
+		fail_msg("%s: key %s is missing", where, e->string);
+	cJSON_ArrayForEach(e, v)
+	{
+		const cJSON *p = cJSON_GetObjectItemCaseSensitive(props, e->string);
+
+		if (!p)
+			fail_msg("%s: key %s is not in the schema", where, e->string);
+		holds(e, p, e->string);
+	}
+}
+
+static cJSON *summary_of(const struct agg *agg)
+{
+	_release_(buf) struct buf b = BUF_INIT;
+	_release_(buf) struct buf s = BUF_INIT;
+	cJSON *json, *schema;
+
+	written(out_summary, agg, &plain, &b);
+	assert_int_equal(schema_write("summary", &s), 0);
+	json = cJSON_ParseWithLength(b.p, b.n);
+	schema = cJSON_ParseWithLength(s.p, s.n);
+	assert_non_null(json);
+	assert_non_null(schema);
+	holds(json, schema, "summary");
+	cJSON_Delete(schema);
+	return json;
+}
+
+static const cJSON *at(const cJSON *json, const char *key)
+{
+	const cJSON *v = cJSON_GetObjectItemCaseSensitive(json, key);
+
+	if (!v)
+		fail_msg("no key %s", key);
+	return v;
+}
+
+static void summary_says_what_was_fed(void **state)
+{
+	_release_(agg) struct agg *agg = sample_agg(false);
+	cJSON *json = summary_of(agg);
+	const cJSON *e = cJSON_GetArrayItem(at(json, "endpoints"), 0), *q, *x;
+
+	(void)state;
+	assert_int_equal(at(json, "schema_version")->valueint, 1);
+	assert_int_equal(cJSON_GetArraySize(at(json, "targets")), 1);
+	assert_string_equal(at(cJSON_GetArrayItem(at(json, "targets"), 0), "exe")->valuestring,
+			    "/usr/bin/python3.11");
+	assert_float_equal(at(at(json, "window"), "duration_s")->valuedouble, 10, 1e-9);
+	assert_int_equal(cJSON_GetArraySize(at(at(json, "window"), "blocks")), SAMPLE_SECONDS);
+
+	assert_int_equal(cJSON_GetArraySize(at(json, "endpoints")), 3);
+	assert_string_equal(at(e, "route")->valuestring, "/items");
+	assert_int_equal(at(e, "count")->valueint, 400);
+	assert_float_equal(at(e, "rate_per_s")->valuedouble, 40, 1e-6);
+	assert_int_equal(at(at(e, "status"), "200")->valueint, 400);
+	assert_int_equal(at(at(e, "partial"), "at_attach")->valueint, 1);
+	assert_int_equal(at(at(e, "partial"), "at_detach")->valueint, 1);
+	assert_float_equal(at(at(e, "latency_ms"), "mean")->valuedouble, 4.25, 1e-6);
+	assert_float_equal(at(at(e, "latency_ms"), "max")->valuedouble, 6.5, 1e-6);
+	assert_float_equal(at(at(e, "latency_ms"), "p50")->valuedouble, 4.0, 0.04 + 0.5);
+	assert_true(cJSON_IsNull(at(e, "ledger_ms")));
+	x = cJSON_GetArrayItem(at(json, "endpoints"), 1);
+	assert_string_equal(at(x, "method")->valuestring, "POST");
+	assert_int_equal(at(x, "errors")->valueint, 4);
+	assert_int_equal(at(at(x, "status"), "500")->valueint, 4);
+
+	q = cJSON_GetArrayItem(at(json, "queries"), 0);
+	assert_string_equal(at(q, "operation")->valuestring, "SELECT");
+	assert_string_equal(at(q, "database")->valuestring, "shop");
+	assert_int_equal(at(q, "count")->valueint, 400);
+	assert_int_equal(at(q, "rows")->valueint, 400);
+	q = cJSON_GetArrayItem(at(json, "queries"), 1);
+	assert_int_equal(at(at(q, "error_codes"), "23505")->valueint, 1);
+
+	x = cJSON_GetArrayItem(at(json, "external"), 0);
+	assert_string_equal(at(x, "route")->valuestring, "/rates");
+	assert_int_equal(at(x, "errors")->valueint, 1);
+	assert_int_equal(at(at(json, "cpu"), "samples")->valueint, 300);
+	assert_string_equal(
+		at(cJSON_GetArrayItem(at(at(json, "cpu"), "top"), 0), "frame")->valuestring,
+		"json_dumps");
+	assert_float_equal(at(at(at(json, "resources"), "cpu_ratio"), "mean")->valuedouble, 0.6,
+			   1e-6);
+	assert_int_equal(at(at(at(json, "resources"), "io_bytes"), "write")->valueint, 40960);
+	assert_int_equal(at(at(json, "trust"), "lost_events")->valueint, 7);
+	assert_int_equal(at(at(at(json, "trust"), "lost"), "ring_full")->valueint, 7);
+	assert_float_equal(at(at(at(json, "trust"), "overhead"), "target_ratio")->valuedouble,
+			   0.002, 1e-9);
+	cJSON_Delete(json);
+}
+
+/* The key as a word of its own, not as part of another or of a path. */
+static bool names_key(const char *note, const char *key)
+{
+	const char *p;
+
+	if (strncmp(note, "not recorded: ", 14) != 0)
+		return false;
+	for (p = note; (p = strstr(p, key)); p++)
+		if (p[-1] == ' ' && (!p[strlen(key)] || strchr(" ,(", p[strlen(key)])))
+			return true;
+	return false;
+}
+
+/* A part that is null has a note that names it. */
+static void null_parts_have_notes(void **state)
+{
+	_release_(agg) struct agg *agg = sample_empty(false);
+	cJSON *json = summary_of(agg);
+	const cJSON *part, *note;
+
+	(void)state;
+	cJSON_ArrayForEach(part, json)
+	{
+		bool named = false;
+
+		if (!cJSON_IsNull(part))
+			continue;
+		cJSON_ArrayForEach(note, at(at(json, "trust"), "notes")) named |=
+			names_key(note->valuestring, part->string);
+		if (!named)
+			fail_msg("%s is null without a note", part->string);
+	}
+	assert_true(cJSON_IsNull(at(json, "resources")));
+	assert_int_equal(cJSON_GetArraySize(at(json, "endpoints")), 0);
+	cJSON_Delete(json);
+}
+
+/* No raw control byte, escape sequence or broken UTF-8 in any of the files. */
+static void hostile_texts(void **state)
+{
+	_release_(agg) struct agg *agg = sample_agg(true);
+	_release_(buf) struct buf b = BUF_INIT;
+	size_t i, k, off;
+	u32 cp;
+
+	(void)state;
+	assert_non_null(agg);
+	for (i = 0; i < ARRAY_SIZE(writers); i++) {
+		written(writers[i], agg, &plain, &b);
+		for (k = 0; k < b.n; k++)
+			assert_false(((u8)b.p[k] < 0x20 && b.p[k] != '\n' && b.p[k] != '\t') ||
+				     b.p[k] == 0x7f);
+		for (off = 0; off < b.n;) {
+			size_t next = text_next(buf_slice(&b), off, &cp);
+			bool invalid = next == off + 1 && (u8)b.p[off] >= 0x80;
+
+			assert_false(invalid);
+			/* JSON carries names as they are; what people read has nothing that hides. */
+			if (cp == '.' && next > off + 1)
+				assert_ptr_equal(writers[i], out_summary);
+			off = next;
+		}
+	}
+	cJSON_Delete(summary_of(agg));
+}
+
+/* Every table line has the columns of its table's first, whatever the cells hold. */
+static void markdown_tables_stay_tables(void **state)
+{
+	_release_(agg) struct agg *agg = sample_agg(true);
+	_release_(buf) struct buf b = BUF_INIT;
+	char *line, *save;
+	u32 columns = 0, lines = 0;
+
+	(void)state;
+	written(out_markdown, agg, &plain, &b);
+	for (line = strtok_r(b.p, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		u32 bars = 0;
+		bool code = false;
+		char *p;
+
+		/* Foreign text that would be markup stands in code spans only. */
+		for (p = line; *p; p++) {
+			code ^= *p == '`' && (p == line || p[-1] != '\\');
+			assert_true(code || strncmp(p, "<script", 7) != 0);
+		}
+		assert_false(code);
+		if (*line != '|') {
+			columns = 0;
+			continue;
+		}
+		for (p = line; *p; p++)
+			bars += *p == '|' && (p == line || p[-1] != '\\');
+		if (columns)
+			assert_int_equal(bars, columns);
+		columns = bars;
+		lines++;
+	}
+	assert_true(lines > 20);
+}
+
+static u32 text_lines(const struct agg *agg, unsigned width, bool color, struct buf *b)
+{
+	struct out_opts opts = plain;
+	size_t off = 0;
+	u32 lines = 0, cells = 0, cp;
+
+	opts.width = width;
+	opts.color = color;
+	written(out_text, agg, &opts, b);
+	while (off < b->n && !color) {
+		if (b->p[off] == '\n') {
+			assert_true(cells <= width);
+			cells = 0;
+			lines++;
+			off++;
+			continue;
+		}
+		off = text_next(buf_slice(b), off, &cp);
+		cells += text_cells(cp);
+	}
+	return lines;
+}
+
+static void terminal_fits(void **state)
+{
+	static const unsigned widths[] = { 40, 60, 80, 120, 200 };
+	_release_(buf) struct buf b = BUF_INIT;
+	size_t i, hostile;
+
+	(void)state;
+	for (hostile = 0; hostile < 2; hostile++) {
+		_release_(agg) struct agg *agg = sample_agg(hostile);
+
+		for (i = 0; i < ARRAY_SIZE(widths); i++)
+			assert_in_range(text_lines(agg, widths[i], false, &b), 8, 10);
+		assert_null(strchr(b.p, '\x1b'));
+		text_lines(agg, 80, true, &b);
+		assert_non_null(strstr(b.p, "\x1b[0m"));
+		assert_null(strstr(b.p, "\x1b[31m|"));
+	}
+}
+
+static struct agg *encrypted_agg(const char *peer)
+{
+	struct sample s = { 0 };
+	u64 id;
+
+	if (agg_new(&s.agg, NULL))
+		return NULL;
+	sample_target(&s);
+	sample_window(&s, HP_WINDOW_START, SAMPLE_START);
+	for (id = 1; id <= 3; id++)
+		sample_conn(&s, id, HP_ROLE_CLIENT, CONN_ENCRYPTED, "postgresql", peer, "", true);
+	sample_window(&s, HP_WINDOW_END, SAMPLE_START + SAMPLE_SECONDS * NSEC_PER_SEC);
+	agg_finish(s.agg);
+	return s.agg;
+}
+
+static void encrypted_database_comes_first(void **state)
+{
+	_release_(agg) struct agg *local = encrypted_agg("127.0.0.1:5432");
+	_release_(agg) struct agg *remote = encrypted_agg("10.1.2.3:5432");
+	_release_(buf) struct buf b = BUF_INIT;
+
+	(void)state;
+	written(out_text, local, &plain, &b);
+	assert_ptr_equal(strstr(b.p, "HIDDEN   PostgreSQL to 127.0.0.1:5432 encrypts 3"), b.p);
+	assert_non_null(strstr(b.p, "to see them, connect through its unix socket or with "
+				    "sslmode=disable\n"));
+	written(out_text, remote, &plain, &b);
+	assert_non_null(strstr(b.p, "sslmode=disable where the network is trusted\n"));
+	written(out_markdown, local, &plain, &b);
+	assert_non_null(strstr(b.p, "- **PostgreSQL to 127.0.0.1:5432 encrypts 3 connections"));
+}
+
+static void empty_and_cut_windows(void **state)
+{
+	_release_(agg) struct agg *empty = sample_empty(false), *cut = sample_empty(true);
+	_release_(buf) struct buf b = BUF_INIT;
+	cJSON *json;
+
+	(void)state;
+	written(out_text, empty, &plain, &b);
+	assert_non_null(strstr(b.p, "none in 10.0 s"));
+	written(out_markdown, empty, &plain, &b);
+	assert_non_null(strstr(b.p, "No request was timed."));
+	assert_null(strstr(b.p, "nan"));
+	written(out_markdown, cut, &plain, &b);
+	assert_non_null(strstr(b.p, "The capture was cut"));
+	json = summary_of(cut);
+	assert_true(cJSON_IsFalse(at(at(json, "window"), "complete")));
+	cJSON_Delete(json);
+}
+
+static void format_lists(void **state)
+{
+	struct slice bad;
+	u32 mask = 0;
+
+	(void)state;
+	assert_int_equal(outs_parse_formats("md,json", &mask, &bad), 0);
+	assert_int_equal(mask, OUT_BIT(OUT_MD) | OUT_BIT(OUT_JSON));
+	assert_true(outs_parse_formats("md,pdf", &mask, &bad) < 0);
+	assert_true(slice_eq(bad, SLICE("pdf")));
+	assert_true(outs_parse_formats("", &mask, &bad) < 0);
+	assert_true(outs_parse_formats("md,", &mask, &bad) < 0);
+	assert_int_equal(outs_default_formats() & OUT_BIT(OUT_NDJSON), 0);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(golden_files),
+		cmocka_unit_test(schema_golden),
+		cmocka_unit_test(same_input_same_bytes),
+		cmocka_unit_test(summary_says_what_was_fed),
+		cmocka_unit_test(null_parts_have_notes),
+		cmocka_unit_test(hostile_texts),
+		cmocka_unit_test(markdown_tables_stay_tables),
+		cmocka_unit_test(terminal_fits),
+		cmocka_unit_test(encrypted_database_comes_first),
+		cmocka_unit_test(empty_and_cut_windows),
+		cmocka_unit_test(format_lists),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
