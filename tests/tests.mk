@@ -32,3 +32,39 @@ $(FUZZ_BIN): $(TO)/%: $(TO)/tests/fuzz/%.o $(TO)/tests/fuzz/driver.o $(TEST_LIB)
 
 .PHONY: check-build
 check-build: $(UNIT_BIN) $(FUZZ_BIN)
+
+# Helpers of the SQL tests: fingerprints on a pipe, and the comparison with PostgreSQL's own parser.
+SQL_TOOL := $(TO)/sqlfp
+ifneq ($(wildcard /usr/include/pg_query.h),)
+SQL_TOOL += $(TO)/compare_pg_query
+$(TO)/compare_pg_query: HP_LIBS += -lpg_query
+$(TO)/compare_pg_query: $(TO)/tests/sql/corpus.o
+endif
+
+$(SQL_TOOL): $(TO)/%: $(TO)/tests/sql/%.o $(TEST_LIB)
+	$(call msg,LINK,$@)
+	$(Q)$(CC) -fsanitize=$(TEST_SAN) -o $@ $(filter %.o,$^) $(TEST_LIB) $(HP_LIBS)
+
+-include $(SQL_TOOL:$(TO)/%=$(TO)/tests/sql/%.d) $(TO)/tests/sql/corpus.d
+
+check-build: $(SQL_TOOL)
+
+# Everything that needs no root, in less than a minute.
+.PHONY: check test bench
+check: check-build
+	$(Q)O=$(O) tests/run.sh check $(UNIT_BIN) $(FUZZ_BIN)
+
+# Everything, set-up included. Only the script knows the order: nothing can be built before the
+# compilers are there.
+test:
+	$(Q)O=$(O) tests/run.sh test
+
+# What run.sh hands to itself once the tools are there.
+.PHONY: test-all
+test-all: all check-build
+	$(Q)O=$(O) tests/run.sh all $(UNIT_BIN) $(FUZZ_BIN)
+
+bench:
+	$(Q)tools/install-deps.sh build demo test
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)O=$(O) tests/bench/run.sh

@@ -5,9 +5,8 @@
 format:
 	$(Q)git ls-files '*.c' '*.h' | grep -v vmlinux | xargs clang-format -i
 
-# What a machine can check without building anything; `make check` runs them first.
+# What a machine can check without building anything; `make check` runs them too.
 .PHONY: check-layers check-style check-tools
-check: check-layers check-style check-tools
 
 check-layers:
 	$(Q)tools/check-layers.sh
@@ -17,3 +16,15 @@ check-style:
 
 check-tools:
 	$(Q)tests/unit/check_tools.sh
+
+.PHONY: demo install test-bare
+demo:
+	$(Q)O=$(O) tools/demo/demo.sh
+
+install: all
+	$(call msg,INSTALL,$(DESTDIR)$(PREFIX)/bin/hostprof)
+	$(Q)install -D -m 755 $(O)/hostprof $(DESTDIR)$(PREFIX)/bin/hostprof
+
+# Both set-up commands in a bare Debian 12, made for it in a temporary directory.
+test-bare:
+	$(Q)tools/test-bare.sh

@@ -9,6 +9,7 @@ id method path status sent_ns done_ns (CLOCK_MONOTONIC; status 0 = no answer), a
 
 import argparse
 import asyncio
+import socket
 import random
 import sys
 import time
@@ -154,8 +155,14 @@ class Load:
             self.reconnects.add(asyncio.ensure_future(self.connect()))
 
     async def connect(self):
-        await asyncio.get_running_loop().create_connection(
-            lambda: Client(self), self.args.host, self.args.port)
+        loop = asyncio.get_running_loop()
+        sock = socket.socket()
+        sock.setblocking(False)
+        # Room for a whole answer: else its last packet waits for this client to read, long after
+        # the server's write returned, and packets no longer tell when that was.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        await loop.sock_connect(sock, (self.args.host, self.args.port))
+        await loop.create_connection(lambda: Client(self), sock=sock)
 
     async def run(self):
         self.reconnects = set()

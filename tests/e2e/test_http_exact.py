@@ -97,7 +97,7 @@ def test_every_request(pg, tmp_path, cleanup, hostprof, loop, http, think_ms):
         took, want = row["end_ns"] - row["start_ns"], x.last_ns - x.first_ns
         assert abs(row["latency_ms"] - took / 1e6) <= 0.0011, row
         if abs(took - want) > max(0.03 * want, 100_000):
-            late.append((name, took - want, want, row))
+            late.append((name, took - want, want, row["start_ns"] - x.first_ns, row["end_ns"] - x.last_ns, row))
         begun, ended = handlers[name]
         assert took >= ended - begun, (name, took, ended - begun)
     assert not late, f"{len(late)} of {len(inside)}: {late[:5]}"

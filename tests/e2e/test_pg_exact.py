@@ -18,7 +18,7 @@ import pytest
 from lib import procs, profiler
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-FP = os.path.join(profiler.OUTPUT, "test", "fp")
+FP = os.path.join(profiler.OUTPUT, "test", "sqlfp")
 
 
 def fingerprints(texts):

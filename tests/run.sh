@@ -1,0 +1,133 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Runs the tests and counts them: the last line is "N passed, N failed, N skipped".
+#
+# `make check` calls `run.sh check BINARY…`: style, layers, unit tests, fuzz corpora, SQL corpus; no
+# root. `make test` calls `run.sh test`, which installs the packages and lets make build everything
+# and come back with `run.sh all BINARY…`: the same and the tests against real servers.
+# Exit status 1 on a failure; with CI=true also on a skip that junit.py does not allow.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+output=${O:-.output}
+mode=${1:-}
+shift || true
+
+passed=0 failed=0 skipped=0
+failures=()
+
+if [ "$mode" = test ]; then
+	tools/install-deps.sh build demo test || exit 1
+	exec make --no-print-directory O="$output" test-all
+fi
+
+results=$output/test-results
+rm -rf "$results"
+mkdir -p "$results"
+
+section() { printf '\n-- %s\n' "$*"; }
+
+# one NAME COMMAND…: a test that is a command.
+one() {
+	local name=$1 log
+	shift
+	log=$results/${name//[^A-Za-z0-9_.-]/_}.log
+	if "$@" >"$log" 2>&1; then
+		passed=$((passed + 1))
+		printf 'ok      %s\n' "$name"
+	else
+		failed=$((failed + 1))
+		failures+=("$name")
+		printf 'FAILED  %s\n' "$name"
+		tail -n 60 "$log"
+	fi
+}
+
+skip() {
+	skipped=$((skipped + 1))
+	printf 'skipped %s: %s\n' "$1" "$2"
+	if [ "${CI:-}" = true ]; then
+		failed=$((failed + 1))
+		failures+=("$1 (skipped: $2)")
+	fi
+}
+
+# cmocka prints TAP: "1..N", then "ok N - name", "ok N # SKIP name" or "not ok N - name".
+unit() {
+	local binary=$1 name log planned ok bad skips
+	name=$(basename "$binary")
+	log=$results/$name.tap
+	CMOCKA_MESSAGE_OUTPUT=TAP ASAN_OPTIONS=abort_on_error=0 "$binary" >"$log" 2>"$log.err"
+	local status=$?
+	planned=$(sed -n 's/^\s*1\.\.\([0-9]*\).*/\1/p' "$log" | awk '{n += $1} END {print n + 0}')
+	skips=$(grep -cE '^\s*ok [0-9]+ .*# SKIP' "$log")
+	ok=$(($(grep -cE '^\s*ok [0-9]+' "$log") - skips))
+	bad=$((planned - ok - skips)) # a crash leaves tests without a line: they failed
+	[ $status = 0 ] || [ $bad -gt 0 ] || bad=1
+	[ "$planned" -gt 0 ] || bad=1
+	passed=$((passed + ok))
+	skipped=$((skipped + skips))
+	if [ $bad -gt 0 ]; then
+		failed=$((failed + bad))
+		failures+=("$name ($bad)")
+		printf 'FAILED  %s: %d of %d\n' "$name" "$bad" "$planned"
+		grep -vE '^\s*ok ' "$log" | tail -n 40
+		tail -n 40 "$log.err"
+	else
+		printf 'ok      %s: %d tests%s\n' "$name" "$ok" "$([ "$skips" = 0 ] || echo ", $skips skipped")"
+	fi
+	if [ "$skips" -gt 0 ] && [ "${CI:-}" = true ] && [ "$(id -u)" = 0 ]; then
+		failed=$((failed + skips))
+		failures+=("$name ($skips skipped)")
+	fi
+}
+
+# pytest_run NAME ARGUMENT…: counts come from the JUnit file, so a crash of pytest is a failure.
+pytest_run() {
+	local name=$1 xml=$results/$1.xml line p f s
+	shift
+	/usr/bin/python3 -m pytest -p no:cacheprovider -q -rfEs --junitxml="$xml" "$@"
+	local status=$?
+	line=$(/usr/bin/python3 tests/junit.py "$xml") || true
+	read -r p f s <<<"${line:-0 1 0}"
+	[ $status = 0 ] || [ "$f" -gt 0 ] || f=1
+	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+	[ "$f" = 0 ] || failures+=("$name ($f)")
+}
+
+section "source"
+for check in tools/check-layers.sh tools/check-style.sh tests/unit/check_tools.sh; do
+	[ -x $check ] && one "$(basename $check .sh)" $check
+done
+
+section "unit tests and fuzz corpora (AddressSanitizer, UndefinedBehaviorSanitizer)"
+for binary in "$@"; do
+	name=$(basename "$binary")
+	case $name in
+	u_*) unit "$binary" ;;
+	fuzz_*) one "$name" "$binary" "tests/fuzz/corpus/${name#fuzz_}" ;;
+	esac
+done
+
+section "SQL corpus"
+if [ -x "$output/test/compare_pg_query" ]; then
+	one compare_pg_query "$output/test/compare_pg_query" tests/sql/corpus.sql \
+		tests/sql/disagreements.txt
+else
+	skip compare_pg_query "libpg-query is not installed"
+fi
+
+if [ "$mode" = all ]; then
+	section "SQL corpus on a server"
+	one check_pgss /usr/bin/python3 tests/sql/check_pgss.py "$output/test/sqlfp" \
+		tests/sql/corpus.sql tests/sql/schema.sql
+	section "pages in a browser"
+	pytest_run pages tests/pages
+	section "end to end"
+	O="$output" pytest_run e2e tests/e2e
+fi
+
+echo
+[ ${#failures[@]} = 0 ] || printf 'FAILED: %s\n' "${failures[@]}"
+printf '%d passed, %d failed, %d skipped\n' $passed $failed $skipped
+[ $failed = 0 ]
