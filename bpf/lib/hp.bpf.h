@@ -22,6 +22,8 @@
 #define MSG_PEEK 2
 #define MSG_TRUNC 0x20
 #define MSG_ERRQUEUE 0x2000
+#define MSG_DONTWAIT 0x40
+#define O_NONBLOCK 04000
 #define EAGAIN 11
 #define EINPROGRESS 115
 #define NFDBITS_MAX (1 << 20)

@@ -251,7 +251,9 @@ static __always_inline void cont_flush(struct sock_state *ss)
 	ev->frames = c->frames;
 	ev->dir = c->dir;
 	ev->tail_len = c->tail_len;
-	__builtin_memset(ev->pad0, 0, sizeof(ev->pad0));
+	ev->flags = c->flags;
+	ev->pad0 = 0;
+	ev->last_len = c->last_len;
 	__builtin_memcpy(ev->tail, c->tail, sizeof(ev->tail));
 	c->calls = 0;
 	bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP);

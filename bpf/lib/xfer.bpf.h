@@ -207,6 +207,8 @@ static __noinline int cont_add(struct xfer *x)
 	c->len += x->span_len;
 	c->frames += x->s->w.frames_after;
 	c->last_ns = x->now;
+	c->last_len = x->total;
+	c->flags = x->flags;
 	c->enter_ns = x->enter_ns;
 	c->arrival_ns = x->arrival_ns;
 	c->tgid = x->pid_tgid >> 32;

@@ -224,7 +224,7 @@ static long mmsg_step(__u32 i, struct mmsg_walk *w)
 	if (bpf_probe_read_user(&mm, sizeof(mm), w->vec + i))
 		return 1;
 	w->x->total = mm.msg_len;
-	w->x->flags = 0;
+	w->x->flags &= HP_DATA_NONBLOCK;
 	if (mm.msg_len)
 		transfer(w->x, w->sk, mm.msg_hdr.msg_iov, mm.msg_hdr.msg_iovlen);
 	return 0;
@@ -396,7 +396,7 @@ int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
 	fd = class == SYS_SPLICE ? a.a2 : a.a0;
 	if (class == SYS_SPLICE) {
 		/* One end is a pipe; the other may be a socket, as source or as sink. */
-		if (sock_of_fd(a.a2, &ref)) {
+		if (sock_of_fd(fd, &ref)) {
 			x.dir = HP_SEND;
 		} else if (sock_of_fd(a.a0, &ref)) {
 			x.dir = HP_RECV;
@@ -431,15 +431,22 @@ int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
 		return 0;
 	x.pid_tgid = pid_tgid;
 	x.total = ret;
-	if (x.dir == HP_SEND)
+	if (x.dir == HP_SEND) {
+		struct file *file = ref.file;
+
 		x.enter_ns = enter_of(pid_tgid, id);
+		if (BPF_CORE_READ(file, f_flags) & O_NONBLOCK ||
+		    (class == SYS_SENDTO && a.a3 & MSG_DONTWAIT) ||
+		    (class == SYS_SENDMSG && a.a2 & MSG_DONTWAIT))
+			x.flags = HP_DATA_NONBLOCK;
+	}
 
 	switch (class) {
 	case SYS_RECVFROM:
 		if (a.a3 & (MSG_PEEK | MSG_ERRQUEUE))
 			return 0;
 		if (a.a3 & MSG_TRUNC)
-			x.flags = HP_DATA_OPAQUE;
+			x.flags |= HP_DATA_OPAQUE;
 		/* fallthrough */
 	case SYS_READ:
 	case SYS_WRITE:
@@ -449,7 +456,7 @@ int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
 		break;
 	case SYS_SENDFILE:
 	case SYS_SPLICE:
-		x.flags = HP_DATA_OPAQUE;
+		x.flags |= HP_DATA_OPAQUE;
 		break;
 	case SYS_READV:
 	case SYS_WRITEV:
@@ -463,7 +470,7 @@ int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
 	case SYS_SENDMSG:
 		if (bpf_probe_read_user(&msg, sizeof(msg), (void *)a.a1)) {
 			drop(DROP_READ_FAULT);
-			x.flags = HP_DATA_OPAQUE | HP_DATA_FAULT;
+			x.flags |= HP_DATA_OPAQUE | HP_DATA_FAULT;
 			break;
 		}
 		iov = msg.msg_iov;

@@ -123,6 +123,7 @@ struct inode {
 };
 
 struct file {
+	unsigned int f_flags;
 	void *private_data;
 	struct inode *f_inode;
 };

@@ -69,6 +69,7 @@ struct ev_seg {
 enum hp_data_flags {
 	HP_DATA_FAULT = 1, /* some of the buffer could not be read */
 	HP_DATA_OPAQUE = 2, /* moved inside the kernel (sendfile, splice): no bytes to read */
+	HP_DATA_NONBLOCK = 4, /* sends: the call could not have slept */
 };
 
 /*
@@ -103,7 +104,9 @@ struct ev_cont {
 	__u32 frames; /* whole frames (rows) skipped */
 	__u8 dir;
 	__u8 tail_len; /* bytes of tail[], the last bytes of the run */
-	__u8 pad0[6];
+	__u8 flags; /* enum hp_data_flags of the last of them */
+	__u8 pad0;
+	__u32 last_len; /* bytes of the last of them */
 	__u8 tail[HP_TAIL_MAX];
 };
 

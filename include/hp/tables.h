@@ -31,7 +31,9 @@ struct cont_state {
 	__u32 tid;
 	__u8 dir;
 	__u8 tail_len;
-	__u8 pad0[6];
+	__u8 flags;
+	__u8 pad0;
+	__u32 last_len;
 	__u8 tail[HP_TAIL_MAX];
 };
 

@@ -366,6 +366,8 @@ static int give_cont(const struct sock_state *ss, probes_record_fn *fn, void *ar
 		.frames = c->frames,
 		.dir = c->dir,
 		.tail_len = c->tail_len,
+		.flags = c->flags,
+		.last_len = c->last_len,
 	};
 
 	memcpy(ev.tail, c->tail, sizeof(ev.tail));
