@@ -37,7 +37,7 @@ struct http1_run http1_run_of(const struct http1_feed *f)
 		.tgid = in->tgid,
 	};
 
-	if (f->ctx->role == HP_ROLE_CLIENT) {
+	if (f->ctx->role != HP_ROLE_SERVER) {
 		if (in->enter_ns && in->enter_ns <= in->ts_ns)
 			r.start_ns = in->enter_ns;
 	} else if (in->arrival_ns && in->arrival_ns <= in->ts_ns) {
@@ -131,11 +131,11 @@ static void send_verdict(const struct http1 *st, const struct proto_ctx *ctx)
 	int side, dir;
 
 	for (side = 0; side < 2; side++) {
-		dir = (side == PROTO_SERVER) == (ctx->role != HP_ROLE_CLIENT) ? HP_SEND : HP_RECV;
+		dir = (side == PROTO_SERVER) == (ctx->role == HP_ROLE_SERVER) ? HP_SEND : HP_RECV;
 		v.turn_max[dir] = st->limits[side].turn_max;
 		v.more_max[dir] = st->limits[side].more_max;
 		v.iov_max[dir] = st->limits[side].iov_max;
-		if (side == PROTO_SERVER) {
+		if (side == PROTO_SERVER || ctx->role == HP_ROLE_UNKNOWN) {
 			memcpy(v.start[dir], "HTTP/", 5);
 			v.start_len[dir] = 5;
 		}
@@ -150,16 +150,25 @@ void http1_verdict_tunnel(const struct proto_ctx *ctx)
 	ctx->sink->verdict(ctx->sink->arg, &v);
 }
 
+/* Few steps: the kernel side keeps a table of all different verdicts. */
+static const struct http1_limits request_limits = { HTTP1_CARRY_MAX, 4096, 4096 };
+static const struct http1_limits answer_limits = { 1024, 0, 512 };
+static const struct http1_limits all_limits = { HTTP1_CARRY_MAX, HTTP1_CARRY_MAX, HTTP1_CARRY_MAX };
+
+static u32 raised(u32 v)
+{
+	return v < 1024 ? 1024 : MIN(v * 4, HTTP1_CARRY_MAX);
+}
+
 void http1_raise_head(struct http1_feed *f)
 {
 	struct http1_limits *l = &f->st->limits[f->s->side], was = *l;
 
 	if (f->s->head_here) {
-		l->turn_max = MIN(l->turn_max * 4, HTTP1_CARRY_MAX);
-		l->iov_max = MIN(l->iov_max * 4, HTTP1_CARRY_MAX);
+		l->turn_max = raised(l->turn_max);
+		l->iov_max = l->turn_max;
 	} else {
-		/* Heads are sent in pieces here. */
-		l->more_max = l->more_max ? MIN(l->more_max * 4, HTTP1_CARRY_MAX) : l->turn_max;
+		l->more_max = raised(l->more_max); /* heads come in pieces here */
 	}
 	if (memcmp(&was, l, sizeof(was)))
 		send_verdict(f->st, f->ctx);
@@ -167,12 +176,9 @@ void http1_raise_head(struct http1_feed *f)
 
 void http1_raise_pipelined(struct http1 *st, const struct proto_ctx *ctx)
 {
-	static const struct http1_limits all = { HTTP1_CARRY_MAX, HTTP1_CARRY_MAX,
-						 HTTP1_CARRY_MAX };
-
-	if (!memcmp(&st->limits[PROTO_SERVER], &all, sizeof(all)))
+	if (!memcmp(&st->limits[PROTO_SERVER], &all_limits, sizeof(all_limits)))
 		return;
-	st->limits[PROTO_SERVER] = all;
+	st->limits[PROTO_SERVER] = all_limits;
 	send_verdict(st, ctx);
 }
 
@@ -187,11 +193,9 @@ static int http1_init(void *state, const struct proto_ctx *ctx)
 			st->side[i].state = HTTP1_SEEK;
 	}
 	st->attach_open = ctx->mid_stream;
-	st->limits[PROTO_CLIENT] = (struct http1_limits){ HTTP1_CARRY_MAX, 4096, 4096 };
-	st->limits[PROTO_SERVER] = (struct http1_limits){ 1024, 0, 512 };
-	/* Who is who is not known: either direction may carry request heads. */
-	if (ctx->role == HP_ROLE_UNKNOWN)
-		st->limits[PROTO_SERVER] = st->limits[PROTO_CLIENT];
+	st->limits[PROTO_CLIENT] = request_limits;
+	/* Without a role either direction may turn out to carry the requests. */
+	st->limits[PROTO_SERVER] = ctx->role == HP_ROLE_UNKNOWN ? request_limits : answer_limits;
 	send_verdict(st, ctx);
 	return 0;
 }
@@ -345,7 +349,12 @@ static void http1_finish(void *state, const struct proto_ctx *ctx, u64 ts_ns, bo
 {
 	struct http1 *st = state;
 	struct http1_end end = end_of(st, ctx, ts_ns, closed);
+	struct http1_feed f = { .st = st, .ctx = ctx };
 
+	/* What was held back as the start of a head was part of a body. */
+	for (f.s = st->side; f.s < st->side + 2; f.s++)
+		if (f.s->matching)
+			http1_count_n(&f, f.s->lit);
 	if (st->count && http1_queue_at(st, 0)->resp_done)
 		finish_front(st, ctx, &end);
 	finish_answer(st, ctx, &end);

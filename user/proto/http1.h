@@ -22,7 +22,8 @@
 #define HTTP1_NAME_MAX 64 /* of a header name before the line counts as noise */
 #define HTTP1_VALUE_MAX 256 /* of a header value that is looked at */
 #define HTTP1_QUEUE_MAX 256
-#define HTTP1_TEXT_BUDGET (64 * 1024) /* of all queued methods, paths and hosts */
+#define HTTP1_TEXT_MIN 64u /* of a request's method, path and host */
+#define HTTP1_TEXT_BUDGET (64 * 1024u) /* of those of all queued requests */
 #define HTTP1_CARRY_MAX HP_HEAD_MAX
 
 enum http1_state {
@@ -107,6 +108,7 @@ struct http1_req {
 	bool is_head;
 	bool is_connect;
 	bool expect; /* waits for 100 Continue before the body */
+	bool text_cut; /* and counted as such */
 	bool bad; /* no request line of HTTP/1.x: counts only if it is answered */
 };
 
@@ -217,7 +219,8 @@ bool http1_known_method(const char *p, size_t n, bool whole); /* or a prefix of 
 /* http1_queue.c */
 struct http1_req *http1_req_cur(struct http1 *st); /* request under way; NULL = not queued */
 struct http1_req *http1_resp_cur(struct http1 *st); /* answer under way */
-void http1_req_begin(struct http1_feed *f, const struct http1_run *run);
+/* at_start: its first byte is the first of a transfer. */
+void http1_req_begin(struct http1_feed *f, const struct http1_run *run, bool at_start);
 void http1_req_end(struct http1 *st, const struct proto_ctx *ctx);
 void http1_resp_begin(struct http1_feed *f);
 void http1_resp_end(struct http1 *st, const struct proto_ctx *ctx, u64 ns);

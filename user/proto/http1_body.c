@@ -113,6 +113,7 @@ static void match_start(struct http1_feed *f)
 	s->name_len = 0;
 	s->lit = 0;
 	s->code = 0;
+	s->tail = 2; /* the last chunk is often a send of its own */
 	s->seek_prev_ns = s->last_ns;
 	s->match_run = http1_run_of(f);
 }
@@ -122,10 +123,9 @@ void http1_transfer_start(struct http1_feed *f)
 	struct http1_side *s = f->s;
 
 	s->head_here = false;
-	if (s->state == HTTP1_SEEK || (s->state == HTTP1_LENGTH && s->soft)) {
+	/* One that began before goes on: a head may be cut anywhere. */
+	if (!s->matching && (s->state == HTTP1_SEEK || (s->state == HTTP1_LENGTH && s->soft)))
 		match_start(f);
-		s->tail = 2; /* the last chunk is often a send of its own */
-	}
 }
 
 /* 1: this was the last byte of it; 0: so far so good; -1: it is something else. */
@@ -172,7 +172,7 @@ static int match_request(struct http1_side *s, u8 b)
 }
 
 /* The bytes held back for a match were body after all. */
-static void match_fail(struct http1_feed *f)
+static void match_fail(struct http1_feed *f, bool again)
 {
 	struct http1_side *s = f->s;
 
@@ -187,6 +187,8 @@ static void match_fail(struct http1_feed *f)
 		if (!s->rem)
 			http1_message_end(f, f->in->ts_ns);
 	}
+	if (again && s->state != HTTP1_IDLE)
+		match_start(f);
 }
 
 static void match_done(struct http1_feed *f)
@@ -207,7 +209,7 @@ static void match_done(struct http1_feed *f)
 		if (f->st->orphan_open)
 			e->minor = s->minor;
 	} else {
-		http1_req_begin(f, &s->match_run);
+		http1_req_begin(f, &s->match_run, true);
 		http1_count_n(f, n);
 		http1_head_start(s);
 		http1_method_done(f, s->name_len);
@@ -217,6 +219,7 @@ static void match_done(struct http1_feed *f)
 static u8 *match(struct http1_feed *f, u8 *p, u8 *end)
 {
 	struct http1_side *s = f->s;
+	bool held = s->lit > 0;
 	int r = 0;
 
 	while (p < end && !r) {
@@ -230,7 +233,7 @@ static u8 *match(struct http1_feed *f, u8 *p, u8 *end)
 	}
 	f->mark = p;
 	if (r < 0)
-		match_fail(f);
+		match_fail(f, held && f->in->start && p == f->in->data);
 	else if (r > 0)
 		match_done(f);
 	return p;
@@ -250,7 +253,7 @@ u8 *http1_idle(struct http1_feed *f, u8 *p, u8 *end)
 			return p;
 		if (s->side == PROTO_CLIENT) {
 			run = http1_run_of(f);
-			http1_req_begin(f, &run);
+			http1_req_begin(f, &run, f->in->start && p == f->in->data);
 			http1_head_start(s);
 			s->name_len = 0;
 			s->state = HTTP1_METHOD;
@@ -322,10 +325,8 @@ static u8 *chunk_size(struct http1_feed *f, u8 *p)
 	if (d >= 0 || !s->size_digits) {
 		/* A server that refused the upload may get the next request instead of it. */
 		chunks_broken(s);
-		if (f->in->start && p == f->in->data) {
+		if (f->in->start && p == f->in->data)
 			match_start(f);
-			s->tail = 2;
-		}
 		return p;
 	}
 	if (b == '\n') {
@@ -415,7 +416,7 @@ static void hole_idle(struct http1_feed *f)
 	}
 	s->match_run = http1_run_of(f);
 	if (s->side == PROTO_CLIENT) {
-		http1_req_begin(f, &s->match_run);
+		http1_req_begin(f, &s->match_run, true);
 		e = http1_req_cur(f->st);
 		if (e)
 			e->head_done = true;
@@ -446,28 +447,27 @@ static void hole_head(struct http1_feed *f)
 	http1_seek(s, true);
 }
 
+/* Data and its line end have known lengths, a size line has not. */
 static void hole_chunk(struct http1_side *s, u64 n)
 {
+	u64 end = s->state == HTTP1_CHUNK_LF ? 1 : 2;
+
 	if (n < s->rem) {
 		s->rem -= n;
 		return;
 	}
-	/* Data and its line end have known lengths, a size line has not. */
-	switch (n - s->rem) {
-	case 0:
-		s->state = HTTP1_CHUNK_CR;
-		break;
-	case 1:
-		s->state = HTTP1_CHUNK_LF;
-		break;
-	case 2:
+	n -= s->rem;
+	s->rem = 0;
+	if (n > end) {
+		chunks_broken(s);
+	} else if (n == end) {
 		s->state = HTTP1_CHUNK_SIZE;
 		s->size_digits = 0;
-		break;
-	default:
-		chunks_broken(s);
+	} else if (end - n == 1) {
+		s->state = HTTP1_CHUNK_LF;
+	} else {
+		s->state = HTTP1_CHUNK_CR;
 	}
-	s->rem = 0;
 }
 
 static void hole_seek(struct http1_feed *f)
@@ -480,7 +480,6 @@ static void hole_seek(struct http1_feed *f)
 		s->cur = true;
 		s->chunks = true;
 	}
-	s->tail = 2;
 }
 
 void http1_hole(struct http1_feed *f)
@@ -495,7 +494,7 @@ void http1_hole(struct http1_feed *f)
 		match_done(f); /* the status is in the hole */
 		e = http1_resp_cur(f->st);
 	} else if (s->matching) {
-		match_fail(f);
+		match_fail(f, false);
 	}
 	if (f->in->lost && e)
 		e->flags |= SPAN_GAP;
@@ -508,7 +507,7 @@ void http1_hole(struct http1_feed *f)
 		} else if (s->state == HTTP1_IDLE) {
 			hole_idle(f);
 			continue;
-		} else if (s->state == HTTP1_CHUNK_DATA) {
+		} else if (s->state >= HTTP1_CHUNK_DATA && s->state <= HTTP1_CHUNK_LF) {
 			hole_chunk(s, n);
 		} else if (s->state == HTTP1_SEEK) {
 			hole_seek(f);
@@ -522,6 +521,7 @@ void http1_hole(struct http1_feed *f)
 		if (s->state == HTTP1_LENGTH && !s->rem)
 			http1_message_end(f, f->in->ts_ns);
 	}
+	s->tail = 2; /* the last chunk may be all that was carried behind it */
 	if (f->in->lost && s->state == HTTP1_SEEK) {
 		http1_lost(f->st);
 		s->lost = true;

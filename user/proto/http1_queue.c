@@ -124,15 +124,16 @@ static void emit_front(struct http1 *st, const struct proto_ctx *ctx)
 	http1_queue_pop(st);
 }
 
+/* Room for need bytes, or for as many as the budget has; the first few are each slot's own. */
 static int text_reserve(struct http1 *st, struct http1_req *e, size_t need)
 {
-	u32 cap = e->text_cap ? e->text_cap : 64;
+	u32 cap = MAX(e->text_cap, HTTP1_TEXT_MIN);
 	char *p;
 
-	while (cap < need)
+	while (cap < need && st->text_bytes + cap * 2 - e->text_cap <= HTTP1_TEXT_BUDGET)
 		cap *= 2;
-	if (st->text_bytes + (cap - e->text_cap) > HTTP1_TEXT_BUDGET)
-		return -ENOSPC;
+	if (cap == e->text_cap)
+		return 0;
 	p = realloc(e->text, cap);
 	if (!p)
 		return -ENOMEM;
@@ -147,26 +148,25 @@ void http1_text_add(struct http1_feed *f, enum http1_part part, const void *p, s
 {
 	static const u16 part_max[] = { HTTP1_METHOD_MAX, HTTP1_PATH_MAX, HTTP1_HOST_MAX };
 	struct http1_req *e = http1_req_cur(f->st);
-	size_t have, part_len;
-	int err = 0;
+	size_t have, part_len, room;
 
 	if (!e || !n)
 		return;
 	part_len = part == HTTP1_P_METHOD ? e->method_len
 		   : part == HTTP1_P_PATH ? e->path_len
 					  : e->host_len;
-	if (n > part_max[part] - part_len) {
-		if (part_len < part_max[part])
-			f->ctx->sink->drop(f->ctx->sink->arg, DROP_MESSAGE_TOO_LONG);
-		n = part_max[part] - part_len;
-	}
+	room = part_max[part] - part_len;
 	have = (size_t)e->method_len + e->path_len + e->host_len;
-	if (have + n > e->text_cap)
-		err = text_reserve(f->st, e, have + n);
-	if (err) {
-		f->ctx->sink->drop(f->ctx->sink->arg,
-				   err == -ENOMEM ? DROP_MEMORY : DROP_MESSAGE_TOO_LONG);
+	if (have + MIN(n, room) > e->text_cap && text_reserve(f->st, e, have + MIN(n, room))) {
+		f->ctx->sink->drop(f->ctx->sink->arg, DROP_MEMORY);
 		return;
+	}
+	room = MIN(room, e->text_cap - have);
+	if (n > room) {
+		if (!e->text_cut)
+			f->ctx->sink->drop(f->ctx->sink->arg, DROP_MESSAGE_TOO_LONG);
+		e->text_cut = true;
+		n = room;
 	}
 	memcpy(e->text + have, p, n);
 	if (part == HTTP1_P_METHOD)
@@ -198,7 +198,7 @@ void http1_count(struct http1_feed *f, u8 *p)
 	f->mark = p;
 }
 
-void http1_req_begin(struct http1_feed *f, const struct http1_run *run)
+void http1_req_begin(struct http1_feed *f, const struct http1_run *run, bool at_start)
 {
 	struct http1 *st = f->st;
 	struct http1_side *s = f->s;
@@ -218,8 +218,11 @@ void http1_req_begin(struct http1_feed *f, const struct http1_run *run)
 	e->flags = run->flags;
 	e->tid = run->tid;
 	e->tgid = run->tgid;
-	/* The answers may now come several to a send. */
-	if (st->count > 1 && !http1_queue_at(st, st->count - 2)->begun)
+	/*
+	 * Two to a transfer: so may the answers be. Requests in transfers of their own prove nothing
+	 * here, the answer between them may have been lost, and a loss must not raise the load.
+	 */
+	if (!at_start && st->count > 1 && !http1_queue_at(st, st->count - 2)->begun)
 		http1_raise_pipelined(st, f->ctx);
 }
 
@@ -288,8 +291,10 @@ void http1_resp_begin(struct http1_feed *f)
 	st->attach_open = false;
 	e = http1_resp_cur(st);
 	if (!st->orphan_open && !e->begun) {
-		if (st->popped < st->pushed_at_answer)
+		if (st->popped < st->pushed_at_answer && !st->pipelined) {
 			st->pipelined = true;
+			http1_raise_pipelined(st, f->ctx);
+		}
 		st->pushed_at_answer = st->popped + st->count;
 	}
 	e->begun = true;
