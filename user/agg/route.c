@@ -35,41 +35,64 @@ enum {
 };
 
 struct route_node {
-	u64 key; /* in routes.children */
+	/* what every request touches, in one cache line */
+	char *text;
 	u64 hits;
 	u64 found; /* of hits: not answered 404 */
 	void *data[2]; /* paths that end here, without and with a final slash */
-	char *text;
 	u32 parent;
-	u32 next; /* sibling; in a free node: next free one */
-	u32 child;
-	u32 literals; /* children of class ROUTE_LITERAL */
 	u8 text_n;
 	u8 class; /* enum route_class */
 	bool used;
 	bool folded; /* rule 3 */
 	bool has_unmatched; /* rule 2 */
 	bool replaced; /* text is not what the path had */
+	u32 next; /* sibling; in a free node: next free one */
+	u32 child;
+	u32 literals; /* children of class ROUTE_LITERAL */
+	u64 key; /* in routes.children */
 };
 
 static void routes_fold(struct routes *r, u32 at);
 
+/*
+ * Cheap, since the map mixes its keys. Texts of up to 8 bytes with one length and parent have different
+ * keys, so those need no second look.
+ */
 static u64 child_key(u32 parent, enum route_class c, struct slice text)
 {
-	return hash_bytes(text.p, text.n, (u64)parent << 8 | c);
+	u64 h = (u64)parent << 8 | c, word = 0;
+
+	if (c != ROUTE_LITERAL)
+		return h;
+	if (text.n > sizeof(word))
+		return hash_bytes(text.p, text.n, h);
+	memcpy(&word, text.p, text.n);
+	return (word + text.n) * 0x9e3779b97f4a7c15ULL + h * 0xbf58476d1ce4e5b9ULL;
+}
+
+static bool child_is(const struct route_node *n, u32 at, enum route_class c, struct slice text)
+{
+	return n->parent == at && n->class == c &&
+	       (c != ROUTE_LITERAL || (n->text_n == text.n && (text.n <= sizeof(u64) ||
+							       !memcmp(n->text, text.p, text.n))));
 }
 
 static u32 child_find(const struct routes *r, u32 at, enum route_class c, struct slice text)
 {
-	const u64 *i = map_find(&r->children, child_key(at, c, text));
-	const struct route_node *n;
+	const u64 *hit = map_find(&r->children, child_key(at, c, text));
+	u32 i;
 
-	if (!i)
+	if (!hit)
 		return NONE;
-	n = &r->nodes[*i];
-	if (n->parent != at || n->class != c || !slice_eq(slice_of(n->text, n->text_n), text))
-		return NONE;
-	return (u32)*i;
+	if (child_is(&r->nodes[*hit], at, c, text))
+		return (u32)*hit;
+	/* Keys of other children may collide, if somebody tries hard. */
+	for (i = r->nodes[at].child; i != NONE; i = r->nodes[i].next)
+		if (r->nodes[i].class == c &&
+		    slice_eq(slice_of(r->nodes[i].text, r->nodes[i].text_n), text))
+			return i;
+	return NONE;
 }
 
 static void child_link(struct routes *r, u32 parent, u32 i)
@@ -89,12 +112,15 @@ static void child_unlink(struct routes *r, u32 i)
 {
 	struct route_node *n = &r->nodes[i];
 	u32 *link = &r->nodes[n->parent].child;
+	const u64 *hit;
 
 	while (*link != i)
 		link = &r->nodes[*link].next;
 	*link = n->next;
 	r->nodes[n->parent].literals -= n->class == ROUTE_LITERAL;
-	map_del(&r->children, n->key);
+	hit = map_find(&r->children, n->key);
+	if (hit && *hit == i)
+		map_del(&r->children, n->key);
 }
 
 static u32 node_new(struct routes *r, bool force)
@@ -153,7 +179,7 @@ static u32 child_new(struct routes *r, u32 at, enum route_class c, struct slice 
 	r->nodes[i].class = c;
 	r->nodes[i].replaced = c != ROUTE_LITERAL || memchr(text.p, '{', text.n);
 	child_link(r, at, i);
-	if (map_put(&r->children, r->nodes[i].key, i)) {
+	if (!map_find(&r->children, r->nodes[i].key) && map_put(&r->children, r->nodes[i].key, i)) {
 		child_unlink(r, i);
 		node_free(r, i);
 		return NONE;
@@ -222,7 +248,8 @@ static void node_absorb(struct routes *r, u32 to, u32 from)
 		}
 		child_link(r, to, c);
 		/* One was deleted just now, so there is room. */
-		map_put(&r->children, r->nodes[c].key, c);
+		if (!map_find(&r->children, r->nodes[c].key))
+			map_put(&r->children, r->nodes[c].key, c);
 	}
 	node_free(r, from);
 	if (r->nodes[to].literals > r->fanout)
@@ -302,32 +329,33 @@ void routes_release(struct routes *r)
 
 /* A path taken apart, one segment at a time. */
 struct walk {
-	struct slice path;
-	size_t off;
+	const char *p;
+	const char *end;
 	u32 depth;
+	enum route_class class;
+	struct slice text;
+	char scratch[ROUTE_SCRATCH];
 };
 
 static u32 walk_start(struct walk *w, struct slice path)
 {
-	bool bare = path.n && path.p[0] != '/';
-
-	*w = (struct walk){ .path = slice_of(path.p, MIN(path.n, PATH_SCAN_MAX)) };
-	return bare ? ROOT_BARE : ROOT;
+	w->p = path.p;
+	w->end = path.p + MIN(path.n, PATH_SCAN_MAX);
+	w->depth = 0;
+	return path.n && path.p[0] != '/' ? ROOT_BARE : ROOT;
 }
 
-static bool walk_next(struct walk *w, struct slice *ret_seg)
+/* The next segment of which anything is left. */
+static bool walk_next(struct walk *w)
 {
-	const char *p = w->path.p;
-	size_t start;
-
-	while (w->off < w->path.n && p[w->off] == '/')
-		w->off++;
-	if (w->off == w->path.n)
-		return false;
-	start = w->off;
-	while (w->off < w->path.n && p[w->off] != '/')
-		w->off++;
-	*ret_seg = slice_of(p + start, w->off - start);
+	do {
+		while (w->p < w->end && *w->p == '/')
+			w->p++;
+		if (w->p == w->end)
+			return false;
+		w->p += route_segment(slice_of(w->p, (size_t)(w->end - w->p)), w->scratch,
+				      &w->class, &w->text);
+	} while (!w->text.n);
 	w->depth++;
 	return true;
 }
@@ -335,7 +363,7 @@ static bool walk_next(struct walk *w, struct slice *ret_seg)
 /* The roots have one leaf only. */
 static u32 leaf_of(u32 at, const struct walk *w)
 {
-	return at * 2 + (at >= ROOTS && w->path.p[w->path.n - 1] == '/');
+	return at * 2 + (at >= ROOTS && w->end[-1] == '/');
 }
 
 static u32 child_literal(struct routes *r, u32 at, struct slice text, bool missing)
@@ -363,30 +391,22 @@ static u32 child_literal(struct routes *r, u32 at, struct slice text, bool missi
 
 u32 routes_add(struct routes *r, struct slice path, bool missing)
 {
-	char text[ROUTE_SEG_MAX + 8];
-	struct slice seg;
 	struct walk w;
 	u32 at = walk_start(&w, path);
-	size_t n;
 
 	r->nodes[at].hits++;
 	r->nodes[at].found += !missing;
-	while (walk_next(&w, &seg)) {
-		enum route_class c;
-
+	while (walk_next(&w)) {
 		if (w.depth > ROUTE_DEPTH_MAX) {
 			at = child_class(r, at, ROUTE_REST, false);
 			return at == NONE ? ROUTE_OTHER : at * 2;
 		}
-		c = route_classify(seg, text, &n);
-		if (!n)
-			continue;
-		if (c == ROUTE_LITERAL) {
-			at = child_literal(r, at, slice_of(text, n), missing);
+		if (w.class == ROUTE_LITERAL) {
+			at = child_literal(r, at, w.text, missing);
 		} else {
-			u32 i = child_find(r, at, c, slice_of(text, n));
+			u32 i = child_find(r, at, w.class, w.text);
 
-			at = i != NONE ? i : child_new(r, at, c, slice_of(text, n), false);
+			at = i != NONE ? i : child_new(r, at, w.class, w.text, false);
 		}
 		if (at == NONE)
 			return ROUTE_OTHER;
@@ -400,26 +420,18 @@ u32 routes_add(struct routes *r, struct slice path, bool missing)
 
 u32 routes_find(const struct routes *r, struct slice path)
 {
-	char text[ROUTE_SEG_MAX + 8];
-	struct slice seg;
 	struct walk w;
 	u32 at = walk_start(&w, path), i;
-	size_t n;
 
-	while (walk_next(&w, &seg)) {
-		enum route_class c;
-
+	while (walk_next(&w)) {
 		if (w.depth > ROUTE_DEPTH_MAX) {
 			at = child_find(r, at, ROUTE_REST, SLICE("{rest}"));
 			return at == NONE ? ROUTE_OTHER : at * 2;
 		}
-		c = route_classify(seg, text, &n);
-		if (!n)
-			continue;
-		i = child_find(r, at, c, slice_of(text, n));
-		if (i == NONE && c == ROUTE_LITERAL)
+		i = child_find(r, at, w.class, w.text);
+		if (i == NONE && w.class == ROUTE_LITERAL)
 			i = child_find(r, at, ROUTE_NAME, SLICE("{name}"));
-		if (i == NONE && c == ROUTE_LITERAL) {
+		if (i == NONE && w.class == ROUTE_LITERAL) {
 			i = child_find(r, at, ROUTE_UNMATCHED, SLICE("{unmatched}"));
 			return i == NONE ? ROUTE_OTHER : i * 2;
 		}

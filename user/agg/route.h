@@ -11,6 +11,7 @@
 #include "base/slice.h"
 
 #define ROUTE_SEG_MAX 64 /* bytes of a segment that may stay literal */
+#define ROUTE_SCRATCH (ROUTE_SEG_MAX + 8)
 #define ROUTE_DEPTH_MAX 16 /* segments that are told apart */
 #define ROUTE_FANOUT 40 /* default for routes_init() */
 #define ROUTE_OTHER UINT32_MAX
@@ -46,8 +47,12 @@ enum route_class {
 };
 
 const char *route_class_text(enum route_class c); /* "{id}"; "" for literals */
-/* Writes the segment's text with variable parts replaced; *ret_n bytes, 0 when nothing is left. */
-enum route_class route_classify(struct slice seg, char out[ROUTE_SEG_MAX + 8], size_t *ret_n);
+/*
+ * The segment that rest begins with, up to a '/' or the end; returns its length. *ret_text: the segment
+ * with variable parts replaced, in rest, scratch or constant; empty when nothing is left of it.
+ */
+size_t route_segment(struct slice rest, char scratch[ROUTE_SCRATCH], enum route_class *ret,
+		     struct slice *ret_text);
 
 int routes_init(struct routes *r, u32 fanout, u32 max_nodes,
 		void (*merge)(void *arg, void **to, void **from), void *arg);

@@ -268,11 +268,11 @@ static size_t suffix_of(struct slice s)
 	return s.n - i <= 5 && !shape_of(slice_of(s.p + i, s.n - i)).others ? i - 1 : s.n;
 }
 
-enum route_class route_classify(struct slice seg, char out[ROUTE_SEG_MAX + 8], size_t *ret_n)
+/* What the look at single bytes could not settle. */
+static enum route_class classify_slowly(struct slice seg, struct text *t)
 {
 	const char *semi = memchr(seg.p, ';', seg.n);
-	struct text t = { out, 0 };
-	enum route_class c = ROUTE_LITERAL;
+	enum route_class c;
 	struct slice stem;
 	struct shape sh;
 
@@ -281,48 +281,75 @@ enum route_class route_classify(struct slice seg, char out[ROUTE_SEG_MAX + 8], s
 	if (seg.n > ROUTE_SEG_MAX) {
 		/* A signed token is still one; no need to look at all of it. */
 		sh = shape_of(slice_of(seg.p, ROUTE_SEG_MAX));
-		c = is_token(slice_of(seg.p, ROUTE_SEG_MAX), &sh) ? ROUTE_TOKEN : ROUTE_TEXT;
-		goto whole;
+		return is_token(slice_of(seg.p, ROUTE_SEG_MAX), &sh) ? ROUTE_TOKEN : ROUTE_TEXT;
 	}
 	sh = shape_of(seg);
-	/* Most words of a program end here. */
-	if (!sh.digits && (sh.hex != seg.n || seg.n < 16)) {
-		if (sh.others && is_email(seg)) {
-			c = ROUTE_EMAIL;
-			goto whole;
-		}
-		goto literal;
-	}
 	c = class_of(seg, &sh);
 	if (!c && sh.others && is_email(seg))
 		c = ROUTE_EMAIL;
 	if (c)
-		goto whole;
-
+		return c;
 	stem = slice_of(seg.p, suffix_of(seg));
 	if (stem.n < seg.n) {
 		struct shape stem_sh = shape_of(stem);
-		enum route_class sc = stem_sh.digits ? class_of(stem, &stem_sh) : ROUTE_LITERAL;
 
-		if (sc)
-			put_class(&t, sc);
-		else if (!put_hashed(&t, stem) && !put_glued(&t, stem))
-			goto literal;
-		put_literal(&t, slice_of(seg.p + stem.n, seg.n - stem.n));
-	} else if (!put_glued(&t, seg)) {
-		goto literal;
+		c = stem_sh.digits ? class_of(stem, &stem_sh) : ROUTE_LITERAL;
+		if (c)
+			put_class(t, c);
+		else if (!put_hashed(t, stem) && !put_glued(t, stem))
+			stem.n = 0;
+		put_literal(t, slice_of(seg.p + stem.n, seg.n - stem.n));
+	} else if (!put_glued(t, seg)) {
+		put_literal(t, seg);
 	}
-	*ret_n = t.n;
 	return ROUTE_LITERAL;
+}
 
-whole:
-	put_class(&t, c);
-	*ret_n = t.n;
-	return c;
+enum {
+	B_DIGIT = 1,
+	B_HEX = 2, /* a-f */
+	B_LETTER = 4, /* the others */
+	B_PLAIN = 8, /* other bytes that may stand in a literal as they are */
+	B_KNOWN = 16, /* none of those that a rule looks for or that must be replaced */
+};
 
-literal:
-	t.n = 0;
-	put_literal(&t, seg);
-	*ret_n = t.n;
-	return ROUTE_LITERAL;
+/* Every path of every request passes here: one table look-up a byte settles most segments. */
+static const u8 byte_bits[256] = {
+	['0' ... '9'] = B_DIGIT | B_KNOWN,  ['a' ... 'f'] = B_HEX | B_KNOWN,
+	['A' ... 'F'] = B_HEX | B_KNOWN,    ['g' ... 'z'] = B_LETTER | B_KNOWN,
+	['G' ... 'Z'] = B_LETTER | B_KNOWN, ['-'] = B_PLAIN | B_KNOWN,
+	['_'] = B_PLAIN | B_KNOWN,	    ['.'] = B_PLAIN | B_KNOWN,
+	['~'] = B_PLAIN | B_KNOWN,	    ['%'] = B_PLAIN | B_KNOWN,
+	['+'] = B_PLAIN | B_KNOWN,	    [','] = B_PLAIN | B_KNOWN,
+	['='] = B_PLAIN | B_KNOWN,	    [':'] = B_PLAIN | B_KNOWN,
+};
+
+size_t route_segment(struct slice rest, char scratch[ROUTE_SCRATCH], enum route_class *ret,
+		     struct slice *ret_text)
+{
+	struct text t = { scratch, 0 };
+	u8 any = 0, all = B_KNOWN;
+	struct slice seg;
+	size_t i;
+
+	for (i = 0; i < rest.n && rest.p[i] != '/'; i++) {
+		any |= byte_bits[(u8)rest.p[i]];
+		all &= byte_bits[(u8)rest.p[i]];
+	}
+	seg = slice_of(rest.p, i);
+	if (all && i <= ROUTE_SEG_MAX) {
+		if (any == (B_DIGIT | B_KNOWN)) {
+			*ret = ROUTE_ID;
+			*ret_text = SLICE("{id}");
+			return i;
+		}
+		if (!(any & B_DIGIT) && (i < 16 || any & (B_LETTER | B_PLAIN))) {
+			*ret = ROUTE_LITERAL;
+			*ret_text = seg;
+			return i;
+		}
+	}
+	*ret = classify_slowly(seg, &t);
+	*ret_text = *ret ? slice_str(class_text[*ret]) : slice_of(t.p, t.n);
+	return i;
 }
