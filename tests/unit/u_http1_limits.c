@@ -54,7 +54,7 @@ static void test_masks(void **state)
 		     "GET / HTTP/1.1\n"
 		     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaxxxxxx\n"
 		     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa: x\n\n",
-		     "GET / /1.1 0 s90 r100 f0 e0 q154 a0 detach\n",
+		     "GET / /1.1 0 s90 r100 f0 e0 q155 a0 detach\n",
 		     { C, 100, 90,
 		       "GET / HTTP/1.1\n"
 		       "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa: bc\n"
