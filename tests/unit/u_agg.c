@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The aggregates as a whole: endpoints and their edges, outgoing calls, the window's seconds, /proc
- * looks, trust and notes; caps; and that the same input gives the same report.
+ * The aggregates as a whole: endpoints and their edges, outgoing calls, the window's seconds,
+ * /proc looks, trust and notes; caps; and that the same input gives the same report.
  */
 #include <stdarg.h>
 #include <stddef.h>

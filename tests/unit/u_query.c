@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Statements by fingerprint: keys, errors, partial calls, the cache and the caps; and the pools that the
- * connections form: who is open, who is busy, who idles inside a transaction.
+ * Statements by fingerprint: keys, errors, partial calls, the cache and the caps; and the pools
+ * that the connections form: who is open, who is busy, who idles inside a transaction.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -425,7 +425,7 @@ static void test_in_use_max(void **state)
 	}
 }
 
-/* More calls than the ring holds, eight at a time; a pipeline keeps one connection busy, not many. */
+/* More calls than the ring holds, eight at a time; a pipeline keeps one connection busy. */
 static void test_in_use_long_and_pipelined(void **state)
 {
 	struct agg *a = agg_with(NULL);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Routes from paths: what one segment is taken for, when a node folds, and that folding neither loses
- * nor doubles a request. Every leaf's data counts the requests that reached it.
+ * Routes from paths: what one segment is taken for, when a node folds, and that folding neither
+ * loses nor doubles a request. Every leaf's data counts the requests that reached it.
  */
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The front of the aggregates. Input: records, connections, exchanges and calls, in stream order. Output:
- * the tables of struct agg, which report.c sorts at the end.
+ * The front of the aggregates. Input: records, connections, exchanges and calls, in stream order.
+ * Output: the tables of struct agg, which report.c sorts at the end.
  *
  * Each feeding function finds the row and counts; only a row that is new allocates.
  */

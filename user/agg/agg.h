@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Stage 4 of the flow: exchanges, calls, connections, samples and window records in; sorted tables out.
+ * Stage 4 of the flow: exchanges, calls, connections, samples and window records in, tables out.
  *
  *   session stage ── agg_conn/http/db/db_event/drop ──┐
- *   analyst ──────── agg_record (checked records) ────┴─> struct agg ── agg_finish ──> struct agg_report
+ *   analyst ──────── agg_record (checked records) ────┴─> agg_finish ──> struct agg_report
  *
- * Nothing here asks the clock or the machine: everything derives from records and spans, so the same
- * stream gives the same report, byte for byte. Every table is bounded; what does not fit goes into a
- * row whose texts are "(other)" and is counted in agg_trust.folded. All times are nanoseconds of
- * CLOCK_MONOTONIC unless the name says unix. All texts are NUL-terminated, never NULL ("" = not known),
- * printable (control bytes became '.'), and live as long as the aggregator.
+ * Nothing here asks the clock or the machine: everything derives from records and spans, so the
+ * same stream gives the same report, byte for byte. Every table is bounded; what does not fit
+ * goes into a row whose texts are "(other)" and is counted in agg_trust.folded. All times are
+ * nanoseconds of CLOCK_MONOTONIC unless the name says unix. All texts are NUL-terminated, never
+ * NULL ("" = not known), printable (control bytes became '.'), and live as long as the
+ * aggregator.
  */
 #ifndef AGG_AGG_H
 #define AGG_AGG_H
@@ -36,8 +37,9 @@ int agg_new(struct agg **ret, const struct agg_opts *opts); /* opts may be NULL 
 void agg_free(struct agg *agg);
 
 /*
- * A record whose size decode has checked against its kind and its own length fields. Kinds TARGET,
- * PROC, RESOURCE, LOSS, WINDOW, COST, NOTE, CONFIG, SAMPLE, MAPPING and SYMBOL; others are ignored.
+ * A record whose size decode has checked against its kind and its own length fields. Kinds
+ * TARGET, PROC, RESOURCE, LOSS, WINDOW, COST, NOTE, CONFIG, SAMPLE, MAPPING and SYMBOL; others
+ * are ignored.
  */
 void agg_record(struct agg *agg, const struct ev_hdr *rec);
 void agg_conn(struct agg *agg, const struct conn_info *c);
@@ -74,9 +76,10 @@ struct agg_addr {
 	const char *path;
 };
 /*
- * Calls fn for every frame not covered by a symbol, in order of (tgid, addr); each frame is listed in
- * one call of agg_unnamed() only, so it may be called again and again during the window. fn may feed
- * EV_SYMBOL records back with agg_record(). Returns how many frames were listed.
+ * Calls fn for every frame not covered by a symbol, in order of (tgid, addr); each frame is
+ * listed in one call of agg_unnamed() only, so it may be called again and again during the
+ * window. fn may feed EV_SYMBOL records back with agg_record(). Returns how many frames were
+ * listed.
  */
 size_t agg_unnamed(struct agg *agg, void (*fn)(void *arg, const struct agg_addr *a), void *arg);
 
@@ -271,9 +274,9 @@ struct agg_resources {
 };
 
 /*
- * The call tree merged by name, in depth-first order, children in order of their text. Node 0 is the
- * root: depth 0, text "all". Depth 1 is the thread's name, then root to leaf. The children of node i
- * follow it until the next node with depth <= its own.
+ * The call tree merged by name, in depth-first order, children in order of their text. Node 0 is
+ * the root: depth 0, text "all". Depth 1 is the thread's name, then root to leaf. The children of
+ * node i follow it until the next node with depth <= its own.
  */
 struct agg_node {
 	const char *text; /* kernel: "name_[k]"; without a name: "libfoo.so+0x1f2a", "[unknown]" */
@@ -383,9 +386,9 @@ struct agg_report {
 const struct agg_report *agg_report(const struct agg *agg);
 
 /*
- * The route that a served request's path was counted under, "" when there is none; the same text as
- * in its endpoint row. A path that was answered 404 before it was first answered otherwise may have
- * been counted under its node's "{unmatched}" row instead.
+ * The route that a served request's path was counted under, "" when there is none; the same text
+ * as in its endpoint row. A path that was answered 404 before it was first answered otherwise may
+ * have been counted under its node's "{unmatched}" row instead.
  */
 void agg_route_of(const struct agg *agg, u16 target, struct slice method, struct slice path,
 		  struct buf *out);

@@ -3,8 +3,9 @@
  * Open connections and database pools. Input: what the session stage says of connections, and the
  * calls on them. Output: who is behind a conn_id, pool figures, and what could not be read.
  *
- * A pool is all connections of one target to one (system, peer, database, user). A connection joins
- * when its login or first call is seen, so that none is counted under a name it does not have.
+ * A pool is all connections of one target to one (system, peer, database, user). A connection
+ * joins when its login or first call is seen, so that none is counted under a name it does not
+ * have.
  */
 #include <errno.h>
 #include <stdlib.h>

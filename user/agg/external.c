@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Outgoing calls. Input: HTTP exchanges in the client role, and every other outgoing connection when it
- * ends. Output: rows by (peer, method, route) for HTTP, by (peer, protocol) for the rest.
+ * Outgoing calls. Input: HTTP exchanges in the client role, and every other outgoing connection
+ * when it ends. Output: rows by (peer, method, route) for HTTP, by (peer, protocol) for the rest.
  *
- * The time to connect is given to the first call of a connection, so that a row shows how often its
- * calls had to wait for a new one.
+ * The time to connect is given to the first call of a connection, so that a row shows how often
+ * its calls had to wait for a new one.
  */
 #include <errno.h>
 #include <stdlib.h>

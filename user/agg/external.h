@@ -37,7 +37,7 @@ int externals_init(struct externals *e, struct strpool *texts, u32 max_rows, u32
 void externals_release(struct externals *e);
 /* c may be NULL: the connection did not fit into its table. */
 void externals_http(struct externals *e, struct conn *c, const struct http_exchange *x);
-/* At the end of a connection that the target opened; counts those that are neither HTTP nor a database. */
+/* At the end of a connection that the target opened: counts it unless it is HTTP or a database. */
 void externals_conn(struct externals *e, struct conn *c, const struct conn_info *info);
 int externals_finish(struct externals *e);
 

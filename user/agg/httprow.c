@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Rows of HTTP exchanges on a tree of routes. Input: finished exchanges of one namespace. Output: one
- * row for each (method, route) with counts, status codes and latencies.
+ * Rows of HTTP exchanges on a tree of routes. Input: finished exchanges of one namespace. Output:
+ * one row for each (method, route) with counts, status codes and latencies.
  *
- * An exchange that was under way at attach or detach only counts as such: it has no latency, and its
- * status or bytes would make figures that no other tool can confirm.
+ * An exchange that was under way at attach or detach only counts as such: it has no latency, and
+ * its status or bytes would make figures that no other tool can confirm.
  */
 #include <errno.h>
 #include <stdlib.h>

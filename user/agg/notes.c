@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a reader must know before believing the figures. Input: the finished report. Output: one line
- * each, the most important first: what could not be seen, what was lost, what was not recorded.
+ * What a reader must know before believing the figures. Input: the finished report. Output: one
+ * line each, the most important first: what could not be seen, what was lost, what was not
+ * recorded.
  */
 #include <inttypes.h>
 #include "agg/core.h"

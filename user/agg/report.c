@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From tables to the report. Input: struct agg when the stream has ended. Output: struct agg_report,
- * whose rows are in an order that depends on nothing but their contents.
+ * From tables to the report. Input: struct agg when the stream has ended. Output: struct
+ * agg_report, whose rows are in an order that depends on nothing but their contents.
  */
 #include <errno.h>
 #include <stdlib.h>

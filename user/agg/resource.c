@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * /proc counters of all targets together. Input: one record a target and look. Output: ranges of the
- * gauges, growth of the counters, and a series for charts.
+ * /proc counters of all targets together. Input: one record a target and look. Output: ranges of
+ * the gauges, growth of the counters, and a series for charts.
  *
- * Records of one look come one after the other, a target each; a target that comes again begins the
- * next look. A target that is gone leaves the gauges but what it had counted stays.
+ * Records of one look come one after the other, a target each; a target that comes again begins
+ * the next look. A target that is gone leaves the gauges but what it had counted stays.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -3,8 +3,8 @@
  * Paths into routes, online: a tree of segments that folds where it becomes too wide.
  *
  * 1. A segment that looks like a value (segment.c) is replaced at once: /posts/42 is /posts/{id}.
- * 2. Other segments stay as they are, however rare, until a node has more than `fanout` (40) different
- *    ones. Then, first, those that were never answered but by 404 fold with all that is below them
+ * 2. Other segments stay as they are, however rare, until a node has more than `fanout` (40) of
+ *    them. Then, first, those that were never answered but by 404 fold with all that is below them
  *    into one row, {unmatched}; from then on a new segment answered 404 goes there, while new ones
  *    answered otherwise still get a row of their own. Scanners do not push out real paths.
  * 3. If there are still too many, the segments fold into {name}, and what is below them is merged.
@@ -56,8 +56,8 @@ struct route_node {
 static void routes_fold(struct routes *r, u32 at);
 
 /*
- * Cheap, since the map mixes its keys. Texts of up to 8 bytes with one length and parent have different
- * keys, so those need no second look.
+ * Cheap, since the map mixes its keys. Texts of up to 8 bytes with one length and parent have
+ * different keys, so those need no second look.
  */
 static u64 child_key(u32 parent, enum route_class c, struct slice text)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Paths into routes while they stream by. One struct routes for each namespace (the server side of a
- * target, or one peer that it calls). The rules stand in segment.c and route.c.
+ * Paths into routes while they stream by. One struct routes for each namespace (the server side
+ * of a target, or one peer that it calls). The rules stand in segment.c and route.c.
  */
 #ifndef AGG_ROUTE_H
 #define AGG_ROUTE_H
@@ -48,8 +48,9 @@ enum route_class {
 
 const char *route_class_text(enum route_class c); /* "{id}"; "" for literals */
 /*
- * The segment that rest begins with, up to a '/' or the end; returns its length. *ret_text: the segment
- * with variable parts replaced, in rest, scratch or constant; empty when nothing is left of it.
+ * The segment that rest begins with, up to a '/' or the end; returns its length. *ret_text: the
+ * segment with variable parts replaced, in rest, scratch or constant; empty when nothing is left
+ * of it.
  */
 size_t route_segment(struct slice rest, char scratch[ROUTE_SCRATCH], enum route_class *ret,
 		     struct slice *ret_text);
@@ -59,7 +60,8 @@ int routes_init(struct routes *r, u32 fanout, u32 max_nodes,
 void routes_release(struct routes *r); /* the data pointers are the caller's to free before */
 /*
  * The leaf that path belongs to: a handle for routes_data() until the next routes_add() or
- * routes_squeeze(), or ROUTE_OTHER when there is no room. missing: it was answered 404 or not at all.
+ * routes_squeeze(), or ROUTE_OTHER when there is no room. missing: it was answered 404 or not at
+ * all.
  */
 u32 routes_add(struct routes *r, struct slice path, bool missing);
 /* The same without adding anything; ROUTE_OTHER when it was never added. */

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * CPU samples. Input: sample, mapping and symbol records in any order. Output: a call tree of addresses
- * (a node for each distinct way from a thread's first function to a leaf), and the list of addresses
- * that still want a name. stacktree.c merges the tree by name at the end.
+ * CPU samples. Input: sample, mapping and symbol records in any order. Output: a call tree of
+ * addresses (a node for each distinct way from a thread's first function to a leaf), and the list
+ * of addresses that still want a name. stacktree.c merges the tree by name at the end.
  *
- * Addresses above the leaf are return addresses; one less lies inside the call, which is what a name
- * or a line must be looked up for, also when the call is a function's last instruction.
+ * Addresses above the leaf are return addresses; one less lies inside the call, which is what a
+ * name or a line must be looked up for, also when the call is a function's last instruction.
  */
 #include <errno.h>
 #include <stdlib.h>

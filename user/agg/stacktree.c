@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From addresses to functions, once, at the end of the window. Input: the call tree of addresses with
- * symbols and mappings. Output: the tree merged by name in depth-first order, the top list, and how
- * many stacks and frames can be trusted.
+ * From addresses to functions, once, at the end of the window. Input: the call tree of addresses
+ * with symbols and mappings. Output: the tree merged by name in depth-first order, the top list,
+ * and how many stacks and frames can be trusted.
  *
- * Merging by name makes one function of all its addresses, of all processes that run it. The order
- * is that of the texts, so it does not depend on the order in which samples came.
+ * Merging by name makes one function of all its addresses, of all processes that run it. The
+ * order is that of the texts, so it does not depend on the order in which samples came.
  */
 #include <errno.h>
 #include <inttypes.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The measured window. Input: its edge records and the end times of requests and calls. Output: start,
- * stop and what happened in each second, for timelines and for the progress line.
+ * The measured window. Input: its edge records and the end times of requests and calls. Output:
+ * start, stop and what happened in each second, for timelines and for the progress line.
  *
  * A window longer than the block table doubles the length of its blocks: pairs add up, so nothing
  * is lost but resolution.
