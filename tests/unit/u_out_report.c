@@ -419,7 +419,8 @@ static void encrypted_database_comes_first(void **state)
 
 	(void)state;
 	written(out_text, local, &plain, &b);
-	assert_ptr_equal(strstr(b.p, "HIDDEN   PostgreSQL to 127.0.0.1:5432 encrypts 3"), b.p);
+	assert_ptr_equal(strstr(b.p, "HIDDEN   3 connections to PostgreSQL 127.0.0.1:5432 are "),
+			 b.p);
 	assert_non_null(strstr(b.p, "to see them, connect through its unix socket or with "
 				    "sslmode=disable\n"));
 	written(out_text, remote, &plain, &b);

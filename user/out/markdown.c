@@ -98,7 +98,7 @@ static void put_verdict(struct buf *out, const struct agg_report *rep)
 	buf_addf(out, "; %s errors, %s cut off.**", fmt_count(FMT, rep->errors),
 		 fmt_count(FMT, rep->aborted));
 	if (rep->at_attach || rep->at_detach)
-		buf_addf(out, " %s more were under way at the window's start, %s at its end.",
+		buf_addf(out, " %s more under way at the window's start, %s at its end.",
 			 fmt_count(FMT, rep->at_attach), fmt_count(FMT, rep->at_detach));
 	buf_adds(out, "\n");
 	if (facts_rank(rep, rep->nendpoints, facts_endpoint_time, 1, &top)) {

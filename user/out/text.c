@@ -110,11 +110,11 @@ static void encrypted(struct text *t, const struct facts_tls *tls)
 {
 	_release_(buf) struct buf b = BUF_INIT;
 
-	buf_addf(&b, "%s to %s encrypts %s connection%s", tls->system, tls->peer,
-		 fmt_count(FMT, tls->conns), tls->conns == 1 ? "" : "s");
+	buf_addf(&b, "%s connection%s to %s %s %s encrypted, queries unseen",
+		 fmt_count(FMT, tls->conns), tls->conns == 1 ? "" : "s", tls->system, tls->peer,
+		 tls->conns == 1 ? "is" : "are");
 	if (tls->peers > 1)
-		buf_addf(&b, " (and %u more peers)", tls->peers - 1);
-	buf_adds(&b, ": its queries are not seen");
+		buf_addf(&b, " (%u more peers)", tls->peers - 1);
 	line(t, "HIDDEN", RED, &b);
 	buf_clear(&b);
 	buf_addf(&b, "to see them, %s", tls->fix);
@@ -127,10 +127,8 @@ static void headline(struct text *t, const struct agg_report *rep)
 	double s = rep->window.duration_s;
 
 	if (!rep->requests) {
-		buf_addf(&b, "none in %s; ", fmt_dur(FMT, s * 1e9));
-		facts_title(rep, &b);
-		buf_addf(&b, " used %s connections, %s understood",
-			 fmt_count(FMT, rep->trust.conns.seen),
+		buf_addf(&b, "none in %s; %s connections seen, %s understood",
+			 fmt_dur(FMT, s * 1e9), fmt_count(FMT, rep->trust.conns.seen),
 			 fmt_count(FMT, rep->trust.conns.parsed));
 		line(t, "requests", BOLD, &b);
 		return;
@@ -283,11 +281,18 @@ static void files(struct text *t, const struct agg_report *rep, const struct out
 	u32 i;
 
 	buf_addf(&b, "%s%s", opts->dir, opts->dir[strlen(opts->dir) - 1] == '/' ? "" : "/");
-	for (i = 0; i < OUT_FORMATS; i++)
-		if ((opts->formats & OUT_BIT(i)) && (!outputs[i].wanted || outputs[i].wanted(rep)))
-			buf_addf(&b, " %s", outputs[i].file);
-	if (opts->capture)
-		buf_adds(&b, " " OUT_CAPTURE_FILE);
+	for (i = 0; i <= OUT_FORMATS; i++) {
+		_release_(buf) struct buf entry = BUF_INIT;
+
+		if (i < OUT_FORMATS && (!(opts->formats & OUT_BIT(i)) ||
+					(outputs[i].wanted && !outputs[i].wanted(rep))))
+			continue;
+		if (i == OUT_FORMATS && !opts->capture)
+			continue;
+		buf_addf(&entry, " %s", i < OUT_FORMATS ? outputs[i].file : OUT_CAPTURE_FILE);
+		if (!add_fits(t, &b, &entry, false))
+			break;
+	}
 	line(t, "files", PLAIN, &b);
 }
 
