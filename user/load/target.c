@@ -22,10 +22,10 @@
 
 #define DEPTH_MAX 256 /* ancestors looked at: the snapshot is not atomic and may hold a loop */
 
-static int fail(struct target_error *err, enum exit_status status, int code, const char *fmt, ...)
+static int refuse(struct target_error *err, enum exit_status status, int code, const char *fmt, ...)
 	PRINTF(4, 5);
 
-static int fail(struct target_error *err, enum exit_status status, int code, const char *fmt, ...)
+static int refuse(struct target_error *err, enum exit_status status, int code, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -36,11 +36,11 @@ static int fail(struct target_error *err, enum exit_status status, int code, con
 	return code;
 }
 
-static int fail_gone(struct target_error *err, u32 pid)
+static int refuse_gone(struct target_error *err, u32 pid)
 {
-	return fail(err, EXIT_NO_TARGET, -ESRCH,
-		    "no process %u; 'ps -e' lists what runs, --name and --port find it for you",
-		    pid);
+	return refuse(err, EXIT_NO_TARGET, -ESRCH,
+		      "no process %u; 'ps -e' lists what runs, --name and --port find it for you",
+		      pid);
 }
 
 /* /proc/TID exists for every thread, though it is not listed. */
@@ -52,8 +52,8 @@ static int check_thread(int dir, u32 pid, struct target_error *err)
 	if (procdir_read(dir, "status", &b, 64 << 10) ||
 	    proc_field_u64(buf_slice(&b), "Tgid", &tgid) || tgid == pid)
 		return 0;
-	return fail(err, EXIT_NO_TARGET, -ESRCH, "%u is a thread of process %llu; give %llu", pid,
-		    (unsigned long long)tgid, (unsigned long long)tgid);
+	return refuse(err, EXIT_NO_TARGET, -ESRCH, "%u is a thread of process %llu; give %llu", pid,
+		      (unsigned long long)tgid, (unsigned long long)tgid);
 }
 
 static int check_exe(int dir, u32 pid, const char *comm, struct target_error *err)
@@ -62,17 +62,17 @@ static int check_exe(int dir, u32 pid, const char *comm, struct target_error *er
 	struct elf_facts facts;
 
 	if (exe < 0 && (errno == EACCES || errno == EPERM))
-		return fail(err, EXIT_PRIVILEGE, -EPERM,
-			    "process %u (%s) belongs to another user; run with sudo, or with "
-			    "CAP_SYS_PTRACE",
-			    pid, comm);
+		return refuse(err, EXIT_PRIVILEGE, -EPERM,
+			      "process %u (%s) belongs to another user; run with sudo, or with "
+			      "CAP_SYS_PTRACE",
+			      pid, comm);
 	if (exe < 0) /* gone, or on a file system that is: nothing to say against it */
 		return 0;
 	if (elf_facts_read(exe, &facts) == -ENOTSUP && !facts.is_64)
-		return fail(err, EXIT_PRIVILEGE, -ENOTSUP,
-			    "process %u (%s) is a 32-bit program, which hostprof cannot read; "
-			    "profile a 64-bit build of it",
-			    pid, comm);
+		return refuse(err, EXIT_PRIVILEGE, -ENOTSUP,
+			      "process %u (%s) is a 32-bit program, which hostprof cannot read; "
+			      "profile a 64-bit build of it",
+			      pid, comm);
 	return 0;
 }
 
@@ -83,26 +83,26 @@ int target_check(u32 pid, struct target_error *err)
 	int res;
 
 	if (dir < 0)
-		return fail_gone(err, pid);
+		return refuse_gone(err, pid);
 	if (pid == (u32)getpid())
-		return fail(err, EXIT_USAGE, -EINVAL,
-			    "process %u is hostprof itself; give another process", pid);
+		return refuse(err, EXIT_USAGE, -EINVAL,
+			      "process %u is hostprof itself; give another process", pid);
 	res = check_thread(dir, pid, err);
 	if (res)
 		return res;
 	if (procdir_stat(dir, &st))
-		return fail_gone(err, pid);
+		return refuse_gone(err, pid);
 	if (st.flags & PROC_PF_KTHREAD)
-		return fail(err, EXIT_PRIVILEGE, -ENOTSUP,
-			    "process %u (%s) is a kernel thread, which serves no requests of its "
-			    "own; give a user process",
-			    pid, st.comm);
+		return refuse(err, EXIT_PRIVILEGE, -ENOTSUP,
+			      "process %u (%s) is a kernel thread, which serves no requests of its "
+			      "own; give a user process",
+			      pid, st.comm);
 	/* A main thread may end before the others: that process still runs. */
 	if ((st.state == 'Z' || st.state == 'X') && st.threads <= 1)
-		return fail(err, EXIT_NO_TARGET, -ESRCH,
-			    "process %u (%s) has ended and only waits for its parent %u; give a "
-			    "running process",
-			    pid, st.comm, st.ppid);
+		return refuse(err, EXIT_NO_TARGET, -ESRCH,
+			      "process %u (%s) has ended and only waits for its parent %u; give a "
+			      "running process",
+			      pid, st.comm, st.ppid);
 	return check_exe(dir, pid, st.comm, err);
 }
 
@@ -119,7 +119,7 @@ static int mark_pids(struct snapshot *s, const struct target_sel *sel, struct ta
 			return res;
 		p = snapshot_find(s, sel->pids[i]);
 		if (!p)
-			return fail_gone(err, sel->pids[i]);
+			return refuse_gone(err, sel->pids[i]);
 		p->marked = true;
 	}
 	return 0;
@@ -153,19 +153,19 @@ static int mark(struct snapshot *s, const struct target_sel *sel, struct target_
 	if (sel->port) {
 		found = snapshot_mark_port(s, (u16)sel->port);
 		if (found == -EACCES)
-			return fail(
+			return refuse(
 				err, EXIT_PRIVILEGE, -EPERM,
 				"TCP port %u is listened on, but by a process that this user may "
 				"not look into; run with sudo",
 				sel->port);
 		if (!found)
-			return fail(err, EXIT_NO_TARGET, -ESRCH,
-				    "nothing listens on TCP port %u; 'ss -ltnp' lists what does",
-				    sel->port);
+			return refuse(err, EXIT_NO_TARGET, -ESRCH,
+				      "nothing listens on TCP port %u; 'ss -ltnp' lists what does",
+				      sel->port);
 	} else if (sel->name) {
 		found = snapshot_mark_name(s, sel->name);
 		if (!found)
-			return fail(
+			return refuse(
 				err, EXIT_NO_TARGET, -ESRCH,
 				"no process is called '%.80s'; 'ps -e' lists names, and * matches "
 				"any letters",
@@ -173,19 +173,19 @@ static int mark(struct snapshot *s, const struct target_sel *sel, struct target_
 	} else {
 		found = snapshot_mark_cgroup(s, sel->cgroup);
 		if (found == -ENOENT)
-			return fail(err, EXIT_NO_TARGET, -ESRCH,
-				    "no cgroup '%.120s'; give a directory below /sys/fs/cgroup",
-				    sel->cgroup);
+			return refuse(err, EXIT_NO_TARGET, -ESRCH,
+				      "no cgroup '%.120s'; give a directory below /sys/fs/cgroup",
+				      sel->cgroup);
 		if (!found)
-			return fail(
+			return refuse(
 				err, EXIT_NO_TARGET, -ESRCH,
 				"cgroup '%.120s' holds no process; 'systemd-cgls' shows where they "
 				"are",
 				sel->cgroup);
 	}
 	if (found < 0)
-		return fail(err, EXIT_FAILED, found, "cannot look for targets: %s",
-			    strerror(-found));
+		return refuse(err, EXIT_FAILED, found, "cannot look for targets: %s",
+			      strerror(-found));
 	return drop_unfit(s, err);
 }
 
@@ -205,17 +205,16 @@ static const struct snap_proc *root_of(const struct snapshot *s, const struct sn
 	return root;
 }
 
-/* hostprof and its analyst may stand below a target (a shell that was named). */
-static bool is_ours(const struct snapshot *s, const struct snap_proc *p)
+/* hostprof and its analyst may stand between: a shell was named, and hostprof runs in it. */
+static bool is_ours(const struct snapshot *s, const struct snap_proc *p,
+		    const struct snap_proc *root)
 {
 	u32 self = (u32)getpid();
 	int depth;
 
-	for (depth = 0; p && depth < DEPTH_MAX; depth++) {
+	for (depth = 0; p && p != root && depth < DEPTH_MAX; depth++) {
 		if (p->pid == self)
 			return true;
-		if (p->ppid <= 1)
-			return false;
 		p = snapshot_find(s, p->ppid);
 	}
 	return false;
@@ -257,7 +256,7 @@ static int add_target(struct targets *t, const struct snapshot *s, u32 root_pid,
 			continue;
 		root = root_of(s, p);
 		if (root && root->pid == root_pid && p->state != 'Z' && p->state != 'X' &&
-		    !is_ours(s, p))
+		    !is_ours(s, p, root))
 			err = add_proc(t, p->pid, root_pid, target);
 	}
 	t->ntargets++;
@@ -286,8 +285,8 @@ int targets_find(struct targets *ret, const struct target_sel *sel, struct targe
 	memset(ret, 0, sizeof(*ret));
 	res = snapshot_take(&s);
 	if (res)
-		return fail(err, EXIT_FAILED, res, "cannot list processes: %s; is /proc mounted?",
-			    strerror(-res));
+		return refuse(err, EXIT_FAILED, res, "cannot list processes: %s; is /proc mounted?",
+			      strerror(-res));
 	res = mark(&s, sel, err);
 	if (res)
 		return res;
@@ -295,13 +294,13 @@ int targets_find(struct targets *ret, const struct target_sel *sel, struct targe
 	res = ret->v ? collect(ret, &s, sel) : -ENOMEM;
 	if (!res && !ret->n) {
 		targets_release(ret);
-		return fail(err, EXIT_NO_TARGET, -ESRCH,
-			    "the target ended before it was attached to; start it again");
+		return refuse(err, EXIT_NO_TARGET, -ESRCH,
+			      "the target ended before it was attached to; start it again");
 	}
 	if (res) {
 		targets_release(ret);
-		return fail(err, EXIT_FAILED, res, "cannot describe the targets: %s",
-			    strerror(-res));
+		return refuse(err, EXIT_FAILED, res, "cannot describe the targets: %s",
+			      strerror(-res));
 	}
 	return 0;
 }

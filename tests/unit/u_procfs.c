@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * load/procfs on processes that this test starts: figures against what the kernel tells the
+ * process itself (getrusage), totals that survive their process, mappings against dl_iterate_phdr's
+ * view. The load stage is not part of the library, so its files are compiled into this test.
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include "load/procfs.c"
+#include "load/procinfo.c"
+
+static u64 timeval_ns(struct timeval t)
+{
+	return (u64)t.tv_sec * NSEC_PER_SEC + (u64)t.tv_usec * NSEC_PER_USEC;
+}
+
+static void burn_ms(u64 ms)
+{
+	struct timespec t;
+	u64 end;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	end = timespec_ns(&t) + ms * NSEC_PER_MSEC;
+	while (timespec_ns(&t) < end)
+		clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+}
+
+static void t_own_figures(void **state)
+{
+	struct procfs *p;
+	struct ev_resource a, b;
+	struct rusage before, after;
+	enum {
+		TOUCH = 32 << 20,
+		OPEN = 20
+	};
+	int fds[OPEN], i;
+	char *mem;
+
+	(void)state;
+	assert_int_equal(procfs_new(&p), 0);
+	assert_int_equal(procfs_add(p, (u32)getpid(), 3), 0);
+	assert_int_equal(procfs_add(p, (u32)getpid(), 3), -EEXIST);
+	assert_int_equal(procfs_sample(p, 3, true, &a), 0);
+	getrusage(RUSAGE_SELF, &before);
+	mem = mmap(NULL, TOUCH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	assert_true(mem != MAP_FAILED);
+	madvise(mem, TOUCH, MADV_NOHUGEPAGE);
+	memset(mem, 1, TOUCH);
+	for (i = 0; i < OPEN; i++)
+		fds[i] = open("/dev/null", O_RDONLY);
+	for (i = 0; i < 50; i++)
+		usleep(100);
+	burn_ms(50);
+	getrusage(RUSAGE_SELF, &after);
+	assert_int_equal(procfs_sample(p, 3, true, &b), 0);
+
+	assert_int_equal(b.hdr.kind, EV_RESOURCE);
+	assert_int_equal(b.hdr.size, sizeof(b));
+	assert_int_equal(b.hdr.target, 3);
+	assert_true(b.hdr.ts_ns > a.hdr.ts_ns);
+	assert_int_equal(b.processes, 1);
+	assert_int_equal(b.fds, a.fds + OPEN);
+	/* The kernel batches its page counts by CPU: 4 MiB of slack on 32. */
+	assert_in_range(b.rss_bytes - a.rss_bytes, TOUCH - (4 << 20), TOUCH + (4 << 20));
+	assert_in_range(b.vms_bytes - a.vms_bytes, TOUCH, TOUCH + (16 << 20));
+	assert_true(b.minor_faults_total - a.minor_faults_total >=
+		    (u64)(after.ru_minflt - before.ru_minflt));
+	assert_true(b.voluntary_switches_total - a.voluntary_switches_total >= 50);
+	/* Sampled outside the two calls, so never less; more only by the sampling itself. */
+	{
+		u64 want = timeval_ns(after.ru_utime) + timeval_ns(after.ru_stime) -
+			   timeval_ns(before.ru_utime) - timeval_ns(before.ru_stime);
+		u64 got = b.cpu_total_ns - a.cpu_total_ns;
+
+		assert_true(want >= 50 * NSEC_PER_MSEC);
+		assert_in_range(got, want - 10 * NSEC_PER_USEC, want + 20 * NSEC_PER_MSEC);
+	}
+	for (i = 0; i < OPEN; i++)
+		close(fds[i]);
+	munmap(mem, TOUCH);
+	procfs_free(p);
+}
+
+static int go[2];
+
+static void *sleeper(void *arg)
+{
+	char c;
+	int i;
+
+	for (i = 0; i < 10; i++)
+		usleep(100);
+	while (read(go[0], &c, 1) < 0)
+		;
+	return arg;
+}
+
+/* More threads than one sample reads: in turns all are reached; those that end stay counted. */
+static void t_threads(void **state)
+{
+	enum {
+		N = 3 * TASKS_PER_SAMPLE
+	};
+	struct ev_resource r, last = { 0 };
+	pthread_t t[N];
+	struct procfs *p;
+	int i;
+
+	(void)state;
+	assert_int_equal(pipe(go), 0);
+	for (i = 0; i < N; i++)
+		assert_int_equal(pthread_create(&t[i], NULL, sleeper, NULL), 0);
+	usleep(100000);
+	assert_int_equal(procfs_new(&p), 0);
+	assert_int_equal(procfs_add(p, (u32)getpid(), 0), 0);
+	for (i = 0; i < 4; i++) {
+		assert_int_equal(procfs_sample(p, 0, false, &r), 0);
+		assert_true(r.threads >= N);
+		assert_true(r.voluntary_switches_total >= last.voluntary_switches_total);
+		last = r;
+	}
+	assert_true(last.voluntary_switches_total >= 10 * N);
+	assert_int_equal(write(go[1], "0123456789012345678901234567890123456789012345678", N), N);
+	for (i = 0; i < N; i++)
+		pthread_join(t[i], NULL);
+	assert_int_equal(procfs_sample(p, 0, true, &r), 0);
+	assert_true(r.threads < N);
+	assert_true(r.voluntary_switches_total >= last.voluntary_switches_total);
+	procfs_free(p);
+	close(go[0]);
+	close(go[1]);
+}
+
+static pid_t start_child(void)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		burn_ms(30);
+		raise(SIGSTOP);
+		_exit(0);
+	}
+	assert_true(pid > 0);
+	assert_int_equal(waitpid(pid, NULL, WUNTRACED), pid);
+	return pid;
+}
+
+static void t_vanishing(void **state)
+{
+	pid_t a = start_child(), b = start_child();
+	struct ev_resource r, end;
+	struct procfs *p;
+
+	(void)state;
+	assert_int_equal(procfs_new(&p), 0);
+	assert_int_equal(procfs_add(p, (u32)a, 1), 0);
+	assert_int_equal(procfs_add(p, (u32)b, 1), 0);
+	assert_int_equal(procfs_sample(p, 1, true, &r), 0);
+	assert_int_equal(r.processes, 2);
+	assert_true(r.cpu_total_ns >= 60 * NSEC_PER_MSEC);
+	assert_int_equal(procfs_sample(p, 2, true, &end), -ESRCH);
+	assert_int_equal(end.cpu_total_ns, 0);
+
+	kill(a, SIGKILL);
+	waitpid(a, NULL, 0);
+	assert_int_equal(procfs_sample(p, 1, true, &end), 0);
+	assert_int_equal(end.processes, 1);
+	assert_true(end.cpu_total_ns >= r.cpu_total_ns);
+	assert_true(end.minor_faults_total >= r.minor_faults_total);
+	/* A zombie is over as well, though its directory is still there. */
+	kill(b, SIGKILL);
+	{
+		siginfo_t si;
+
+		assert_int_equal(waitid(P_PID, (id_t)b, &si, WEXITED | WNOWAIT), 0);
+	}
+	assert_int_equal(procfs_sample(p, 1, true, &end), -ESRCH);
+	assert_int_equal(end.processes, 0);
+	assert_int_equal(end.threads, 0);
+	assert_true(end.cpu_total_ns >= r.cpu_total_ns);
+	assert_int_equal(procfs_add(p, (u32)a, 1), -ESRCH);
+	waitpid(b, NULL, 0);
+	procfs_free(p);
+}
+
+struct walk {
+	int self, libc, records, ids;
+};
+
+static int on_mapping(void *arg, const struct ev_mapping *m, struct slice path)
+{
+	u64 here = (u64)(uintptr_t)on_mapping;
+	struct walk *w = arg;
+
+	w->records++;
+	w->ids += m->build_id_len == 20;
+	assert_int_equal(m->hdr.kind, EV_MAPPING);
+	assert_int_equal(m->hdr.tgid, getpid());
+	assert_int_equal(m->hdr.target, 5);
+	assert_int_equal(m->hdr.size % 8, 0);
+	assert_true(m->hdr.size >= sizeof(*m) + path.n && m->path_len == path.n);
+	assert_true(m->start < m->end);
+	if (here >= m->start && here < m->end) {
+		assert_true(slice_ends(path, SLICE("/u_procfs")));
+		w->self++;
+	}
+	if (slice_ends(path, SLICE("/libc.so.6"))) {
+		assert_true(m->build_id_len > 0);
+		w->libc++;
+	}
+	return 0;
+}
+
+static int stop_at_once(void *arg, const struct ev_mapping *m, struct slice path)
+{
+	(void)m;
+	(void)path;
+	++*(int *)arg;
+	return -E2BIG;
+}
+
+static void t_mappings(void **state)
+{
+	struct walk w = { 0 };
+	int calls = 0;
+
+	(void)state;
+	assert_int_equal(procfs_exec_mappings((u32)getpid(), 5, on_mapping, &w), 0);
+	assert_int_equal(w.self, 1);
+	assert_int_equal(w.libc, 1);
+	assert_true(w.records > 4 && w.ids > 2);
+	assert_int_equal(procfs_exec_mappings((u32)getpid(), 5, stop_at_once, &calls), -E2BIG);
+	assert_int_equal(calls, 1);
+	assert_int_equal(procfs_exec_mappings(0x7fffffff, 5, stop_at_once, &calls), -ESRCH);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(t_own_figures),
+		cmocka_unit_test(t_threads),
+		cmocka_unit_test(t_vanishing),
+		cmocka_unit_test(t_mappings),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
