@@ -8,6 +8,8 @@
 #ifndef PROTO_SQL_LEX_H
 #define PROTO_SQL_LEX_H
 
+#include <endian.h>
+#include <string.h>
 #include "proto/sql.h"
 
 enum sql_kind {
@@ -25,6 +27,7 @@ struct sql_token {
 	bool dollar; /* a word with a '$' in it */
 	const u8 *p;
 	size_t n;
+	u64 low; /* of a word: its first 8 bytes, little-endian, in lower case, 0 behind its end */
 };
 
 struct sql_reader {
@@ -66,7 +69,6 @@ static inline bool sql_is_literal(enum sql_kind kind)
 enum sql_word {
 	W_NONE,
 #define WORD(id, text, flags) W_##id,
-#define LETTER(c) W_FIRST_##c, W_BEFORE_##c = W_FIRST_##c - 1,
 #include "proto/sql_words.def"
 #undef WORD
 	W_COUNT
@@ -79,10 +81,38 @@ enum sql_word {
 #define WF_NAMES 16 /* first word of a statement that is about names drivers make up */
 #define WF_NAME_NEXT 32 /* the same for the word after it only */
 
-/* The first min(n, 8) bytes as a little-endian number, ASCII letters in lower case. */
-u64 sql_lower8(const u8 *p, size_t n);
+/* Id of a word token, case aside; *ret_flags are its WF_* flags. */
+enum sql_word sql_word_find(const struct sql_token *t, unsigned int *ret_flags);
 
-/* Id of the word p[0..n), case aside; low is its sql_lower8(); *ret_flags are its WF_* flags. */
-enum sql_word sql_word_find(const u8 *p, size_t n, u64 low, unsigned int *ret_flags);
+#define BYTES(c) (0x0101010101010101ULL * (c))
+
+static inline u64 sql_load8(const u8 *p)
+{
+	u64 v;
+
+	memcpy(&v, p, 8);
+	return le64toh(v);
+}
+
+/* High bit of each byte that is a letter of ASCII. */
+static inline u64 sql_letters(u64 v)
+{
+	u64 low = (v | BYTES(0x20)) & BYTES(0x7f);
+
+	return (low + BYTES(0x80 - 'a')) & ~(low + BYTES(0x80 - 'z' - 1)) & ~v & BYTES(0x80);
+}
+
+/* The first min(n, 8) bytes as struct sql_token wants them. */
+static inline u64 sql_lower8(const u8 *p, size_t n)
+{
+	u64 v = 0;
+
+	if (n >= 8)
+		v = sql_load8(p);
+	else
+		while (n--)
+			v = v << 8 | p[n];
+	return v | sql_letters(v) >> 2;
+}
 
 #endif

@@ -44,6 +44,7 @@ enum {
 	T_STRING,
 	T_OP,
 	T_DOT,
+	T_BRACKET, /* '[' */
 	T_OTHER,
 };
 
@@ -275,7 +276,7 @@ static void skip_type(struct sql_reader *r)
 
 	while (sql_reader_next(r, &t)) {
 		if (t.kind == SQL_WORD) {
-			enum sql_word w = sql_word_find(t.p, t.n, sql_lower8(t.p, t.n), &flags);
+			enum sql_word w = sql_word_find(&t, &flags);
 
 			if (inside ||
 			    (flags && w != W_WITH && w != W_ZONE && w != W_CHAR && w != W_TIME))
@@ -354,7 +355,7 @@ static enum skipped skip_constants(struct norm *n)
 		} else if (operand) {
 			break;
 		} else if (t.kind == SQL_WORD) {
-			enum sql_word w = sql_word_find(t.p, t.n, sql_lower8(t.p, t.n), &flags);
+			enum sql_word w = sql_word_find(&t, &flags);
 
 			if (w == W_NULL || w == W_TRUE || w == W_FALSE)
 				operand = true;
@@ -576,8 +577,7 @@ static void write_name(struct norm *n, const struct sql_token *t)
 static void take_word(struct norm *n, const struct sql_token *t)
 {
 	unsigned int flags;
-	u64 low = sql_lower8(t->p, t->n);
-	enum sql_word w = sql_word_find(t->p, t->n, low, &flags);
+	enum sql_word w = sql_word_find(t, &flags);
 
 	if (n->last == T_DOT) {
 		w = W_NONE;
@@ -592,14 +592,14 @@ static void take_word(struct norm *n, const struct sql_token *t)
 		take_literal(n, false);
 		return;
 	}
-	if (flags && is_constant_word(n, w)) {
+	if (w != W_NONE && is_constant_word(n, w)) {
 		take_literal(n, false);
 		return;
 	}
 	write_held(n);
 	if (n->first) {
 		first_word(n, w, flags);
-	} else if (n->names && !flags) {
+	} else if (n->names && w == W_NONE) {
 		write_name(n, t);
 		return;
 	} else if (!n->query) {
@@ -608,7 +608,7 @@ static void take_word(struct norm *n, const struct sql_token *t)
 	}
 	text_token(n, t->p, t->n, false);
 	n->call = !(flags & WF_SPACE);
-	hash_word(n->hash, t->p, t->n, low);
+	hash_word(n->hash, t->p, t->n, t->low);
 	if (n->set == SET_NAME && w == W_TO)
 		n->set = SET_VALUE;
 	took(n, w, !(flags & WF_EXPR));
@@ -617,6 +617,7 @@ static void take_word(struct norm *n, const struct sql_token *t)
 /* "name" means the same as name when it is in lower case and no reserved word. */
 static bool is_plain(const u8 *p, size_t n)
 {
+	struct sql_token t = { .p = p, .n = n, .low = sql_lower8(p, n) };
 	unsigned int flags;
 	size_t i;
 
@@ -625,7 +626,7 @@ static bool is_plain(const u8 *p, size_t n)
 	for (i = 0; i < n; i++)
 		if (!((p[i] >= 'a' && p[i] <= 'z') || (p[i] >= '0' && p[i] <= '9') || p[i] == '_'))
 			return false;
-	sql_word_find(p, n, sql_lower8(p, n), &flags);
+	sql_word_find(&t, &flags);
 	return !(flags & WF_RESERVED);
 }
 
@@ -741,7 +742,9 @@ static void take_punct(struct norm *n, const struct sql_token *t)
 	}
 	if (n->set == SET_DONE)
 		return;
-	if (c == ':' && t->n == 1 && !n->operand && take_placeholder(&n->r, t, &before)) {
+	/* a[:n] is a slice. */
+	if (c == ':' && t->n == 1 && !n->operand && n->last != T_BRACKET &&
+	    take_placeholder(&n->r, t, &before)) {
 		take_literal(n, false);
 		return;
 	}
@@ -782,7 +785,7 @@ static void take_punct(struct norm *n, const struct sql_token *t)
 		hash_byte(n->hash, HASH_BYTE);
 	}
 	hash_add(n->hash, t->p, t->n);
-	took(n, c == '.' ? T_DOT : c == ',' ? T_COMMA : T_OTHER, c == ']');
+	took(n, c == '.' ? T_DOT : c == ',' ? T_COMMA : c == '[' ? T_BRACKET : T_OTHER, c == ']');
 }
 
 static void take(struct norm *n, const struct sql_token *t)
