@@ -181,7 +181,6 @@ static void record_cost(struct agg *a, const struct ev_cost *rec)
 {
 	struct ev_cost *c = &a->cost;
 
-	a->cost_known = true;
 	c->bpf_ns = MAX(c->bpf_ns, rec->bpf_ns);
 	c->bpf_runs = MAX(c->bpf_runs, rec->bpf_runs);
 	c->collector_cpu_ns = MAX(c->collector_cpu_ns, rec->collector_cpu_ns);

@@ -45,7 +45,6 @@ struct agg {
 	u64 events;
 	u64 refused; /* of targets past AGG_TARGETS_MAX, or without memory */
 	struct ev_cost cost;
-	bool cost_known;
 	struct notes stream_notes;
 	struct buf config;
 	/* made by agg_finish() */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What a reader must know before believing the figures. Input: the finished report. Output: one
- * line each, the most important first: what could not be seen, what was lost, what was not
- * recorded.
+ * line each, the most important first: what could not be seen and what was lost. What was not
+ * recorded at all is said by the outputs, beside the null that stands for it.
  */
 #include <inttypes.h>
 #include "agg/core.h"
@@ -95,17 +95,11 @@ static void say_stacks(struct agg *a)
 	const struct agg_trust *t = &a->report.trust;
 	u64 part = t->stacks.total - t->stacks.complete;
 
-	if (a->window.started && !a->report.window.sample_hz)
-		say(a, "CPU was not sampled");
 	if (t->stacks.total && (double)part > INCOMPLETE_MANY * (double)t->stacks.total)
 		say(a,
 		    "%.0f %% of the CPU stacks do not reach the first function of their thread: "
 		    "their callers are missing (code without frame pointers)",
 		    100.0 * (double)part / (double)t->stacks.total);
-	if (a->window.started && !a->report.resources.samples)
-		say(a, "resources of the targets were not recorded");
-	if (a->cost_known && !t->overhead.measured)
-		say(a, "the run time of the BPF programs was not measured");
 }
 
 static void say_exits(struct agg *a)
