@@ -246,7 +246,7 @@ static __always_inline void cont_flush(struct sock_state *ss)
 	ev->len = c->len;
 	ev->first_ns = c->first_ns;
 	ev->enter_ns = c->enter_ns;
-	ev->arrival_ns = c->arrival_ns;
+	ev->wire_ns = c->wire_ns;
 	ev->calls = c->calls;
 	ev->frames = c->frames;
 	ev->dir = c->dir;

@@ -22,7 +22,7 @@ struct xfer {
 	struct iovec one; /* plain buffer */
 	__u64 enter_ns;
 	__u64 now;
-	__u64 arrival_ns;
+	__u64 wire_ns; /* see struct ev_data */
 	__u64 pid_tgid;
 	__u32 total; /* bytes moved */
 	__u32 niov; /* entries valid in s->iov */
@@ -210,7 +210,7 @@ static __noinline int cont_add(struct xfer *x)
 	c->last_len = x->total;
 	c->flags = x->flags;
 	c->enter_ns = x->enter_ns;
-	c->arrival_ns = x->arrival_ns;
+	c->wire_ns = x->wire_ns;
 	c->tgid = x->pid_tgid >> 32;
 	c->tid = (__u32)x->pid_tgid;
 	c->tail_len = 0;

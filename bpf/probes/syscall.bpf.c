@@ -78,7 +78,7 @@ static __always_inline void arrival_take(struct xfer *x, struct sock *sk)
 	struct sock_state *ss = x->ss;
 	bool drained;
 
-	x->arrival_ns = ss->arrival_ns;
+	x->wire_ns = ss->arrival_ns;
 	if (ss->family == AF_UNIX) {
 		drained = true;
 	} else {
@@ -141,7 +141,7 @@ static __noinline int xfer_emit(struct xfer *x)
 	ev->conn_id = ss->conn_id;
 	ev->pos = x->span_pos;
 	ev->enter_ns = x->enter_ns;
-	ev->arrival_ns = x->arrival_ns;
+	ev->wire_ns = x->wire_ns;
 	ev->len = x->span_len;
 	ev->frames_after = x->s->w.frames_after;
 	ev->nsegs = x->s->w.nsegs;
@@ -190,9 +190,12 @@ static __noinline int transfer(struct xfer *x, struct sock *sk, const struct iov
 	x->v = profile_of(ss);
 	if (!x->v)
 		return 0;
-	x->arrival_ns = 0;
+	x->wire_ns = 0;
 	if (x->dir == HP_RECV)
 		arrival_take(x, sk);
+	else if (ss->family != AF_UNIX)
+		/* CLOCK_MONOTONIC since d3edd06ea8ea "tcp: provide earliest departure time" (4.20). */
+		x->wire_ns = BPF_CORE_READ((struct tcp_sock *)sk, tcp_wstamp_ns);
 	if (x->v->capture == HP_CAPTURE_COUNT || x->v->capture == HP_CAPTURE_IGNORE) {
 		ss->pos[x->dir & 1] += x->total;
 		ss->last_dir = x->dir;

@@ -173,6 +173,7 @@ struct socket {
 };
 
 struct tcp_sock {
+	u64 tcp_wstamp_ns;
 	__u32 copied_seq;
 	__u32 rcv_nxt;
 };

@@ -82,7 +82,8 @@ struct ev_data {
 	__u64 conn_id;
 	__u64 pos; /* stream position of the transfer's first byte */
 	__u64 enter_ns; /* syscall entry for sends; 0 = not taken */
-	__u64 arrival_ns; /* receives: when the first byte became readable; 0 = not seen */
+	__u64 wire_ns; /* receives: when the first byte became readable; sends: when TCP passed its
+			* latest segment on; 0 = not seen */
 	__u32 len; /* bytes moved */
 	__u32 frames_after;
 	__u16 nsegs;
@@ -99,7 +100,7 @@ struct ev_cont {
 	__u64 len; /* bytes, tail included */
 	__u64 first_ns; /* exit of the first of them */
 	__u64 enter_ns; /* entry of the last of them; 0 = not taken */
-	__u64 arrival_ns; /* receives: arrival of the last of them */
+	__u64 wire_ns; /* as in struct ev_data, of the last of them */
 	__u32 calls;
 	__u32 frames; /* whole frames (rows) skipped */
 	__u8 dir;

@@ -24,7 +24,7 @@ struct cont_state {
 	__u64 first_ns;
 	__u64 last_ns;
 	__u64 enter_ns;
-	__u64 arrival_ns;
+	__u64 wire_ns;
 	__u32 calls;
 	__u32 frames;
 	__u32 tgid;

@@ -361,7 +361,7 @@ static int give_cont(const struct sock_state *ss, probes_record_fn *fn, void *ar
 		.len = c->len,
 		.first_ns = c->first_ns,
 		.enter_ns = c->enter_ns,
-		.arrival_ns = c->arrival_ns,
+		.wire_ns = c->wire_ns,
 		.calls = c->calls,
 		.frames = c->frames,
 		.dir = c->dir,
