@@ -67,4 +67,4 @@ test-all: all check-build
 bench:
 	$(Q)tools/install-deps.sh build demo test
 	$(Q)$(MAKE) --no-print-directory all
-	$(Q)O=$(O) tests/bench/run.sh
+	$(Q)O=$(O) /usr/bin/python3 tests/bench/bench.py $(BENCH)

@@ -122,7 +122,7 @@ def test_every_request(pg, tmp_path, cleanup, hostprof, loop, http, think_ms):
     assert want - crossing_errors <= got <= want + sum(
         packets[n].status == 500 for n in edge if n in packets)
     routes = {e["route"] for e in report.endpoints()}
-    assert "/async/{id}" in routes and "/sync/{id}" in routes
+    assert "/async/q{id}" in routes and "/sync/q{id}" in routes
 
 
 def test_unix_socket_and_ipv6(tmp_path, cleanup, hostprof):

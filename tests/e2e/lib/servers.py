@@ -24,8 +24,8 @@ class App:
     """The test application behind uvicorn, or gunicorn with uvicorn workers."""
 
     def __init__(self, pg, tmp, loop="uvloop", http="httptools", workers=1, gunicorn=False,
-                 database=None, env=None):
-        self.port = procs.free_port()
+                 database=None, env=None, port=None):
+        self.port = port or procs.free_port()
         self.clocks = os.path.join(str(tmp), f"clocks-{self.port}")
         self.database = database or pg.new_database()
         settings = {
