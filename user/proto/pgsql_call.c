@@ -381,13 +381,14 @@ void pg_q_complete(struct pgsql *pg, struct slice tag, bool suspended)
 	struct pg_pend *e = pg_q_running(pg);
 	struct slice sql;
 	struct db_call *c;
-	u64 rows = pg->rows;
+	u64 rows = suspended ? pg->rows : 0;
 	u32 flags = 0;
 
-	/* MOVE passes over rows, none of them reaches anybody. */
-	if (slice_starts(tag, SLICE("MOVE ")))
-		rows = 0;
-	else
+	/*
+	 * The tag knows best; where it has no count (SHOW, EXPLAIN) the server counts none either.
+	 * MOVE passes over rows, none of them reaches anybody.
+	 */
+	if (!slice_starts(tag, SLICE("MOVE ")))
 		tag_rows(tag, &rows);
 	pg->copy_in = false;
 	if (!e) {

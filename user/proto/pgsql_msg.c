@@ -313,7 +313,7 @@ static void client_function(struct pgsql *pg, const struct pg_side *s, const str
 		n = snprintf(text, sizeof(text), "<function>");
 	e->kind = DB_FUNCTION;
 	e->want = e->left = PG_BIT_EXECUTE;
-	e->stmt = pg_stmt_new(pg, SLICE(""), slice_of(text, (size_t)n), PG_STMT_UNKNOWN);
+	e->stmt = pg_stmt_new(pg, SLICE(""), slice_of(text, (size_t)n), 0);
 }
 
 /* CopyDone or CopyFail. */
