@@ -126,9 +126,7 @@ static __noinline struct sock_state *sock_track(struct sock *sk, struct socket *
 	ss.origin = origin_target >> 16;
 	ss.target = origin_target & 0xffff;
 	ss.flags = SOCK_NEW_TURN;
-	ss.frame_aligned[0] = ss.frame_aligned[1] = 1;
 	if (role == HP_ROLE_UNKNOWN) {
-		ss.frame_aligned[0] = ss.frame_aligned[1] = 0;
 		if (family == AF_UNIX) {
 			struct sock *peer = BPF_CORE_READ((struct unix_sock *)sk, peer);
 

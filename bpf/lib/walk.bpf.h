@@ -297,10 +297,19 @@ static __always_inline bool frames_need_walk(struct xfer *x, const struct hp_fra
 
 	if (x->niov)
 		return false;
-	if (turned && !ss->frame_aligned[dir]) {
+	/*
+	 * Where an end pattern exists only it proves alignment: a connection may begin with bytes
+	 * that are no frames (PostgreSQL's one-byte answer to SSLRequest).
+	 */
+	if (turned && !f->end_len && !ss->frame_aligned[dir]) {
 		ss->frame_aligned[dir] = 1;
 		ss->frame_left[dir] = 0;
 		ss->frame_part_len[dir] = 0;
+	}
+	if (!ss->frame_aligned[dir] && f->end_len && frames_end_here(x, f)) {
+		ss->frame_aligned[dir] = 1;
+		ss->frame_left[dir] = 0;
+		return false;
 	}
 	if (x->total > f->whole_max)
 		return ss->frame_aligned[dir];
