@@ -14,6 +14,8 @@
 #ifndef PROTO_HTTP1_H
 #define PROTO_HTTP1_H
 
+#include <string.h>
+
 #include "proto/proto.h"
 
 #define HTTP1_METHOD_MAX 32
@@ -185,6 +187,31 @@ struct http1 {
 	bool tunnel; /* upgraded: nothing to parse any more */
 };
 
+static inline void http1_mask(const struct proto_ctx *ctx, u8 *p, size_t n)
+{
+	if (!ctx->show_literals)
+		memset(p, 'x', n);
+}
+
+static inline struct http1_req *http1_queue_at(struct http1 *st, u32 i)
+{
+	return &st->queue[(st->head + i) & (st->cap - 1)];
+}
+
+/* Request under way; NULL = none, or none that is queued. */
+static inline struct http1_req *http1_req_cur(struct http1 *st)
+{
+	return st->side[PROTO_CLIENT].entry ? http1_queue_at(st, st->count - 1) : NULL;
+}
+
+/* Answer under way. */
+static inline struct http1_req *http1_resp_cur(struct http1 *st)
+{
+	if (!st->side[PROTO_SERVER].cur)
+		return NULL;
+	return st->orphan_open ? &st->orphan : http1_queue_at(st, 0);
+}
+
 /* What one feed() carries through the files. */
 struct http1_feed {
 	struct http1 *st;
@@ -213,12 +240,9 @@ void http1_hole(struct http1_feed *f);
 void http1_transfer_start(struct http1_feed *f);
 void http1_seek(struct http1_side *s, bool chunks);
 void http1_message_end(struct http1_feed *f, u64 ns);
-void http1_mask(const struct proto_ctx *ctx, u8 *p, size_t n);
 bool http1_known_method(const char *p, size_t n, bool whole); /* or a prefix of one */
 
 /* http1_queue.c */
-struct http1_req *http1_req_cur(struct http1 *st); /* request under way; NULL = not queued */
-struct http1_req *http1_resp_cur(struct http1 *st); /* answer under way */
 /* at_start: its first byte is the first of a transfer. */
 void http1_req_begin(struct http1_feed *f, const struct http1_run *run, bool at_start);
 void http1_req_end(struct http1 *st, const struct proto_ctx *ctx);
@@ -231,7 +255,6 @@ void http1_count_n(struct http1_feed *f, u64 n);
 void http1_text_add(struct http1_feed *f, enum http1_part part, const void *p, size_t n);
 void http1_lost(struct http1 *st); /* everything in flight is of uncertain time from now on */
 void http1_emit(struct http1 *st, const struct proto_ctx *ctx, struct http1_req *e);
-struct http1_req *http1_queue_at(struct http1 *st, u32 i);
 void http1_queue_pop(struct http1 *st);
 
 #endif

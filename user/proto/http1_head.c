@@ -55,9 +55,12 @@ static void mask_line(const struct proto_ctx *ctx, u8 *p, u8 *end)
 {
 	u8 *cr;
 
-	for (; (cr = memchr(p, '\r', (size_t)(end - p))); p = cr + 1)
+	for (; p < end; p = cr + 1) {
+		cr = memchr(p, '\r', (size_t)(end - p));
+		if (!cr)
+			cr = end;
 		http1_mask(ctx, p, (size_t)(cr - p));
-	http1_mask(ctx, p, (size_t)(end - p));
+	}
 }
 
 /* No request line of HTTP/1.x: everything up to the next one is masked, this byte included. */
@@ -205,15 +208,36 @@ static u8 *path(struct http1_feed *f, u8 *p, u8 *end)
 	return *p == '?' || *p == '#' ? p + 1 : p;
 }
 
+/* " HTTP/1.1" and CR LF, if all of it is here. */
+static u8 *whole_version(struct http1_feed *f, u8 *p, u8 *end)
+{
+	struct http1_req *e = http1_req_cur(f->st);
+
+	if (end - p < 11 || memcmp(p + 1, "HTTP/1.", 7) || p[8] < '0' || p[8] > '9' ||
+	    p[9] != '\r' || p[10] != '\n')
+		return NULL;
+	if (e) {
+		e->minor = p[8] - '0';
+		e->line_done = true;
+	}
+	f->s->state = HTTP1_FIELD;
+	return p + 11;
+}
+
 /* Masks up to the blank that ends the target. */
 static u8 *query(struct http1_feed *f, u8 *p, u8 *end)
 {
+	u8 *q;
+
 	while (p < end && *p != ' ' && *p != '\r' && *p != '\n')
 		http1_mask(f->ctx, p++, 1);
 	if (p == end)
 		return p;
 	if (*p != ' ')
 		return bad_line(f, p);
+	q = whole_version(f, p, end);
+	if (q)
+		return q;
 	f->s->state = HTTP1_VERSION;
 	f->s->lit = 0;
 	return p + 1;
@@ -257,28 +281,39 @@ static u8 *line_end(struct http1_feed *f, u8 *p)
 	return p + 1;
 }
 
-static u8 kind_of(const struct http1_side *s)
+static u8 kind_of(const struct http1_side *s, const char *name, size_t n)
 {
+	/* Both usual spellings, so that comparing letter by letter is the exception. */
 	static const struct {
-		const char *name;
+		const char *name, *lower;
 		u8 kind;
 	} kept[] = {
-		{ "host", HTTP1_K_HOST },
-		{ "expect", HTTP1_K_EXPECT },
-		{ "upgrade", HTTP1_K_KEEP },
-		{ "connection", HTTP1_K_KEEP },
-		{ "content-type", HTTP1_K_TYPE },
-		{ "content-length", HTTP1_K_LENGTH },
-		{ "transfer-encoding", HTTP1_K_CODING },
+		{ "Host", "host", HTTP1_K_HOST },
+		{ "Expect", "expect", HTTP1_K_EXPECT },
+		{ "Upgrade", "upgrade", HTTP1_K_KEEP },
+		{ "Connection", "connection", HTTP1_K_KEEP },
+		{ "Content-Type", "content-type", HTTP1_K_TYPE },
+		{ "Content-Length", "content-length", HTTP1_K_LENGTH },
+		{ "Transfer-Encoding", "transfer-encoding", HTTP1_K_CODING },
 	};
 	static const u8 by_length[] = {
 		[4] = 1, [6] = 2, [7] = 3, [10] = 4, [12] = 5, [14] = 6, [17] = 7
 	};
-	u8 i = s->name_len < sizeof(by_length) ? by_length[s->name_len] : 0;
+	u8 i = n < sizeof(by_length) ? by_length[n] : 0;
 
-	if (!i || s->trailer || memcmp(s->name, kept[i - 1].name, s->name_len))
+	if (!i || s->trailer || lower((u8)*name) != (u8)*kept[--i].lower)
 		return HTTP1_K_MASK;
-	return kept[i - 1].kind;
+	if (memcmp(name, kept[i].name, n) && memcmp(name, kept[i].lower, n) &&
+	    !slice_eq_nocase(slice_of(name, n), slice_of(kept[i].lower, n)))
+		return HTTP1_K_MASK;
+	return kept[i].kind;
+}
+
+static void value_start(struct http1_side *s, u8 kind)
+{
+	s->kind = kind;
+	s->type_masked = false;
+	s->state = HTTP1_VALUE_START;
 }
 
 static u8 *name(struct http1_feed *f, u8 *p, u8 *end)
@@ -288,14 +323,12 @@ static u8 *name(struct http1_feed *f, u8 *p, u8 *end)
 
 	for (; p < end && http1_token[*p] && n < HTTP1_NAME_MAX; p++, n++)
 		if (n < sizeof(s->name))
-			s->name[n] = (char)lower(*p);
+			s->name[n] = (char)*p;
 	s->name_len = n;
 	if (p == end)
 		return p;
 	if (*p == ':') {
-		s->kind = kind_of(s);
-		s->type_masked = false;
-		s->state = HTTP1_VALUE_START;
+		value_start(s, kind_of(s, s->name, n));
 		return p + 1;
 	}
 	if (is_blank(*p)) {
@@ -316,32 +349,36 @@ static u8 *name_blank(struct http1_feed *f, u8 *p)
 		s->state = HTTP1_NOISE;
 		return p;
 	}
-	s->kind = kind_of(s);
-	s->type_masked = false;
-	s->state = HTTP1_VALUE_START;
+	value_start(s, kind_of(s, s->name, s->name_len));
 	return p + 1;
 }
 
 static void value_add(struct http1_side *s, const u8 *p, const u8 *end)
 {
-	for (; p < end; p++) {
-		if (*p == '\r')
-			continue;
-		if (s->value_len == HTTP1_VALUE_MAX) {
+	const u8 *cr;
+	size_t n, room;
+
+	for (; p < end; p = cr + 1) {
+		cr = memchr(p, '\r', (size_t)(end - p));
+		if (!cr)
+			cr = end;
+		n = (size_t)(cr - p);
+		room = HTTP1_VALUE_MAX - s->value_len;
+		if (n > room) {
 			s->value_over = true;
-			return;
+			n = room;
 		}
-		s->value[s->value_len++] = (char)*p;
+		memcpy(s->value + s->value_len, p, n);
+		s->value_len = (u16)(s->value_len + n);
 	}
 }
 
-static u8 *value(struct http1_feed *f, u8 *p, u8 *end)
+/* Part of a value, without the line feed that ends it. */
+static void value_part(struct http1_feed *f, u8 *p, u8 *end)
 {
 	struct http1_side *s = f->s;
-	u8 *nl = memchr(p, '\n', (size_t)(end - p));
 	u8 *semi;
 
-	end = nl ? nl : end;
 	switch (s->kind) {
 	case HTTP1_K_MASK:
 		mask_line(f->ctx, p, end);
@@ -358,9 +395,16 @@ static u8 *value(struct http1_feed *f, u8 *p, u8 *end)
 	default:
 		value_add(s, p, end);
 	}
+}
+
+static u8 *value(struct http1_feed *f, u8 *p, u8 *end)
+{
+	u8 *nl = memchr(p, '\n', (size_t)(end - p));
+
+	value_part(f, p, nl ? nl : end);
 	if (!nl)
 		return end;
-	s->state = HTTP1_FIELD;
+	f->s->state = HTTP1_FIELD;
 	return nl + 1;
 }
 
@@ -503,27 +547,57 @@ static u8 *head_end(struct http1_feed *f, u8 *p)
 	return p;
 }
 
-static u8 *field(struct http1_feed *f, u8 *p)
+/*
+ * A whole line at once, to the same effect as byte by byte. Returns p when that is not possible.
+ * The line feed stops the walk over the name.
+ */
+static u8 *whole_line(struct http1_feed *f, u8 *p, u8 *end)
 {
 	struct http1_side *s = f->s;
+	u8 *nl = memchr(p, '\n', (size_t)(end - p)), *q = p;
 
-	if (is_blank(*p)) {
-		/* Folded: the line goes on with the value before it, and under the same mask. */
-		if (s->value_len)
-			value_add(s, p, p + 1);
-		s->state = HTTP1_VALUE_START;
-		return p + 1;
+	if (!nl)
+		return p;
+	while (http1_token[*q])
+		q++;
+	if (*q != ':' || q == p || q - p > HTTP1_NAME_MAX)
+		return p;
+	s->kind = kind_of(s, (const char *)p, (size_t)(q - p));
+	s->type_masked = false;
+	for (q++; is_blank(*q); q++)
+		;
+	value_part(f, q, nl);
+	return nl + 1;
+}
+
+static u8 *field(struct http1_feed *f, u8 *p, u8 *end)
+{
+	struct http1_side *s = f->s;
+	u8 *q;
+
+	for (; p < end; p = q) {
+		if (is_blank(*p)) {
+			/* Folded: the line goes on with the value before it, under the same mask. */
+			if (s->value_len)
+				value_add(s, p, p + 1);
+			s->state = HTTP1_VALUE_START;
+			return p + 1;
+		}
+		if (s->kind)
+			value_done(f);
+		if (*p == '\n')
+			return head_end(f, p + 1);
+		if (*p == '\r') {
+			s->state = HTTP1_HEAD_CR;
+			return p + 1;
+		}
+		q = whole_line(f, p, end);
+		if (q == p) {
+			s->name_len = 0;
+			s->state = http1_token[*p] ? HTTP1_NAME : HTTP1_NOISE;
+			return p;
+		}
 	}
-	if (s->kind)
-		value_done(f);
-	if (*p == '\n')
-		return head_end(f, p + 1);
-	if (*p == '\r') {
-		s->state = HTTP1_HEAD_CR;
-		return p + 1;
-	}
-	s->name_len = 0;
-	s->state = http1_token[*p] ? HTTP1_NAME : HTTP1_NOISE;
 	return p;
 }
 
@@ -560,7 +634,7 @@ u8 *http1_head(struct http1_feed *f, u8 *p, u8 *end)
 	case HTTP1_LINE_END:
 		return line_end(f, p);
 	case HTTP1_FIELD:
-		return field(f, p);
+		return field(f, p, end);
 	case HTTP1_HEAD_CR:
 		if (*p == '\n')
 			return head_end(f, p + 1);

@@ -16,23 +16,6 @@
 
 #include "proto/http1.h"
 
-struct http1_req *http1_queue_at(struct http1 *st, u32 i)
-{
-	return &st->queue[(st->head + i) & (st->cap - 1)];
-}
-
-struct http1_req *http1_req_cur(struct http1 *st)
-{
-	return st->side[PROTO_CLIENT].entry ? http1_queue_at(st, st->count - 1) : NULL;
-}
-
-struct http1_req *http1_resp_cur(struct http1 *st)
-{
-	if (!st->side[PROTO_SERVER].cur)
-		return NULL;
-	return st->orphan_open ? &st->orphan : http1_queue_at(st, 0);
-}
-
 static int queue_grow(struct http1 *st)
 {
 	u32 i, cap = st->cap ? st->cap * 2 : 2;
