@@ -18,10 +18,10 @@ failures=()
 
 if [ "$mode" = test ]; then
 	tools/install-deps.sh build demo test || exit 1
-	exec make --no-print-directory O="$output" test-all
+	exec make --no-print-directory -j"$(nproc)" O="$output" test-all
 fi
 
-results=$output/test-results
+results=$output/test-results/$mode
 rm -rf "$results"
 mkdir -p "$results"
 

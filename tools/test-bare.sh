@@ -36,6 +36,7 @@ mirror=$(apt-get indextargets --format '$(SITE) $(RELEASE) $(COMPONENT) $(REPO_U
 [ -n "$mirror" ] || fail "this host's apt has no archive of Debian $suite to install from"
 
 root=$(mktemp -d /var/tmp/hostprof-bare.XXXXXX)
+chmod 755 "$root"
 cleanup() {
 	# The namespaces took their mounts with them; a mount still there must not be deleted through.
 	if grep -q " $root/" /proc/mounts; then

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every command of README's sh blocks works as printed.
 
-They run in order in one directory, with a loaded uvicorn on the port that README names, $PID set to it, and hostprof,
-and a sudo that only runs its arguments, on the path. `make` commands run in the tree, with the build
+They run in order in one directory, with a loaded uvicorn on the port that README names, $PID set to
+it, and on the path hostprof and a sudo that only runs its arguments. `make` commands run in the tree, with the build
 directory and an install root of the test's own.
 """
 
@@ -45,7 +45,8 @@ def world(pg, tmp_path_factory):
     load.warm()
     work = tmp / "work"
     work.mkdir()
-    yield work, {**os.environ, "PATH": f"{bin_dir}:{os.environ['PATH']}", "PID": str(app.pid),
+    outer = {k: v for k, v in os.environ.items() if not k.startswith("MAKE") and k != "MFLAGS"}
+    yield work, {**outer, "PATH": f"{bin_dir}:{os.environ['PATH']}", "PID": str(app.pid),
                  "O": profiler.OUTPUT, "DESTDIR": str(tmp / "root")}
     load.stop()
     app.stop()

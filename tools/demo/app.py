@@ -28,7 +28,8 @@ class Order(BaseModel):
 @app.on_event("startup")
 async def open_pools():
     global db, sync_db
-    db = await asyncpg.create_pool(os.environ["DEMO_PG_URL"], min_size=4, max_size=8)
+    db = await asyncpg.create_pool(os.environ["DEMO_PG_URL"], min_size=4, max_size=8,
+                                   max_queries=500)  # recycled: statements are prepared anew
     sync_db = psycopg2.pool.ThreadedConnectionPool(2, 40, os.environ["DEMO_PG_DSN"])
 
 

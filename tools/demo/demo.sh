@@ -32,7 +32,7 @@ fail() {
 step "dependencies"
 tools/install-deps.sh build demo
 step "build"
-make --no-print-directory O="$output"
+make --no-print-directory -j"$(nproc)" O="$output"
 
 work=$(mktemp -d /tmp/hostprof-demo.XXXXXX)
 pids=()
