@@ -307,8 +307,13 @@ static void test_cache(void **state)
 		}
 	assert_true(a->queries.cache.n <= QUERY_CACHE_MAX);
 	assert_int_equal(a->queries.n, 1);
+	/* A full cache still learns. */
+	assert_int_equal(a->queries.normalised, 40000);
+	for (i = 0; i < 100; i++)
+		call(a, 1, "SELECT 'new'", T0 + MS, T0 + 2 * MS);
+	assert_int_equal(a->queries.normalised, 40001);
 	stop(a, T0 + NSEC_PER_SEC);
-	assert_int_equal(agg_report(a)->queries[0]->count, 41000);
+	assert_int_equal(agg_report(a)->queries[0]->count, 41100);
 	agg_free(a);
 }
 
@@ -349,7 +354,10 @@ static void test_pool_open_and_closed(void **state)
 	u64 i;
 
 	(void)state;
-	/* Two open before attach, one of them closed later; four opened one after the other. */
+	/* Three open before attach, two of them closed soon; four opened one after the other. */
+	conn_ex(a, 3, HP_ORIGIN_SEED, "db:5432", CONN_PARSED, T0 - 5, 0, false);
+	call(a, 3, "SELECT 1", T0 + MS / 4, T0 + MS / 2);
+	conn_ex(a, 3, HP_ORIGIN_SEED, "db:5432", CONN_PARSED, T0 - 5, T0 + MS, true);
 	conn_ex(a, 1, HP_ORIGIN_SEED, "db:5432", CONN_PARSED, T0 - 5, 0, false);
 	conn_ex(a, 2, HP_ORIGIN_SEED, "db:5432", CONN_PARSED, T0 - 5, 0, false);
 	call(a, 1, "SELECT 1", T0 + MS, T0 + 2 * MS);
@@ -366,16 +374,16 @@ static void test_pool_open_and_closed(void **state)
 	stop(a, T0 + NSEC_PER_SEC);
 	r = agg_report(a);
 	assert_int_equal(r->npools, 1);
-	assert_int_equal(r->pools[0]->conns, 6);
+	assert_int_equal(r->pools[0]->conns, 7);
 	assert_int_equal(r->pools[0]->opened, 4);
-	assert_int_equal(r->pools[0]->closed, 5);
-	assert_int_equal(r->pools[0]->open_max, 2);
+	assert_int_equal(r->pools[0]->closed, 6);
+	assert_int_equal(r->pools[0]->open_max, 3);
 	assert_int_equal(r->pools[0]->in_use_max, 1);
 	assert_int_equal(r->pools[0]->connect.count, 4);
 	assert_true(r->pools[0]->connect.max == 1.0 * MS);
-	assert_true(r->pools[0]->in_use_mean > 0.00599 && r->pools[0]->in_use_mean < 0.00601);
-	assert_int_equal(r->trust.conns.seen, 6);
-	assert_int_equal(r->trust.conns.parsed, 6);
+	assert_true(r->pools[0]->in_use_mean > 0.00624 && r->pools[0]->in_use_mean < 0.00626);
+	assert_int_equal(r->trust.conns.seen, 7);
+	assert_int_equal(r->trust.conns.parsed, 7);
 	agg_free(a);
 }
 

@@ -294,6 +294,28 @@ static void test_frequent_segments_stay(void **state)
 	routes_release(&f.r);
 }
 
+/* What was counted before a fold above still speaks for a segment in a later fold below. */
+static void test_folded_hits_still_count(void **state)
+{
+	struct fixture f;
+	char path[64];
+	u32 i;
+
+	(void)state;
+	setup(&f, 40, 10000);
+	for (i = 0; i < 70; i++) {
+		snprintf(path, sizeof(path), "/u/x%c%c/search", 'a' + i % 26, 'a' + i / 26);
+		assert_true(hit(&f, path, 200));
+	}
+	for (i = 0; i < 300; i++) {
+		snprintf(path, sizeof(path), "/u/xaa/%c%c", 'a' + i % 26, 'a' + i / 26);
+		assert_true(hit(&f, path, 200));
+	}
+	assert_int_equal(count_of(&f, "/u/{name}/search"), 70);
+	assert_int_equal(count_of(&f, "/u/{name}/{name}"), 300);
+	routes_release(&f.r);
+}
+
 /* A scanner's paths fold into one row, and real paths seen later still get theirs. */
 static void test_scanners_do_not_pollute(void **state)
 {
@@ -443,6 +465,7 @@ int main(void)
 		cmocka_unit_test(test_paths_become_routes),
 		cmocka_unit_test(test_wide_nodes_fold),
 		cmocka_unit_test(test_frequent_segments_stay),
+		cmocka_unit_test(test_folded_hits_still_count),
 		cmocka_unit_test(test_scanners_do_not_pollute),
 		cmocka_unit_test(test_few_missing_paths_stay),
 		cmocka_unit_test(test_depth_is_bounded),
