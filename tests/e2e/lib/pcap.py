@@ -1,70 +1,69 @@
 # SPDX-License-Identifier: Apache-2.0
 """The independent clock: HTTP requests and their packet times, from a loopback packet capture.
 
-tcpdump writes a pcap with the kernel's nanosecond receive stamps; everything else is read here: pcap
-file, Ethernet, IPv4, TCP by sequence number, then a minimal HTTP/1.1 reader. It shares no code and no
-idea with the profiler. For each request it gives the time of the packet with the request's first
-byte and of the packet with the response's last byte, moved to CLOCK_MONOTONIC by the offset measured
-during the same run.
+../pktcap.c keeps the packets of one port with direction and kernel stamp; everything else is read
+here: Ethernet, IPv4, TCP by sequence number, then a minimal HTTP/1.1 reader. It shares no code and
+no idea with the profiler. For each request it gives when the packet with the request's first byte
+arrived and when the packet with the response's last byte left, moved to CLOCK_MONOTONIC by the
+difference of the clocks that pktcap measures twenty times a second.
 """
 
 import bisect
+import functools
 import os
 import shutil
 import signal
 import struct
-import time
+import tempfile
 
 from . import procs
 
+SOURCE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "pktcap.c")
+RECORD_CLOCK = 255
 
-def clock_offset():
-    """CLOCK_REALTIME - CLOCK_MONOTONIC in ns, from the narrowest of 50 readings, and its width."""
-    best = None
-    for _ in range(50):
-        a = time.monotonic_ns()
-        real = time.time_ns()
-        b = time.monotonic_ns()
-        if best is None or b - a < best[1]:
-            best = (real - (a + b) // 2, b - a)
-    return best
+
+@functools.lru_cache(None)
+def _binary():
+    """pktcap, compiled once in a run of the tests."""
+    room = tempfile.TemporaryDirectory(prefix="hp-pktcap-")
+    binary = os.path.join(room.name, "pktcap")
+    build = procs.Process([shutil.which("cc"), "-O2", "-Wall", "-Wextra", "-Werror", "-o", binary,
+                           SOURCE])
+    assert build.wait() == 0, build.stderr
+    return binary, room
 
 
 class Capture:
-    """Packets of one TCP port on loopback from start() to stop()."""
+    """Packets of one TCP port on loopback from start to stop()."""
 
     def __init__(self, port, path):
         self.port = port
         self.path = str(path)
-        self.offset_start = clock_offset()
-        self.tcpdump = procs.Process(
-            [shutil.which("tcpdump", path="/usr/bin:/usr/sbin") or "tcpdump", "-i", "lo", "-n",
-             "-j", "host", "--nano", "-s", "0", "-B", "65536", "-U", "-Z", "root",
-             "-w", self.path, "tcp", "port", str(port)]
-        )
-        self.tcpdump.wait_line("tcpdump: listening on", where="err")
+        self.process = procs.Process([_binary()[0], port, self.path])
+        self.process.wait_line("listening")
+        self.clocks = []
 
     def stop(self, marker):
-        """Ends the capture once the packet that carries marker has reached the file."""
-        procs.wait_for(lambda: self._tail_has(marker), 15, "the last packet in the capture")
-        self.offset_stop = clock_offset()
-        self.tcpdump.stop(signal.SIGINT)
-        dropped = [l for l in self.tcpdump.err if "dropped by kernel" in l]
-        assert dropped and dropped[0].startswith("0 "), f"the capture is not whole: {dropped}"
-
-    def _tail_has(self, marker):
-        with open(self.path, "rb") as f:
-            f.seek(max(0, os.path.getsize(self.path) - (1 << 20)))
-            return marker in f.read()
+        """Ends the capture; marker is in the last packet that belongs to it."""
+        assert self.process.stop(signal.SIGINT) == 0, self.process.stderr
+        words = self.process.out[-1].split()
+        counts = dict(zip(words[::2], map(int, words[1::2])))
+        assert counts["dropped"] == 0, f"the capture is not whole: {counts}"
+        assert counts["queued-stamps"] == 0, "another socket of this host asks for SO_TIMESTAMP"
+        records = list(read_records(self.path))
+        assert any(marker in body for _, kind, body in records[-200:] if kind != RECORD_CLOCK)
+        self.clocks = [(ts, *struct.unpack("<qQ", body))
+                       for ts, kind, body in records if kind == RECORD_CLOCK]
 
     def to_monotonic(self, real_ns):
-        """Linear between the offsets at both ends: the wall clock may be slewed meanwhile."""
-        return real_ns - (self.offset_start[0] + self.offset_stop[0]) // 2
+        """By the nearest reading before: the wall clock may be slewed meanwhile."""
+        at = bisect.bisect_right(self.clocks, (real_ns, 1 << 63, 0))
+        return real_ns - self.clocks[max(0, at - 1)][1]
 
     def error_ns(self):
         """What the conversion can be wrong by."""
-        return (abs(self.offset_start[0] - self.offset_stop[0]) // 2
-                + max(self.offset_start[1], self.offset_stop[1]))
+        steps = [abs(b[1] - a[1]) for a, b in zip(self.clocks, self.clocks[1:])]
+        return max(steps) + max(width for _, _, width in self.clocks)
 
     def exchanges(self):
         """Finished and unfinished requests of all connections."""
@@ -78,23 +77,23 @@ class Capture:
         return found
 
 
-def read_packets(path):
-    """(realtime ns, bytes) of each packet of a pcap file."""
+def read_records(path):
+    """(realtime ns, kind, body) of each record; see struct record in pktcap.c."""
     with open(path, "rb") as f:
-        data = f.read()
-    magic, = struct.unpack_from("<I", data, 0)
-    assert magic == 0xA1B23C4D, "not a little-endian nanosecond pcap"
-    link, = struct.unpack_from("<I", data, 20)
-    assert link == 1, f"link type {link}, Ethernet expected"
-    at = 24
-    while at + 16 <= len(data):
-        sec, nsec, kept, whole = struct.unpack_from("<IIII", data, at)
+        data = memoryview(f.read())
+    at = 0
+    while at < len(data):
+        ts, size, kind = struct.unpack_from("<QIB", data, at)
         at += 16
-        if at + kept > len(data):
-            break
-        assert kept == whole, "a packet was cut"
-        yield sec * 1_000_000_000 + nsec, memoryview(data)[at:at + kept]
-        at += kept
+        yield ts, kind, data[at:at + size].tobytes()
+        at += size
+
+
+def read_packets(path):
+    """(realtime ns, frame) of each packet."""
+    for ts, kind, body in read_records(path):
+        if kind != RECORD_CLOCK:
+            yield ts, memoryview(body)
 
 
 class Stream:
