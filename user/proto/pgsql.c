@@ -92,8 +92,11 @@ static void pgsql_release(void *state)
 }
 
 /* Forgets the message under way; the next run may be tried for a start. */
-static void unalign(struct pg_side *s)
+static void unalign(struct pgsql *pg, struct pg_side *s)
 {
+	/* The ReadyForQuery that ends a login may be among what is missed. */
+	if (s == &pg->side[PROTO_SERVER] && pg->phase == PG_PHASE_AUTH)
+		pg->phase = PG_PHASE_READY;
 	s->framing = PG_FRAME_UNALIGNED;
 	s->soft = true;
 	s->in_body = false;
@@ -108,7 +111,7 @@ static void bad_frame(struct pgsql *pg, struct pg_side *s)
 		pg_stop(pg, DB_EVENT_PROTOCOL_ERROR);
 		return;
 	}
-	unalign(s);
+	unalign(pg, s);
 	s->after_hole = false;
 	if (s == &pg->side[PROTO_SERVER])
 		pg_q_doubt(pg);
@@ -342,7 +345,7 @@ static void feed_hole(struct pgsql *pg, struct pg_side *s, const struct proto_in
 		else
 			pg_q_doubt(pg);
 	} else if (in->lost) {
-		unalign(s);
+		unalign(pg, s);
 		if (client)
 			pg_q_client_lost(pg);
 		else
@@ -365,7 +368,7 @@ static void feed_hole(struct pgsql *pg, struct pg_side *s, const struct proto_in
 	if (s->framing == PG_FRAME_STOP)
 		return;
 	if (len)
-		unalign(s);
+		unalign(pg, s);
 	s->after_hole = true;
 }
 

@@ -275,7 +275,7 @@ struct pg_chain {
 bool pg_chain(enum proto_side side, const u8 *p, size_t n, struct pg_chain *ret_chain);
 /* Smallest offset from which they do to the very end, the last one ending a turn; n = none. */
 size_t pg_chain_search(enum proto_side side, const u8 *p, size_t n);
-/* First bytes of a startup packet: -1 no, 0 not yet known, 1 yes. */
+/* First bytes of a startup packet: -1 no, 0 not yet known, 1 yes. It takes at most nine. */
 int pg_startup_match(const u8 *p, size_t n);
 enum proto_match pg_detect(const struct proto_ctx *ctx, enum proto_side side, const u8 *data,
 			   size_t n, size_t total);

@@ -208,7 +208,12 @@ int pg_startup_match(const u8 *p, size_t n)
 			return len == 8 ? 1 : -1;
 		if (code == PG_CODE_CANCEL)
 			return len >= 13 && len <= 268 ? 1 : -1;
-		return len >= 9 ? 1 : -1;
+		if (len < 9)
+			return -1;
+		if (n < 9)
+			return 0;
+		/* A parameter name, or none at all: tells it from a Kafka request of that number. */
+		return (p[8] >= 'a' && p[8] <= 'z') || p[8] == '_' || len == 9 ? 1 : -1;
 	}
 	return -1;
 }
