@@ -226,12 +226,42 @@ static void test_bad_requests(void **state)
 {
 	(void)state;
 	CHECK_MASKED(0,
-		     "GET /a HTTP/xxxxxxxxxxxxxxxxxxxxx"
+		     "GET /a HTTP/?xxxxxxxxxxxxxxxxxxxx"
 		     "HTTP/1.1 400 xxx\r\nContent-Length: 0\r\n\r\n",
 		     "GET /a /1.0 400 s90 r100 f200 e200 q33 a39\n",
 		     { C, 100, 90, "GET /a HTTP/2.0 x\r\nkey: value\r\n\r\n" },
 		     { S, 200, 0, "HTTP/1.1 400 Bad\r\nContent-Length: 0\r\n\r\n" },
 		     { CLOSE, 300, 0, NULL });
+}
+
+/* Bytes behind a body that are no request; each row's last byte kept is the one that shows it. */
+static void test_bad_bytes(void **state)
+{
+	(void)state;
+	CHECK_MASKED(
+		0,
+		"POST /u HTTP/1.1\r\nContent-Length: 2\r\n\r\nxxno?xxxxxxxx"
+		"HTTP/1.1 200 xx\r\nContent-Length: 0\r\n\r\n"
+		"HTTP/1.1 400 xxx\r\n\r\n",
+		"POST /u /1.1 200 s90 r100 f200 e200 q41 a38\n"
+		"  /1.0 400 s90 r100 f210 e210 q11 a20\n",
+		{ C, 100, 90, "POST /u HTTP/1.1\r\nContent-Length: 2\r\n\r\nabno: way\r\n\r\n" },
+		{ S, 200, 0, OK0 }, { S, 210, 0, "HTTP/1.1 400 Bad\r\n\r\n" },
+		{ CLOSE, 300, 0, NULL });
+	CHECK_MASKED(0, "?xxx", "", { C, 100, 90, "\x16\x03\x01\x02" }, { CLOSE, 300, 0, NULL });
+	CHECK_MASKED(0, "GET \rx", "", { C, 100, 90, "GET \r\n" }, { CLOSE, 300, 0, NULL });
+	CHECK_MASKED(0, "GET /a?x\rx", "", { C, 100, 90, "GET /a?b\r\n" }, { CLOSE, 300, 0, NULL });
+	CHECK_MASKED(0, "GET / HTTP/1.1 ?xx", "", { C, 100, 90, "GET / HTTP/1.1 x\r\n" },
+		     { CLOSE, 300, 0, NULL });
+	CHECK_MASKED(0, "GET / HTTP/1.?xx", "", { C, 100, 90, "GET / HTTP/1.x\r\n" },
+		     { CLOSE, 300, 0, NULL });
+	CHECK_MASKED(0, "ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEF?xxx", "",
+		     { C, 100, 90, "ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFGHIJ" },
+		     { CLOSE, 300, 0, NULL });
+	/* A method that is only known by name, and a target that no method has. */
+	CHECK_MASKED(MID_STREAM, "CONNECT ?x HTTP/1.1\r\n\r\n",
+		     "CONNECT  /1.1 0 s90 r100 f0 e0 q23 a0 detach\n",
+		     { C, 100, 90, "CONNECT ?x HTTP/1.1\r\n\r\n" }, { DETACH, 300, 0, NULL });
 }
 
 /* A request whose lengths disagree ends where the next one begins. */
@@ -295,6 +325,7 @@ int main(void)
 		cmocka_unit_test(test_close_delimited),
 		cmocka_unit_test(test_tolerance),
 		cmocka_unit_test(test_bad_requests),
+		cmocka_unit_test(test_bad_bytes),
 		cmocka_unit_test(test_smuggling),
 		cmocka_unit_test(test_upgrade),
 	};

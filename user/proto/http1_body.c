@@ -147,8 +147,8 @@ static int match_request(struct http1_side *s, u8 b)
 	if (s->matched_method) {
 		if (b == '/' || b == '*' || b == 'h' || b == 'H')
 			return 1;
-		return s->name_len == 7 && !memcmp(s->name, "CONNECT", 7) && http1_token[b] ? 1
-											    : -1;
+		/* Its target can begin with anything, the mask of what it cannot begin with too. */
+		return s->name_len == 7 && !memcmp(s->name, "CONNECT", 7) ? 1 : -1;
 	}
 	if (b == ' ' && http1_known_method(s->name, s->name_len, true)) {
 		s->matched_method = true;
@@ -311,36 +311,38 @@ static void chunks_broken(struct http1_side *s)
 	s->chunks_lost = true;
 }
 
+static int hex_digit(u8 b)
+{
+	if (b >= '0' && b <= '9')
+		return b - '0';
+	b |= 0x20;
+	return b >= 'a' && b <= 'f' ? b - 'a' + 10 : -1;
+}
+
 static u8 *chunk_size(struct http1_feed *f, u8 *p)
 {
 	struct http1_side *s = f->s;
-	u8 b = *p;
-	int d = b >= '0' && b <= '9'			 ? b - '0'
-		: (b | 0x20) >= 'a' && (b | 0x20) <= 'f' ? (b | 0x20) - 'a' + 10
-							 : -1;
+	int d = hex_digit(*p);
 
 	if (d >= 0 && s->size_digits < 15) {
 		s->rem = s->rem * 16 + (u64)d;
 		s->size_digits++;
 		return p + 1;
 	}
-	if (d >= 0 || !s->size_digits) {
-		/* A server that refused the upload may get the next request instead of it. */
-		chunks_broken(s);
-		if (f->in->start && p == f->in->data)
-			match_start(f);
-		return p;
-	}
-	if (b == '\n') {
+	if (s->size_digits && *p == '\n') {
 		s->state = s->rem ? HTTP1_CHUNK_DATA : HTTP1_FIELD;
 		s->trailer = !s->rem;
-	} else if (b == ';' || b == ' ' || b == '\t' || b == '\r') {
-		s->state = HTTP1_CHUNK_EXT;
-	} else {
-		chunks_broken(s);
-		return p;
+		return p + 1;
 	}
-	return p + 1;
+	if (s->size_digits && (*p == ';' || *p == ' ' || *p == '\t' || *p == '\r')) {
+		s->state = HTTP1_CHUNK_EXT;
+		return p + 1;
+	}
+	chunks_broken(s);
+	/* A server that refused the upload may get the next request instead of it. */
+	if (f->in->start && p == f->in->data)
+		match_start(f);
+	return p;
 }
 
 static u8 *chunk_ext(struct http1_feed *f, u8 *p, u8 *end)

@@ -63,7 +63,10 @@ static void mask_line(const struct proto_ctx *ctx, u8 *p, u8 *end)
 	}
 }
 
-/* No request line of HTTP/1.x: everything up to the next one is masked, this byte included. */
+/*
+ * No request line of HTTP/1.x: everything up to the next one is masked. The byte that showed it must
+ * do so again when the masked bytes are parsed, and an 'x' might not.
+ */
 static u8 *bad_line(struct http1_feed *f, u8 *p)
 {
 	struct http1_req *e = http1_req_cur(f->st);
@@ -71,7 +74,9 @@ static u8 *bad_line(struct http1_feed *f, u8 *p)
 	if (e)
 		e->bad = true;
 	http1_seek(f->s, false);
-	return p;
+	if (*p != '\r' && *p != '\n' && !f->ctx->show_literals)
+		*p = '?';
+	return p + 1;
 }
 
 void http1_method_done(struct http1_feed *f, size_t n)
