@@ -27,7 +27,9 @@ struct sql_token {
 	bool dollar; /* a word with a '$' in it */
 	const u8 *p;
 	size_t n;
-	u64 low; /* of a word: its first 8 bytes, little-endian, in lower case, 0 behind its end */
+	/* Of a word: its first 16 bytes, little-endian, in lower case, 0 behind its end. */
+	u64 low;
+	u64 low2;
 };
 
 struct sql_reader {
@@ -80,6 +82,7 @@ enum sql_word {
 #define WF_QUERY 8 /* first word of a statement whose constants the server replaces */
 #define WF_NAMES 16 /* first word of a statement that is about names drivers make up */
 #define WF_NAME_NEXT 32 /* the same for the word after it only */
+#define WF_LOOK 64 /* may be a constant, or make the statement a query */
 
 /* Id of a word token, case aside; *ret_flags are its WF_* flags. */
 enum sql_word sql_word_find(const struct sql_token *t, unsigned int *ret_flags);

@@ -15,167 +15,7 @@
  */
 #include <endian.h>
 #include <string.h>
-#include "base/map.h"
-#include "proto/sql_lex.h"
-
-#define SEED 0x68707371 /* changes when fingerprints do */
-#define BLOCK 256
-#define ROWS_KEPT 8 /* different rows of one VALUES that are told apart */
-#define NAME_MAX_FOLDED 128
-
-/* Bytes of the hashed form that no token has. */
-#define HASH_LITERAL 1
-#define HASH_LIST 2
-#define HASH_BYTE 3 /* before a byte of no other token */
-#define HASH_END ' ' /* of a word or operator */
-
-struct hasher {
-	u64 h;
-	u32 n;
-	u8 block[BLOCK + 16];
-};
-
-/* Tokens before, as far as they matter: a W_* id or one of these. */
-enum {
-	T_OPEN = W_COUNT,
-	T_CLOSE,
-	T_COMMA,
-	T_LITERAL,
-	T_STRING,
-	T_OP,
-	T_DOT,
-	T_BRACKET, /* '[' */
-	T_OTHER,
-};
-
-enum set_state {
-	SET_NO, /* not in a SET statement */
-	SET_NAME, /* before its '=' or TO */
-	SET_VALUE,
-	SET_DONE, /* value written: what follows is part of it */
-};
-
-/* Identifiers of a statement that are names which drivers make up. */
-enum names {
-	NAMES_NO,
-	NAMES_NEXT,
-	NAMES_ALL,
-};
-
-struct norm {
-	struct sql_reader r;
-	const u8 *end;
-	bool truncated;
-
-	struct hasher *hash; /* &whole or &row */
-	struct hasher whole;
-	struct hasher row;
-	char *text;
-	char *text_start;
-	char *text_limit;
-	bool text_full;
-	bool glue; /* no blank before the next token */
-	bool call; /* nor before '(' */
-
-	bool operand; /* the token before ends an operand */
-	u8 sign; /* '+' or '-' not written yet: part of a number? */
-	bool semicolon; /* not written yet: the last one? */
-	u16 last; /* token before */
-	u16 last2; /* and the one before that */
-	u16 stmt; /* first word of the statement */
-	bool first; /* no word yet */
-	bool query; /* constants are replaced by the server */
-	u8 names; /* enum names */
-	u8 set; /* enum set_state */
-
-	/* The outermost VALUES with rows that are not all constants. */
-	u32 row_depth; /* open parentheses of its row; 0 = none under way */
-	char *row_text; /* where the row or the comma before it begins */
-	u64 rows[ROWS_KEPT];
-	u32 rows_n;
-};
-
-static void hash_flush(struct hasher *h)
-{
-	h->h = hash_bytes(h->block, BLOCK, h->h);
-	h->n -= BLOCK;
-	memcpy(h->block, h->block + BLOCK, h->n);
-}
-
-static inline void hash_add(struct hasher *h, const void *p, size_t n)
-{
-	const u8 *s = p;
-
-	while (n) {
-		size_t part = MIN(n, (size_t)8);
-
-		memcpy(h->block + h->n, s, part);
-		h->n += part;
-		if (h->n >= BLOCK)
-			hash_flush(h);
-		s += part;
-		n -= part;
-	}
-}
-
-static inline void hash_byte(struct hasher *h, u8 c)
-{
-	h->block[h->n++] = c;
-	if (h->n >= BLOCK)
-		hash_flush(h);
-}
-
-static inline void hash_low8(struct hasher *h, u64 low, size_t n)
-{
-	low = htole64(low);
-	memcpy(h->block + h->n, &low, 8);
-	h->n += (u32)n;
-	if (h->n >= BLOCK)
-		hash_flush(h);
-}
-
-/* A word in lower case; low is its sql_lower8(). */
-static inline void hash_word(struct hasher *h, const u8 *p, size_t n, u64 low)
-{
-	hash_low8(h, low, MIN(n, (size_t)8));
-	while (n > 8) {
-		p += 8;
-		n -= 8;
-		hash_low8(h, sql_lower8(p, n), MIN(n, (size_t)8));
-	}
-	hash_byte(h, HASH_END);
-}
-
-static u64 hash_end(const struct hasher *h)
-{
-	return hash_bytes(h->block, h->n, h->h);
-}
-
-static inline void text_add(struct norm *n, const void *p, size_t len)
-{
-	if (len > (size_t)(n->text_limit - n->text)) {
-		len = (size_t)(n->text_limit - n->text);
-		n->text_full = true;
-	}
-	memcpy(n->text, p, len);
-	n->text += len;
-}
-
-static inline void text_token(struct norm *n, const void *p, size_t len, bool tight)
-{
-	if (!n->glue && !tight)
-		text_add(n, " ", 1);
-	n->glue = false;
-	n->call = false;
-	text_add(n, p, len);
-}
-
-static inline void took(struct norm *n, u16 what, bool operand)
-{
-	n->last2 = n->last;
-	n->last = what;
-	n->operand = operand;
-}
+#include "proto/sql_norm.h"
 
 static void new_statement(struct norm *n)
 {
@@ -186,23 +26,6 @@ static void new_statement(struct norm *n)
 	n->query = false;
 	n->names = NAMES_NO;
 	n->set = SET_NO;
-}
-
-/* Writes what was held back because it could have been the start of a number or the end of all. */
-static inline void write_held(struct norm *n)
-{
-	if (n->semicolon) {
-		n->semicolon = false;
-		text_token(n, ";", 1, true);
-		hash_byte(n->hash, ';');
-	}
-	if (n->sign) {
-		text_token(n, &n->sign, 1, false);
-		hash_byte(n->hash, n->sign);
-		hash_byte(n->hash, HASH_END);
-		n->sign = 0;
-		took(n, T_OP, false);
-	}
 }
 
 static void take_literal(struct norm *n, bool string)
@@ -220,296 +43,6 @@ static void take_literal(struct norm *n, bool string)
 	text_token(n, "?", 1, false);
 	hash_byte(n->hash, HASH_LITERAL);
 	took(n, string ? T_STRING : T_LITERAL, true);
-}
-
-/*
- * A placeholder that is no token of PostgreSQL: '?', '%s', '%(name)s', ':name'. op is the operator or
- * ':' that stands where an operand is due. Returns true and moves on behind it, *ret_op being
- * how many bytes of op come before it. All but '?' must touch what follows.
- */
-static bool take_placeholder(struct sql_reader *r, const struct sql_token *op, size_t *ret_op)
-{
-	struct sql_place back = sql_reader_place(r);
-	struct sql_token t;
-	const u8 *at = op->p + op->n;
-
-	*ret_op = op->n - 1;
-	if (at[-1] == '?') {
-		/* ?1 */
-		if (!sql_reader_next(r, &t) || t.kind != SQL_NUMBER || t.p != at)
-			sql_reader_back(r, back);
-		return true;
-	}
-	if (at[-1] == ':' && op->n == 1) {
-		if (sql_reader_next(r, &t) && t.p == at &&
-		    (t.kind == SQL_WORD || t.kind == SQL_NUMBER))
-			return true;
-	} else if (at[-1] == '%' && sql_reader_next(r, &t) && t.p == at) {
-		if (t.kind == SQL_WORD && t.n == 1 && *t.p == 's')
-			return true;
-		if (t.kind == SQL_PUNCT && *t.p == '(' && sql_reader_next(r, &t) &&
-		    t.kind == SQL_WORD && sql_reader_next(r, &t) && *t.p == ')') {
-			at = t.p + 1;
-			if (sql_reader_next(r, &t) && t.kind == SQL_WORD && t.p == at && t.n == 1 &&
-			    *t.p == 's')
-				return true;
-		}
-	}
-	sql_reader_back(r, back);
-	return false;
-}
-
-/* True for the last token of a cut text when more bytes could have made it another one. */
-static bool is_cut(const struct norm *n, const struct sql_token *t)
-{
-	return n->truncated && t->p + t->n == n->end && !sql_is_literal(t->kind) &&
-	       !(t->kind == SQL_PUNCT && memchr("(),[];", *t->p, 6));
-}
-
-/* The type after '::': names, dots, (10, 2), []. Stands behind it on return. */
-static void skip_type(struct sql_reader *r)
-{
-	struct sql_place back = sql_reader_place(r);
-	struct sql_token t;
-	unsigned int flags;
-	bool inside = false;
-
-	while (sql_reader_next(r, &t)) {
-		if (t.kind == SQL_WORD) {
-			enum sql_word w = sql_word_find(&t, &flags);
-
-			if (inside ||
-			    (flags && w != W_WITH && w != W_ZONE && w != W_CHAR && w != W_TIME))
-				break;
-		} else if (t.kind == SQL_PUNCT && (*t.p == '(' || *t.p == '[')) {
-			if (inside)
-				break;
-			inside = true;
-		} else if (t.kind == SQL_PUNCT && (*t.p == ')' || *t.p == ']')) {
-			if (!inside)
-				break;
-			inside = false;
-		} else if (t.kind == SQL_PUNCT && *t.p == ',') {
-			if (!inside)
-				break;
-		} else if (t.kind == SQL_NUMBER || t.kind == SQL_PARAM) {
-			if (!inside)
-				break;
-		} else if (t.kind != SQL_QUOTED && !(t.kind == SQL_PUNCT && *t.p == '.')) {
-			break;
-		}
-		back = sql_reader_place(r);
-	}
-	sql_reader_back(r, back);
-}
-
-enum skipped {
-	SKIPPED_NONE, /* other things were found: nothing has moved */
-	SKIPPED_ALL,
-	SKIPPED_CUT, /* the text ends before the closing bracket */
-};
-
-/*
- * The opening bracket was read: when nothing but constants, with signs and casts, and tuples of
- * them come up to its end (or to the end of a cut text), moves behind it.
- */
-static enum skipped skip_constants(struct norm *n)
-{
-	struct sql_reader *r = &n->r;
-	struct sql_place back = sql_reader_place(r);
-	struct sql_token t, before = { 0 };
-	bool operand = false, string = false;
-	u32 depth = 1;
-	unsigned int flags;
-	size_t skip;
-
-	for (;;) {
-		if (!sql_reader_next(r, &t) || is_cut(n, &t)) {
-			if (!n->truncated)
-				break;
-			n->r.p = n->r.word_end = n->r.end;
-			return SKIPPED_CUT;
-		}
-		if (sql_is_literal(t.kind)) {
-			if (operand && !(string && t.kind == SQL_STRING))
-				break;
-			operand = true;
-			string = t.kind == SQL_STRING;
-			continue;
-		}
-		string = false;
-		if (t.kind == SQL_PUNCT && *t.p == ',') {
-			operand = false;
-		} else if (t.kind == SQL_PUNCT && (*t.p == '(' || *t.p == '[')) {
-			if (operand)
-				break;
-			depth++;
-		} else if (t.kind == SQL_PUNCT && (*t.p == ')' || *t.p == ']')) {
-			if (!--depth)
-				return SKIPPED_ALL;
-			operand = true;
-		} else if (t.kind == SQL_PUNCT && t.n == 2 && t.p[1] == ':') {
-			if (!operand)
-				break;
-			skip_type(r);
-		} else if (operand) {
-			break;
-		} else if (t.kind == SQL_WORD) {
-			enum sql_word w = sql_word_find(&t, &flags);
-
-			if (w == W_NULL || w == W_TRUE || w == W_FALSE)
-				operand = true;
-			else if (w != W_ROW && w != W_ARRAY)
-				break;
-		} else if (t.kind == SQL_OP && t.n == 1 && (*t.p == '-' || *t.p == '+')) {
-			if (before.kind == SQL_OP && before.p)
-				break;
-			before = t;
-			continue;
-		} else if (take_placeholder(r, &t, &skip) && !skip) {
-			operand = true;
-		} else {
-			break;
-		}
-		before.p = NULL;
-	}
-	sql_reader_back(r, back);
-	return SKIPPED_NONE;
-}
-
-/* True when ',' and '(' come next, or a cut text ends on the way there; moves behind them then. */
-static bool next_row(struct norm *n)
-{
-	struct sql_place back = sql_reader_place(&n->r);
-	struct sql_token t;
-
-	if (!sql_reader_next(&n->r, &t) || *t.p != ',')
-		goto no;
-	if (!sql_reader_next(&n->r, &t))
-		return n->truncated;
-	if (*t.p == '(')
-		return true;
-no:
-	sql_reader_back(&n->r, back);
-	return false;
-}
-
-/* Adds a row to those seen; false when it was there. */
-static bool row_is_new(struct norm *n, u64 h)
-{
-	u32 i;
-
-	for (i = 0; i < MIN(n->rows_n, ROWS_KEPT); i++)
-		if (n->rows[i] == h)
-			return false;
-	if (n->rows_n < ROWS_KEPT)
-		n->rows[n->rows_n] = h;
-	n->rows_n++;
-	return true;
-}
-
-static void write_list(struct norm *n, const char *text, bool tight)
-{
-	text_token(n, text, strlen(text), tight);
-	hash_byte(n->hash, HASH_LIST);
-	took(n, T_CLOSE, true);
-}
-
-/*
- * Rows of VALUES from behind the '(' of one. Those of constants are dealt with here; at one that
- * needs the ordinary way it returns with that row begun.
- */
-static void take_rows(struct norm *n)
-{
-	/* Rows inside rows: only constants fold, one level keeps the books. */
-	bool outermost = !n->row_depth;
-	bool first = n->last == W_VALUES;
-
-	if (first && outermost)
-		n->rows_n = 0;
-	do {
-		enum skipped skipped = skip_constants(n);
-
-		if (skipped == SKIPPED_NONE) {
-			n->row_text = n->text;
-			if (!first) {
-				text_token(n, ",", 1, true);
-				if (!outermost)
-					hash_byte(n->hash, ',');
-			}
-			text_token(n, "(", 1, false);
-			n->glue = true;
-			if (outermost) {
-				n->row_depth = 1;
-				n->hash = &n->row;
-				n->row = (struct hasher){ .h = SEED };
-			}
-			hash_byte(n->hash, '(');
-			took(n, T_OPEN, false);
-			return;
-		}
-		/* A row cut short is taken for one like those before. */
-		if (skipped == SKIPPED_CUT && !first)
-			return;
-		if (outermost ? row_is_new(n, HASH_LITERAL) : first) {
-			if (!first)
-				text_token(n, ",", 1, true);
-			write_list(n, "(...)", false);
-		}
-		first = false;
-	} while (next_row(n));
-}
-
-/* The row written the ordinary way is complete, or as complete as a cut text lets it be. */
-static void end_row(struct norm *n, bool cut)
-{
-	u64 h = hash_end(&n->row);
-
-	n->row_depth = 0;
-	n->hash = &n->whole;
-	if ((cut && n->rows_n) || !row_is_new(n, h)) {
-		n->text = n->row_text;
-		n->glue = false;
-	} else {
-		hash_add(n->hash, &h, sizeof(h));
-	}
-	if (!cut && next_row(n))
-		take_rows(n);
-}
-
-/* Groups of digits and of hex digits that drivers count with: sa_savepoint_12, c_7f2b81_1. */
-static size_t fold_name(const u8 *p, size_t n, u8 *out)
-{
-	bool asyncpg = n > 10 && memcmp(p, "__asyncpg_", 10) == 0;
-	size_t i = 0, m = 0;
-
-	while (i < n) {
-		size_t start = i, digits = 0, tail = 0;
-		bool hex = true;
-
-		for (; i < n; i++) {
-			u8 c = p[i], low = c | 0x20;
-
-			if (c >= '0' && c <= '9') {
-				digits++;
-				tail++;
-			} else if ((low >= 'a' && low <= 'z') || c >= 0x80) {
-				tail = 0;
-				hex = hex && low <= 'f';
-			} else {
-				break;
-			}
-		}
-		if (i > start && hex && (digits || asyncpg))
-			tail = i - start;
-		memcpy(out + m, p + start, i - start - tail);
-		m += i - start - tail;
-		if (tail)
-			out[m++] = '?';
-		if (i < n)
-			out[m++] = p[i++];
-	}
-	return m;
 }
 
 /* Constants that are words. In utility statements NULL is mostly part of the syntax. */
@@ -558,7 +91,7 @@ static void write_name(struct norm *n, const struct sql_token *t)
 	const u8 *p = t->p;
 
 	if (len <= NAME_MAX_FOLDED) {
-		len = fold_name(p, len, name);
+		len = sql_fold_name(p, len, name);
 		p = name;
 	}
 	text_token(n, p, len, false);
@@ -626,6 +159,7 @@ static bool is_plain(const u8 *p, size_t n)
 	for (i = 0; i < n; i++)
 		if (!((p[i] >= 'a' && p[i] <= 'z') || (p[i] >= '0' && p[i] <= '9') || p[i] == '_'))
 			return false;
+	t.low2 = n > 8 ? sql_lower8(p + 8, n - 8) : 0;
 	sql_word_find(&t, &flags);
 	return !(flags & WF_RESERVED);
 }
@@ -694,7 +228,7 @@ static void take_op(struct norm *n, const struct sql_token *t)
 		return;
 	}
 	if ((last == '?' || last == '%') && may_touch_placeholder(n, t) &&
-	    take_placeholder(&n->r, t, &before)) {
+	    sql_placeholder(&n->r, t, &before)) {
 		if (before)
 			write_op(n, t->p, before);
 		take_literal(n, false);
@@ -706,11 +240,11 @@ static void take_op(struct norm *n, const struct sql_token *t)
 static void take_open(struct norm *n)
 {
 	if (n->last == W_VALUES) {
-		take_rows(n);
+		sql_take_rows(n);
 		return;
 	}
-	if (n->last == W_IN && skip_constants(n) != SKIPPED_NONE) {
-		write_list(n, "(...)", false);
+	if (n->last == W_IN && sql_skip_constants(n) != SKIPPED_NONE) {
+		sql_write_list(n, "(...)", false);
 		return;
 	}
 	if (n->row_depth)
@@ -727,7 +261,7 @@ static void take_close(struct norm *n)
 	hash_byte(n->hash, ')');
 	took(n, T_CLOSE, true);
 	if (n->row_depth && !--n->row_depth)
-		end_row(n, false);
+		sql_end_row(n, false);
 }
 
 static void take_punct(struct norm *n, const struct sql_token *t)
@@ -744,7 +278,7 @@ static void take_punct(struct norm *n, const struct sql_token *t)
 		return;
 	/* a[:n] is a slice. */
 	if (c == ':' && t->n == 1 && !n->operand && n->last != T_BRACKET &&
-	    take_placeholder(&n->r, t, &before)) {
+	    sql_placeholder(&n->r, t, &before)) {
 		take_literal(n, false);
 		return;
 	}
@@ -757,8 +291,8 @@ static void take_punct(struct norm *n, const struct sql_token *t)
 		take_close(n);
 		return;
 	case '[':
-		if (n->last == W_ARRAY && skip_constants(n) != SKIPPED_NONE) {
-			write_list(n, "[...]", true);
+		if (n->last == W_ARRAY && sql_skip_constants(n) != SKIPPED_NONE) {
+			sql_write_list(n, "[...]", true);
 			return;
 		}
 		text_token(n, "[", 1, n->operand);
@@ -786,6 +320,54 @@ static void take_punct(struct norm *n, const struct sql_token *t)
 	}
 	hash_add(n->hash, t->p, t->n);
 	took(n, c == '.' ? T_DOT : c == ',' ? T_COMMA : c == '[' ? T_BRACKET : T_OTHER, c == ']');
+}
+
+/* A word that is just written down; false when it may be more than that, or the text is full. */
+static inline bool take_plain_word(struct norm *n, const struct sql_token *t)
+{
+	struct hasher *h = n->hash;
+	unsigned int flags = 0;
+	enum sql_word w = W_NONE;
+	u64 low;
+
+	if (n->odd || t->n > 16 || n->end - t->p < 16 ||
+	    (n->last == T_OPEN && n->last2 == W_EXTRACT))
+		return false;
+	if (n->last != T_DOT)
+		w = sql_word_find(t, &flags);
+	if (flags & WF_LOOK)
+		return false;
+	if (n->text_limit - n->text >= 17) {
+		*n->text = ' ';
+		n->text += !n->glue;
+		memcpy(n->text, t->p, 16);
+		n->text += t->n;
+		n->glue = false;
+	} else {
+		text_token(n, t->p, t->n, false);
+	}
+	n->call = !(flags & WF_SPACE);
+	low = htole64(t->low);
+	memcpy(h->block + h->n, &low, 8);
+	low = htole64(t->low2);
+	memcpy(h->block + h->n + 8, &low, 8);
+	h->n += (u32)t->n;
+	hash_byte(h, HASH_END);
+	took(n, w, !(flags & WF_EXPR));
+	return true;
+}
+
+/* The same for the commas and dots between words. */
+static inline bool take_plain_punct(struct norm *n, const struct sql_token *t)
+{
+	if (n->odd || n->text == n->text_limit || (*t->p != ',' && *t->p != '.'))
+		return false;
+	*n->text++ = (char)*t->p;
+	n->glue = *t->p == '.';
+	n->call = false;
+	hash_byte(n->hash, *t->p);
+	took(n, *t->p == '.' ? T_DOT : T_COMMA, false);
+	return true;
 }
 
 static void take(struct norm *n, const struct sql_token *t)
@@ -844,25 +426,28 @@ u64 sql_normalise(struct slice sql, bool truncated, size_t max, struct buf *out)
 		room = 0;
 	sql_reader_init(&n.r, sql);
 	n.end = n.r.end;
+	n.look = LOOK_FACTOR * sql.n;
 	n.truncated = truncated;
 	n.whole.h = SEED;
 	n.whole.n = 0;
 	n.hash = &n.whole;
 	n.text = n.text_start = room ? out->p + out->n : &none;
 	n.text_limit = n.text + room;
-	n.text_full = n.call = n.semicolon = false;
+	n.text_full = n.call = false;
 	n.glue = true;
-	n.sign = 0;
+	n.odd = 0;
 	n.row_depth = 0;
 	new_statement(&n);
 
-	while (sql_reader_next(&n.r, &t) && !is_cut(&n, &t))
-		take(&n, &t);
+	while (sql_reader_next(&n.r, &t) && !sql_is_cut(&n, &t))
+		if (!(t.kind == SQL_WORD && take_plain_word(&n, &t)) &&
+		    !(t.kind == SQL_PUNCT && take_plain_punct(&n, &t)))
+			take(&n, &t);
 
 	if (n.sign && !truncated)
 		write_held(&n);
 	if (n.row_depth)
-		end_row(&n, truncated);
+		sql_end_row(&n, truncated);
 	if (room) {
 		size_t len = (size_t)(n.text - n.text_start);
 

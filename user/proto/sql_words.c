@@ -9,23 +9,21 @@
 
 #define SLOTS_BITS 10
 
-static const struct {
-	char text[24];
+static struct word {
+	u8 text[24];
 	u8 n;
 	u8 flags;
+	u64 low; /* as in struct sql_token */
+	u64 low2;
 } words[] = {
-#define WORD(id, text, flags) [W_##id] = { text, sizeof(text) - 1, flags },
+#define WORD(id, text, flags) [W_##id] = { text, sizeof(text) - 1, flags, 0, 0 },
 #include "proto/sql_words.def"
 #undef WORD
 };
 
 _Static_assert(W_COUNT < 256, "ids of words fit into a byte");
 
-static struct {
-	u64 low;
-	u8 n;
-	u8 id; /* 0 = free */
-} slots[1 << SLOTS_BITS];
+static u8 slots[1 << SLOTS_BITS]; /* ids, 0 = free */
 
 static inline size_t slot_of(u64 low, size_t n)
 {
@@ -37,13 +35,13 @@ static __attribute__((constructor)) void fill_slots(void)
 	size_t id, i;
 
 	for (id = 1; id < W_COUNT; id++) {
-		u64 low = sql_load8((const u8 *)words[id].text);
+		struct word *w = &words[id];
 
-		for (i = slot_of(low, words[id].n); slots[i].id;)
+		w->low = sql_load8(w->text);
+		w->low2 = sql_load8(w->text + 8);
+		for (i = slot_of(w->low, w->n); slots[i];)
 			i = (i + 1) % ARRAY_SIZE(slots);
-		slots[i].low = low;
-		slots[i].n = words[id].n;
-		slots[i].id = (u8)id;
+		slots[i] = (u8)id;
 	}
 }
 
@@ -51,17 +49,15 @@ enum sql_word sql_word_find(const struct sql_token *t, unsigned int *ret_flags)
 {
 	size_t i;
 
-	for (i = slot_of(t->low, t->n); slots[i].id; i = (i + 1) % ARRAY_SIZE(slots)) {
-		const u8 *text = (const u8 *)words[slots[i].id].text;
+	for (i = slot_of(t->low, t->n); slots[i]; i = (i + 1) % ARRAY_SIZE(slots)) {
+		const struct word *w = &words[slots[i]];
 
-		if (slots[i].low != t->low || slots[i].n != t->n)
+		if (w->low != t->low || w->n != t->n || w->low2 != t->low2)
 			continue;
-		if (t->n > 8 && sql_lower8(t->p + 8, t->n - 8) != sql_load8(text + 8))
+		if (t->n > 16 && sql_lower8(t->p + 16, t->n - 16) != sql_load8(w->text + 16))
 			continue;
-		if (t->n > 16 && sql_lower8(t->p + 16, t->n - 16) != sql_load8(text + 16))
-			continue;
-		*ret_flags = words[slots[i].id].flags;
-		return (enum sql_word)slots[i].id;
+		*ret_flags = w->flags;
+		return (enum sql_word)slots[i];
 	}
 	*ret_flags = 0;
 	return W_NONE;
