@@ -77,22 +77,36 @@ struct {
 #define WALK_WINDOW 1024
 
 /*
- * What changes while a transfer is looked at. It lives in map memory and not on the stack, because
- * the verifier follows every value that a stack slot can have through every turn of a loop.
+ * A transfer under examination. It lives in map memory and not on the stack: the verifier follows
+ * every value that a stack slot can have through every turn of a loop, and functions that take only
+ * a slot number are verified once, not once a caller.
  */
-struct xfer_work {
+struct xfer {
+	__u64 sk; /* key into m_socks */
+	__u64 base; /* the buffer when there is no iovec */
+	__u64 enter_ns;
+	__u64 now;
+	__u64 wire_ns; /* see struct ev_data */
+	__u64 pid_tgid;
+	__u64 span_pos; /* what the record covers: */
+	__u32 span_len;
+	__u32 total; /* bytes moved */
+	__u32 niov; /* entries valid in iov; 0 = one buffer */
+	__u32 dir;
+	__u32 profile; /* key into m_profiles */
+	__u32 limit; /* bytes carried from the start */
+	__u32 flags; /* enum hp_data_flags */
 	__u32 out; /* bytes used in rec after struct ev_data */
 	__u32 nsegs;
-	__u32 flags; /* enum hp_data_flags */
 	__u32 frames_after;
 	__u32 back; /* bytes of the transfer before that belong to this record */
 	/* of the pass over the iovec under way: */
 	__u32 left; /* bytes of the transfer from this entry on */
 	__u32 off; /* of this entry in the transfer */
-	__u32 at; /* carry_whole: the run's place */
-	__u32 len; /* carry_whole: its length */
-	__u32 budget; /* carry_heads */
-	__u32 end; /* carry_heads: end of the last run in the transfer */
+	__u32 at; /* whole: the run's place */
+	__u32 len; /* whole: its length */
+	__u32 budget; /* heads */
+	__u32 end; /* heads: end of the last run in the transfer */
 	__u32 tail_len; /* of the entry that holds the transfer's last byte */
 	__u64 tail_base;
 	/* of the frame walk: */
@@ -113,7 +127,7 @@ struct xfer_work {
 struct scratch {
 	__u32 busy;
 	__u32 pad0;
-	struct xfer_work w;
+	struct xfer x;
 	__u8 rec[HP_RECORD_MAX + HP_PAYLOAD_MAX]; /* slack lets the verifier bound any copy */
 	__u8 window[WALK_WINDOW + 64];
 	struct iovec iov[HP_IOV_MAX];

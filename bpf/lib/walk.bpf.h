@@ -5,7 +5,7 @@
  *
  * Neighbouring carried frames share a run, so a run always starts at a frame's first byte or goes
  * on with a frame whose start was carried. A header cut by the end of a transfer is kept and
- * becomes the first bytes of the next record (x->s->w.back), so no message is ever cut in its header.
+ * becomes the first bytes of the next record (x.back), so no message is ever cut in its header.
  */
 #ifndef BPF_WALK_H
 #define BPF_WALK_H
@@ -13,15 +13,14 @@
 #include "lib/xfer.bpf.h"
 
 #define WALK_STEPS 8192
-#define WALK_STEPS_OLD 48 /* without bpf_loop the verifier goes through every step */
+#define WALK_STEPS_OLD 32 /* without bpf_loop the verifier goes through every step */
 #define FRAME_HDR_MAX 8
+#define FRAME_SIZE_MAX (1U << 30) /* a longer one is no frame */
 
 struct walk {
-	struct xfer *x;
+	struct scratch *s;
+	struct sock_state *ss;
 	const struct hp_frames *f;
-	const void *base;
-	__u32 dir;
-	__u32 need; /* header bytes */
 };
 
 static __always_inline bool bit(const __u32 *map, __u32 n)
@@ -29,229 +28,210 @@ static __always_inline bool bit(const __u32 *map, __u32 n)
 	return map[(n >> 5) & 7] >> (n & 31) & 1;
 }
 
-static __always_inline void walk_run_close(struct walk *w)
+/* Whole size of the frame whose header is at hdr; 0 when it cannot be one. */
+static __always_inline __u32 frame_size(const struct hp_frames *f, const __u8 *hdr)
 {
-	if (w->x->s->w.run_at && w->x->s->w.run_len)
-		run_end(w->x, w->x->s->w.run_at, w->x->s->w.run_len);
-	w->x->s->w.run_at = 0;
+	const __u8 *p = hdr + (f->len_off & 3);
+	__u32 be = (__u32)p[0] << 24 | (__u32)p[1] << 16 | (__u32)p[2] << 8 | p[3];
+	__u32 le = (__u32)p[3] << 24 | (__u32)p[2] << 16 | (__u32)p[1] << 8 | p[0];
+	__u32 shift = 8 * ((4 - f->len_size) & 3), len;
+
+	len = f->little_endian ? le << shift >> shift : be >> shift;
+	if (len > FRAME_SIZE_MAX)
+		return 0;
+	len += f->hdr_len;
+	return len < (__u32)f->len_off + f->len_size ? 0 : len;
+}
+
+/* How much of such a frame is carried. */
+static __always_inline __u32 frame_take(const struct hp_frames *f, __u8 type, __u32 size)
+{
+	__u32 take = f->body_max;
+
+	if (bit(f->skip, type))
+		take = 0;
+	else if (bit(f->head_only, type))
+		take = f->head_only_max;
+	return take < size ? take : size;
+}
+
+static __always_inline void walk_run_close(struct scratch *s)
+{
+	if (s->x.run_at && s->x.run_len)
+		run_end(s, s->x.run_at, s->x.run_len);
+	s->x.run_at = 0;
 }
 
 /* Adds n bytes at the current offset to the record. */
-static __always_inline void walk_carry(struct walk *w, __u32 n)
+static __always_inline void walk_carry(struct scratch *s, __u32 n)
 {
-	struct xfer *x = w->x;
-
 	if (!n)
 		return;
-	if (w->x->s->w.run_at && w->x->s->w.run_off + w->x->s->w.run_len != w->x->s->w.walk_off)
-		walk_run_close(w);
-	if (!w->x->s->w.run_at) {
-		if (x->s->w.nsegs >= HP_SEGS_MAX) {
+	if (s->x.run_at && s->x.run_off + s->x.run_len != s->x.walk_off)
+		walk_run_close(s);
+	if (!s->x.run_at) {
+		if (s->x.nsegs < HP_SEGS_MAX)
+			s->x.run_at = run_begin(s, s->x.walk_off + s->x.back, s->x.frames);
+		if (!s->x.run_at) {
 			drop(DROP_SEGMENTS);
 			return;
 		}
-		w->x->s->w.run_at =
-			run_begin(x, w->x->s->w.walk_off + x->s->w.back, w->x->s->w.frames);
-		if (!w->x->s->w.run_at) {
-			drop(DROP_SEGMENTS);
-			return;
-		}
-		w->x->s->w.frames = 0;
-		w->x->s->w.run_off = w->x->s->w.walk_off;
-		w->x->s->w.run_len = 0;
+		s->x.frames = 0;
+		s->x.run_off = s->x.walk_off;
+		s->x.run_len = 0;
 	}
-	if (copy_in(x, w->x->s->w.run_at + w->x->s->w.run_len, n, w->base + w->x->s->w.walk_off))
-		w->x->s->w.run_len += n;
+	if (copy_in(s, s->x.run_at + s->x.run_len, n, s->x.base + s->x.walk_off))
+		s->x.run_len += n;
 	else
-		walk_run_close(w);
+		walk_run_close(s);
 }
 
-static __always_inline void walk_window(struct walk *w)
+static __always_inline void walk_window(struct scratch *s)
 {
-	struct xfer *x = w->x;
-	__u32 n = x->total - w->x->s->w.walk_off;
+	__u32 n = s->x.total - s->x.walk_off;
 
 	if (n > WALK_WINDOW)
 		n = WALK_WINDOW;
-	w->x->s->w.win_off = w->x->s->w.walk_off;
-	w->x->s->w.win_len = 0;
+	s->x.win_off = s->x.walk_off;
+	s->x.win_len = 0;
 	barrier_var(n);
 	if (!n || n > WALK_WINDOW)
 		return;
-	if (bpf_probe_read_user(x->s->window, n, w->base + w->x->s->w.walk_off)) {
-		x->s->w.flags |= HP_DATA_FAULT;
+	if (bpf_probe_read_user(s->window, n, (void *)(s->x.base + s->x.walk_off))) {
+		s->x.flags |= HP_DATA_FAULT;
 		drop(DROP_READ_FAULT);
 		return;
 	}
-	w->x->s->w.win_len = n;
+	s->x.win_len = n;
 }
 
 /* One frame. Returns 1 to stop. */
 static long walk_step(__u32 i, struct walk *w)
 {
-	struct xfer *x = w->x;
 	const struct hp_frames *f = w->f;
-	struct sock_state *ss = x->ss;
-	__u32 dir = w->dir & 1, at, k, len = 0, size, take;
-	__u8 *win = x->s->window, type;
+	struct sock_state *ss = w->ss;
+	struct scratch *s = w->s;
+	__u32 dir = s->x.dir & 1, need = f->len_off + f->len_size, left, at, size, take;
+	__u8 type;
 
-	if (w->x->s->w.walk_off >= x->total || !w->x->s->w.aligned)
+	if (s->x.walk_off >= s->x.total || !s->x.aligned)
 		return 1;
-	if (w->x->s->w.walk_off < w->x->s->w.win_off ||
-	    w->x->s->w.walk_off + w->need > w->x->s->w.win_off + w->x->s->w.win_len)
-		walk_window(w);
-	if (w->x->s->w.win_len - (w->x->s->w.walk_off - w->x->s->w.win_off) < w->need) {
+	left = s->x.total - s->x.walk_off;
+	if (s->x.walk_off < s->x.win_off || s->x.walk_off + need > s->x.win_off + s->x.win_len)
+		walk_window(s);
+	at = s->x.walk_off - s->x.win_off;
+	if (at > WALK_WINDOW)
+		return 1;
+	if (s->x.win_len - at < need) {
 		/* The header goes on in the next transfer: it moves there whole. */
-		__u32 n = x->total - w->x->s->w.walk_off;
-
-		if (!w->x->s->w.win_len || n >= FRAME_HDR_MAX) {
-			w->x->s->w.aligned = false;
+		if (!s->x.win_len || left >= FRAME_HDR_MAX) {
+			s->x.aligned = false;
 			return 1;
 		}
-		for (k = 0; k < FRAME_HDR_MAX; k++) {
-			at = w->x->s->w.walk_off - w->x->s->w.win_off + k;
-			if (k < n && at < WALK_WINDOW)
-				ss->frame_part[dir][k] = win[at];
-		}
-		ss->frame_part_len[dir] = n;
+		__builtin_memcpy(ss->frame_part[dir], &s->window[at], FRAME_HDR_MAX);
+		ss->frame_part_len[dir] = left;
 		return 1;
 	}
-	at = w->x->s->w.walk_off - w->x->s->w.win_off;
-	if (at > WALK_WINDOW - FRAME_HDR_MAX - 1 + 64)
-		return 1;
-	type = win[at + (f->type_off & 7)];
-	for (k = 0; k < 4; k++) {
-		__u8 b;
-
-		if (k >= f->len_size)
-			break;
-		b = win[at + ((f->len_off + k) & 7)];
-		len = f->little_endian ? len | (__u32)b << (8 * k) : len << 8 | b;
-	}
-	size = f->hdr_len + len;
-	if (size < w->need || size > (1U << 30)) {
-		w->x->s->w.aligned = false; /* not what user space said it was */
+	size = frame_size(f, &s->window[at]);
+	if (!size) {
+		s->x.aligned = false; /* not what user space said it was */
 		return 1;
 	}
-	if (bit(f->skip, type))
-		take = 0;
-	else if (bit(f->head_only, type))
-		take = f->head_only_max;
-	else
-		take = f->body_max;
-	if (take > size)
-		take = size;
-	if (take > x->total - w->x->s->w.walk_off)
-		take = x->total - w->x->s->w.walk_off;
+	type = s->window[at + (f->type_off & 7)];
+	take = frame_take(f, type, size);
+	if (take > left)
+		take = left;
 	if (take)
-		walk_carry(w, take);
+		walk_carry(s, take);
 	else
-		w->x->s->w.frames++;
-	ss->frame_carry[dir] = take == x->total - w->x->s->w.walk_off && take < size;
-	if (size > x->total - w->x->s->w.walk_off) {
-		ss->frame_left[dir] = size - (x->total - w->x->s->w.walk_off);
-		w->x->s->w.walk_off = x->total;
+		s->x.frames++;
+	ss->frame_carry[dir] = take == left && take < size;
+	if (size > left) {
+		ss->frame_left[dir] = size - left;
+		s->x.walk_off = s->x.total;
 		return 1;
 	}
-	w->x->s->w.walk_off += size;
+	s->x.walk_off += size;
 	return 0;
 }
 
 /*
- * Walks the transfer. Returns the frames skipped after the last run. Only for one plain buffer whose
- * alignment is known.
+ * The kept header start and this transfer's first bytes make one frame. Its run is built by hand:
+ * the kept bytes, then the rest from the buffer. False: not a frame after all.
  */
-static __noinline int walk_frames(struct xfer *x, const struct hp_frames *f)
+static __always_inline bool walk_joined(struct scratch *s, struct sock_state *ss,
+					const struct hp_frames *f)
 {
+	__u32 dir = s->x.dir & 1, n = ss->frame_part_len[dir] & 7, size, take, rest;
+	__u8 *hdr = ss->frame_part[dir];
+
+	ss->frame_part_len[dir] = 0;
+	/* Reads past a short buffer fault and leave zeros: then the size is no size. */
+	bpf_probe_read_user(hdr + n, FRAME_HDR_MAX, (void *)s->x.base);
+	size = frame_size(f, hdr);
+	if (!size || s->x.total + n < (__u32)f->len_off + f->len_size)
+		return false;
+	rest = size - n;
+	take = frame_take(f, hdr[f->type_off & 7], size);
+	take = take > n ? take - n : 0;
+	if (take > s->x.total)
+		take = s->x.total;
+	if (take) {
+		s->x.run_at = run_begin(s, 0, 0);
+		if (s->x.run_at && s->x.run_at < OUT_MAX - FRAME_HDR_MAX) {
+			/* Eight at once: what is behind the kept ones is overwritten below. */
+			__builtin_memcpy(&s->rec[sizeof(struct ev_data) + s->x.run_at], hdr,
+					 FRAME_HDR_MAX);
+			s->x.run_len = n;
+			/* The run starts n bytes before the buffer does. */
+			s->x.run_off = 0 - n;
+			if (copy_in(s, s->x.run_at + n, take, s->x.base))
+				s->x.run_len += take;
+		}
+	} else {
+		s->x.frames++;
+	}
+	ss->frame_carry[dir] = take == s->x.total && take < rest;
+	ss->frame_left[dir] = rest > s->x.total ? rest - s->x.total : 0;
+	s->x.walk_off = rest > s->x.total ? s->x.total : rest;
+	return true;
+}
+
+/* Walks the transfer: one plain buffer whose alignment is known. */
+__noinline int xfer_walk(__u32 slot)
+{
+	struct scratch *s = slot_of(slot);
+	const struct hp_verdict *v;
 	struct walk w = {};
 	struct sock_state *ss;
-	__u32 dir, n, k, i;
+	__u32 dir, n, i;
 
-	if (!x || !f)
+	if (!s)
 		return 0;
-	ss = x->ss;
-	dir = x->dir & 1;
-	w.x = x;
-	w.f = f;
-	w.dir = dir;
-	w.base = x->one.iov_base;
-	w.need = f->len_off + f->len_size;
-	if (w.need > FRAME_HDR_MAX)
+	ss = bpf_map_lookup_elem(&m_socks, &s->x.sk);
+	v = profile_of(&s->x);
+	if (!ss || !v)
 		return 0;
-	x->s->w.aligned = true;
-	x->s->w.walk_off = 0;
-	x->s->w.win_off = 0;
-	x->s->w.win_len = 0;
-	x->s->w.run_at = 0;
-	x->s->w.frames = 0;
-	n = ss->frame_part_len[dir];
-	if (n && n < FRAME_HDR_MAX) {
-		/*
-		 * The kept header start and this transfer's first bytes make one frame. Its record
-		 * run is built by hand: the kept bytes, then the rest from the buffer.
-		 */
-		__u8 *hdr = ss->frame_part[dir];
-		__u32 len = 0, size, take, rest;
-
-		ss->frame_part_len[dir] = 0;
-		x->s->w.back = n;
-		if (x->total < w.need - n) {
-			ss->frame_aligned[dir] = 0;
-			return 0;
-		}
-		/* Reads past a short buffer fault and leave zeros: the size check below catches it. */
-		bpf_probe_read_user(hdr + (n & 7), FRAME_HDR_MAX, w.base);
-		for (k = 0; k < 4; k++) {
-			__u8 b;
-
-			if (k >= f->len_size)
-				break;
-			b = hdr[(f->len_off + k) & 7];
-			len = f->little_endian ? len | (__u32)b << (8 * k) : len << 8 | b;
-		}
-		size = f->hdr_len + len;
-		if (size < w.need || size > (1U << 30)) {
-			ss->frame_aligned[dir] = 0;
-			return 0;
-		}
-		rest = size - n;
-		take = bit(f->skip, hdr[f->type_off & 7])	 ? 0
-		       : bit(f->head_only, hdr[f->type_off & 7]) ? f->head_only_max
-								 : f->body_max;
-		if (take > rest)
-			take = rest;
-		if (take > x->total)
-			take = x->total;
-		if (take) {
-			x->s->w.run_at = run_begin(x, 0, 0);
-			if (x->s->w.run_at && x->s->w.run_at < OUT_MAX - FRAME_HDR_MAX) {
-				__u8 *dst = &x->s->rec[sizeof(struct ev_data) + x->s->w.run_at];
-
-				for (k = 0; k < FRAME_HDR_MAX; k++)
-					if (k < n)
-						dst[k] = hdr[k];
-				x->s->w.run_len = n;
-				if (copy_in(x, x->s->w.run_at + n, take, w.base))
-					x->s->w.run_len += take;
-				/* The run starts n bytes before the buffer does. */
-				x->s->w.run_off = 0 - n;
-			}
-		} else {
-			x->s->w.frames++;
-		}
-		ss->frame_carry[dir] = take == x->total && take < rest;
-		if (rest > x->total) {
-			ss->frame_left[dir] = rest - x->total;
-			x->s->w.walk_off = x->total;
-		} else {
-			x->s->w.walk_off = rest;
-		}
+	dir = s->x.dir & 1;
+	w.s = s;
+	w.ss = ss;
+	w.f = &v->frames[dir];
+	if (w.f->len_off + w.f->len_size > FRAME_HDR_MAX)
+		return 0;
+	s->x.aligned = true;
+	s->x.walk_off = 0;
+	s->x.win_off = 0;
+	s->x.win_len = 0;
+	s->x.run_at = 0;
+	s->x.frames = 0;
+	if (ss->frame_part_len[dir]) {
+		s->x.aligned = walk_joined(s, ss, w.f);
 	} else if (ss->frame_left[dir]) {
-		n = ss->frame_left[dir] < x->total ? ss->frame_left[dir] : x->total;
+		n = ss->frame_left[dir] < s->x.total ? ss->frame_left[dir] : s->x.total;
 		if (ss->frame_carry[dir])
-			walk_carry(&w, n < f->body_max ? n : f->body_max);
+			walk_carry(s, n < w.f->body_max ? n : w.f->body_max);
 		ss->frame_left[dir] -= n;
-		x->s->w.walk_off = n;
+		s->x.walk_off = n;
 	}
 	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop)) {
 		bpf_loop(WALK_STEPS, walk_step, &w, 0);
@@ -260,25 +240,25 @@ static __noinline int walk_frames(struct xfer *x, const struct hp_frames *f)
 			if (walk_step(i, &w))
 				break;
 	}
-	walk_run_close(&w);
-	if (x->s->w.walk_off < x->total && !ss->frame_part_len[dir])
-		x->s->w.aligned = false;
-	ss->frame_aligned[dir] = x->s->w.aligned;
-	if (!x->s->w.aligned)
+	walk_run_close(s);
+	if (s->x.walk_off < s->x.total && !ss->frame_part_len[dir])
+		s->x.aligned = false;
+	ss->frame_aligned[dir] = s->x.aligned;
+	if (!s->x.aligned)
 		ss->frame_left[dir] = 0;
-	x->s->w.frames_after = x->s->w.frames;
+	s->x.frames_after = s->x.frames;
 	return 0;
 }
 
 /* True when the transfer ends with the pattern that ends a turn. */
-static __always_inline bool frames_end_here(struct xfer *x, const struct hp_frames *f)
+static __always_inline bool frames_end_here(const struct xfer *x, const struct hp_frames *f)
 {
 	__u32 n = f->end_len, i;
 	__u8 tail[8] = {};
 
 	if (!n || n > 8 || x->total < n)
 		return false;
-	if (bpf_probe_read_user(tail, n & 15, x->one.iov_base + (x->total - n)))
+	if (bpf_probe_read_user(tail, n & 15, (void *)(x->base + (x->total - n))))
 		return false;
 	for (i = 0; i < 8; i++)
 		if (i < n && (tail[i] & f->end_mask[i]) != (f->end[i] & f->end_mask[i]))
@@ -290,9 +270,9 @@ static __always_inline bool frames_end_here(struct xfer *x, const struct hp_fram
  * Keeps frame alignment through transfers that are carried whole. True when the transfer has to be
  * walked instead.
  */
-static __always_inline bool frames_need_walk(struct xfer *x, const struct hp_frames *f, bool turned)
+static __always_inline bool frames_need_walk(const struct xfer *x, struct sock_state *ss,
+					     const struct hp_frames *f, bool turned)
 {
-	struct sock_state *ss = x->ss;
 	__u32 dir = x->dir & 1;
 
 	if (x->niov)

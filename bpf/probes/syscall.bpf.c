@@ -58,10 +58,11 @@ static const volatile __u8 sys_class[SYS_MAX] = {
 	[328] = SYS_WRITEV | SYS_AT_ENTRY,
 };
 
-static __always_inline const struct hp_verdict *profile_of(struct sock_state *ss)
+/* The connection's profile, looked up again when user space has written verdicts since. */
+static __always_inline __u32 profile_key(struct sock_state *ss)
 {
 	__u64 epoch = verdict_epoch;
-	__u32 key, *profile;
+	__u32 *profile;
 
 	if (ss->verdict_epoch != epoch) {
 		profile = bpf_map_lookup_elem(&m_verdicts, &ss->conn_id);
@@ -69,167 +70,214 @@ static __always_inline const struct hp_verdict *profile_of(struct sock_state *ss
 			ss->profile = *profile;
 		ss->verdict_epoch = epoch;
 	}
-	key = ss->profile;
-	return bpf_map_lookup_elem(&m_profiles, &key);
+	return ss->profile;
 }
 
-static __always_inline void arrival_take(struct xfer *x, struct sock *sk)
+static __always_inline __u64 arrival_take(struct sock_state *ss, struct sock *sk)
 {
-	struct sock_state *ss = x->ss;
-	bool drained;
+	__u64 arrival_ns = ss->arrival_ns;
+	bool drained = true;
 
-	x->wire_ns = ss->arrival_ns;
-	if (ss->family == AF_UNIX) {
-		drained = true;
-	} else {
+	if (!arrival_ns)
+		return 0;
+	if (ss->family != AF_UNIX) {
 		struct tcp_sock *tp = (void *)sk;
 
 		drained = BPF_CORE_READ(tp, copied_seq) == BPF_CORE_READ(tp, rcv_nxt);
 	}
 	/* What is left came with the latest arrival, or later than the first. */
 	ss->arrival_ns = drained ? 0 : ss->arrival_last_ns;
+	return arrival_ns;
 }
 
-static __noinline int xfer_emit(struct xfer *x)
+/* Is this transfer the first of a turn, or does it begin with what begins one? */
+static __always_inline bool turn_first(const struct scratch *s, const struct hp_verdict *v,
+				       bool turned)
 {
-	const struct hp_verdict *v;
-	struct sock_state *ss;
-	struct ev_data *ev;
-	__u32 dir, size;
-	bool first, turned, walk;
+	__u32 dir = s->x.dir & 1, n = v->start_len[dir], i;
+	__u64 base = s->x.niov ? (__u64)s->iov[0].iov_base : s->x.base;
+	__u64 len = s->x.niov ? s->iov[0].iov_len : s->x.total;
+	__u8 head[8] = {};
 
-	if (!x || !x->ss || !x->s || !x->v)
-		return 0;
-	ss = x->ss;
-	v = x->v;
-	dir = x->dir & 1;
-	turned = ss->last_dir != dir || (ss->flags & SOCK_NEW_TURN);
-	first = turn_first(x, x->niov ? &x->s->iov[0] : &x->one);
-	x->limit = first ? v->turn_max[dir] : v->more_max[dir];
-	if (v->capture == HP_CAPTURE_DEFAULT && ss->pos[dir] > DEFAULT_BUDGET_BYTES)
-		x->limit = 0;
-	x->s->w.flags = x->flags;
-	x->s->w.out = 0;
-	x->s->w.nsegs = 0;
-	x->s->w.frames_after = 0;
-	x->s->w.back = ss->frame_part_len[dir];
-	walk = v->frames[dir].on && !(x->flags & HP_DATA_OPAQUE) &&
-	       frames_need_walk(x, &v->frames[dir], turned);
-	if (walk)
-		walk_frames(x, &v->frames[dir]);
-	else
-		ss->frame_part_len[dir] = 0;
-	x->span_pos = ss->pos[dir] - x->s->w.back;
-	x->span_len = x->total + x->s->w.back - ss->frame_part_len[dir];
-	if (walk ? !x->s->w.nsegs
-		 : !x->limit || (!first && x->total > x->limit && !v->frames[dir].on)) {
-		cont_add(x);
-		goto moved;
-	}
-	if (!walk && !(x->flags & HP_DATA_OPAQUE)) {
-		if (x->total <= x->limit || (v->frames[dir].on && x->total <= HP_PAYLOAD_MAX))
-			carry_whole(x);
-		else
-			carry_heads(x);
-	}
-	cont_flush(ss);
-	ev = (void *)x->s->rec;
-	size = (sizeof(*ev) + x->s->w.out + 7) & ~7U;
+	if (turned)
+		return true;
+	if (!n || n > 8 || len < n)
+		return false;
+	if (bpf_probe_read_user(head, n & 15, (void *)base))
+		return false;
+	for (i = 0; i < 8; i++)
+		if (i < n && head[i] != v->start[dir][i])
+			return false;
+	return true;
+}
+
+static __always_inline void emit_data(struct scratch *s, struct sock_state *ss)
+{
+	struct ev_data *ev = (void *)s->rec;
+	struct xfer *x = &s->x;
+	__u32 size = (sizeof(*ev) + x->out + 7) & ~7U;
+
 	if (size > HP_RECORD_MAX)
-		return 0;
+		return;
 	ev_hdr_set(&ev->hdr, size, EV_DATA, ss->target, x->pid_tgid, x->now);
 	ev->conn_id = ss->conn_id;
 	ev->pos = x->span_pos;
 	ev->enter_ns = x->enter_ns;
 	ev->wire_ns = x->wire_ns;
 	ev->len = x->span_len;
-	ev->frames_after = x->s->w.frames_after;
-	ev->nsegs = x->s->w.nsegs;
-	ev->dir = dir;
-	ev->flags = x->s->w.flags;
+	ev->frames_after = x->frames_after;
+	ev->nsegs = x->nsegs;
+	ev->dir = x->dir;
+	ev->flags = x->flags;
 	ev->pad0 = 0;
 	if (bpf_ringbuf_output(&m_events, ev, size, BPF_RB_NO_WAKEUP))
 		drop(DROP_RING_FULL);
-moved:
+}
+
+/* The transfer described in the slot. */
+__noinline int xfer_run(__u32 slot)
+{
+	struct scratch *s = slot_of(slot);
+	const struct hp_verdict *v;
+	struct sock_state *ss;
+	bool first, turned, walk;
+	struct xfer *x;
+	__u32 dir;
+
+	if (!s)
+		return 0;
+	x = &s->x;
+	ss = bpf_map_lookup_elem(&m_socks, &x->sk);
+	v = profile_of(x);
+	if (!ss || !v)
+		return 0;
+	dir = x->dir & 1;
+	turned = ss->last_dir != dir || (ss->flags & SOCK_NEW_TURN);
+	first = turn_first(s, v, turned);
+	x->limit = first ? v->turn_max[dir] : v->more_max[dir];
+	if (v->capture == HP_CAPTURE_DEFAULT && ss->pos[dir] > DEFAULT_BUDGET_BYTES)
+		x->limit = 0;
+	x->out = 0;
+	x->nsegs = 0;
+	x->frames_after = 0;
+	x->back = ss->frame_part_len[dir];
+	walk = v->frames[dir].on && !(x->flags & HP_DATA_OPAQUE) &&
+	       frames_need_walk(x, ss, &v->frames[dir], turned);
+	if (walk)
+		xfer_walk(slot);
+	else
+		ss->frame_part_len[dir] = 0;
+	x->span_pos = ss->pos[dir] - x->back;
+	x->span_len = x->total + x->back - ss->frame_part_len[dir];
+	if (walk ? !x->nsegs : !x->limit || (!first && x->total > x->limit && !v->frames[dir].on)) {
+		xfer_cont(slot);
+	} else {
+		if (!walk && !(x->flags & HP_DATA_OPAQUE)) {
+			if (x->total <= x->limit ||
+			    (v->frames[dir].on && x->total <= HP_PAYLOAD_MAX))
+				xfer_whole(slot);
+			else
+				xfer_heads(slot);
+		}
+		cont_flush(ss);
+		emit_data(s, ss);
+	}
 	ss->pos[dir] += x->total;
 	ss->last_dir = dir;
 	ss->flags &= ~SOCK_NEW_TURN;
 	return 0;
 }
 
-static __always_inline void load_iov(struct xfer *x, const struct iovec *iov, __u64 n)
+static __always_inline void load_iov(struct scratch *s, const struct iovec *iov, __u64 n)
 {
-	if (n == 1) {
-		if (bpf_probe_read_user(&x->one, sizeof(x->one), iov)) {
-			drop(DROP_READ_FAULT);
-			x->flags |= HP_DATA_OPAQUE | HP_DATA_FAULT;
-		}
-		return;
-	}
 	if (n > HP_IOV_MAX)
 		n = HP_IOV_MAX;
 	barrier_var(n);
 	if (!n || n > HP_IOV_MAX)
 		return;
-	if (bpf_probe_read_user(x->s->iov, n * sizeof(*iov), iov)) {
+	if (bpf_probe_read_user(s->iov, n * sizeof(*iov), iov)) {
 		drop(DROP_READ_FAULT);
-		x->flags |= HP_DATA_OPAQUE | HP_DATA_FAULT;
+		s->x.flags |= HP_DATA_OPAQUE | HP_DATA_FAULT;
 		return;
 	}
-	x->niov = n;
+	if (n == 1)
+		s->x.base = (__u64)s->iov[0].iov_base;
+	else
+		s->x.niov = n;
 }
 
-/* A transfer of x->total bytes from x->one, or from n entries when iov is given. */
-static __noinline int transfer(struct xfer *x, struct sock *sk, const struct iovec *iov, __u64 n)
-{
-	struct sock_state *ss;
-
-	if (!x || !x->ss)
-		return 0;
-	ss = x->ss;
-	x->v = profile_of(ss);
-	if (!x->v)
-		return 0;
-	x->wire_ns = 0;
-	if (x->dir == HP_RECV)
-		arrival_take(x, sk);
-	else if (ss->family != AF_UNIX)
-		/* CLOCK_MONOTONIC since d3edd06ea8ea "tcp: provide earliest departure time" (4.20). */
-		x->wire_ns = BPF_CORE_READ((struct tcp_sock *)sk, tcp_wstamp_ns);
-	if (x->v->capture == HP_CAPTURE_COUNT || x->v->capture == HP_CAPTURE_IGNORE) {
-		ss->pos[x->dir & 1] += x->total;
-		ss->last_dir = x->dir;
-		return 0;
-	}
-	x->s = scratch_get();
-	if (!x->s) {
-		ss->pos[x->dir & 1] += x->total; /* shows as a hole */
-		return 0;
-	}
-	x->niov = 0;
-	if (iov)
-		load_iov(x, iov, n);
-	xfer_emit(x);
-	x->s->busy = 0;
-	return 0;
-}
-
-struct mmsg_walk {
-	struct xfer *x;
+/* What sys_exit knows of a call; on its stack. */
+struct call {
 	struct sock *sk;
-	const struct mmsghdr *vec;
+	struct sock_state *ss;
+	const struct iovec *iov; /* NULL: one buffer at base */
+	const struct mmsghdr *vec; /* sendmmsg, recvmmsg */
+	__u64 niov;
+	__u64 base;
+	__u64 enter_ns;
+	__u64 now;
+	__u64 pid_tgid;
+	__u32 total;
+	__u32 dir;
+	__u32 flags;
 };
 
-static long mmsg_step(__u32 i, struct mmsg_walk *w)
+/* Message i of a call: the only one, or one of sendmmsg's. Returns 1 to stop. */
+static long call_step(__u32 i, struct call *c)
 {
-	struct mmsghdr mm;
+	struct sock_state *ss = c->ss;
+	struct tcp_sock *tp = (void *)c->sk;
+	const struct hp_verdict *v;
+	__u32 slot, key, dir = c->dir & 1;
+	struct scratch *s;
+	__u64 wire_ns = 0;
 
-	if (bpf_probe_read_user(&mm, sizeof(mm), w->vec + i))
+	if (c->vec) {
+		struct mmsghdr mm;
+
+		if (bpf_probe_read_user(&mm, sizeof(mm), c->vec + i))
+			return 1;
+		c->total = mm.msg_len;
+		c->iov = mm.msg_hdr.msg_iov;
+		c->niov = mm.msg_hdr.msg_iovlen;
+		if (!c->total)
+			return 0;
+	}
+	key = profile_key(ss);
+	v = bpf_map_lookup_elem(&m_profiles, &key);
+	if (!v)
 		return 1;
-	w->x->total = mm.msg_len;
-	w->x->flags &= HP_DATA_NONBLOCK;
-	if (mm.msg_len)
-		transfer(w->x, w->sk, mm.msg_hdr.msg_iov, mm.msg_hdr.msg_iovlen);
+	if (dir == HP_RECV)
+		wire_ns = arrival_take(ss, c->sk);
+	else if (ss->family != AF_UNIX)
+		/* CLOCK_MONOTONIC since d3edd06ea8ea "tcp: provide earliest departure time" (4.20). */
+		wire_ns = BPF_CORE_READ(tp, tcp_wstamp_ns);
+	if (v->capture == HP_CAPTURE_COUNT || v->capture == HP_CAPTURE_IGNORE) {
+		ss->pos[dir] += c->total;
+		ss->last_dir = dir;
+		return 0;
+	}
+	slot = slot_take();
+	s = slot == NO_SLOT ? NULL : slot_of(slot);
+	if (!s) {
+		ss->pos[dir] += c->total; /* shows as a hole */
+		return 0;
+	}
+	s->x.sk = (__u64)c->sk;
+	s->x.base = c->base;
+	s->x.enter_ns = c->enter_ns;
+	s->x.now = c->now;
+	s->x.wire_ns = wire_ns;
+	s->x.pid_tgid = c->pid_tgid;
+	s->x.total = c->total;
+	s->x.niov = 0;
+	s->x.dir = dir;
+	s->x.profile = key;
+	s->x.flags = c->flags;
+	if (c->iov)
+		load_iov(s, c->iov, c->niov);
+	xfer_run(slot);
+	s->busy = 0;
 	return 0;
 }
 
@@ -366,17 +414,118 @@ static __noinline int sys_connect_done(struct sys_args *a, long ret, __u64 pid_t
 	return 0;
 }
 
+/* Everything that moves bytes or ends a direction. */
+static __always_inline int sys_transfer_done(struct pt_regs *regs, long id, long ret, __u32 class,
+					     __u64 pid_tgid, __u16 target)
+{
+	struct user_msghdr msg;
+	struct sys_args a;
+	struct sock_ref ref;
+	struct call c = {};
+	struct file *file;
+	__u32 n = 1;
+
+	sys_args_read(regs, &a);
+	if (class == SYS_SPLICE) {
+		/* One end is a pipe; the other may be a socket, as sink or as source. */
+		c.dir = sock_of_fd(a.a2, &ref) ? HP_SEND : HP_RECV;
+		if (c.dir == HP_RECV && !sock_of_fd(a.a0, &ref))
+			return 0;
+	} else {
+		if (!sock_of_fd(a.a0, &ref))
+			return 0;
+		c.dir = class == SYS_WRITE || class == SYS_WRITEV || class == SYS_SENDTO ||
+			class == SYS_SENDMSG || class == SYS_SENDMMSG || class == SYS_SENDFILE;
+	}
+	c.now = bpf_ktime_get_ns();
+	c.sk = ref.sk;
+	if (class == SYS_SHUTDOWN) {
+		c.ss = sock_find(ref.sk);
+		if (ret == 0 && a.a1 != 0 && c.ss && c.ss->flags & SOCK_ANNOUNCED) {
+			cont_flush(c.ss);
+			emit_conn_state(c.ss, pid_tgid, c.now, HP_CONN_SHUT_WR, 0, 0);
+		}
+		return 0;
+	}
+	if (ret <= 0) {
+		/* A zero-length buffer reads 0 without an end of file. */
+		if (ret == 0 && c.dir == HP_RECV && (class == SYS_READ || class == SYS_RECVFROM) &&
+		    a.a2 == 0)
+			return 0;
+		transfer_error(&ref, ret, pid_tgid, c.now, c.dir == HP_RECV);
+		return 0;
+	}
+	c.ss = sock_get(&ref, target, pid_tgid, c.now);
+	if (!c.ss)
+		return 0;
+	c.pid_tgid = pid_tgid;
+	c.total = ret;
+	if (c.dir == HP_SEND) {
+		file = ref.file;
+		c.enter_ns = enter_of(pid_tgid, id);
+		if (BPF_CORE_READ(file, f_flags) & O_NONBLOCK ||
+		    (class == SYS_SENDTO && a.a3 & MSG_DONTWAIT) ||
+		    (class == SYS_SENDMSG && a.a2 & MSG_DONTWAIT))
+			c.flags = HP_DATA_NONBLOCK;
+	}
+	switch (class) {
+	case SYS_RECVFROM:
+		if (a.a3 & (MSG_PEEK | MSG_ERRQUEUE))
+			return 0;
+		if (a.a3 & MSG_TRUNC)
+			c.flags |= HP_DATA_OPAQUE;
+		/* fallthrough */
+	case SYS_READ:
+	case SYS_WRITE:
+	case SYS_SENDTO:
+		c.base = a.a1;
+		break;
+	case SYS_SENDFILE:
+	case SYS_SPLICE:
+		c.flags |= HP_DATA_OPAQUE;
+		break;
+	case SYS_READV:
+	case SYS_WRITEV:
+		c.iov = (void *)a.a1;
+		c.niov = a.a2;
+		break;
+	case SYS_RECVMSG:
+		if (a.a2 & (MSG_PEEK | MSG_ERRQUEUE))
+			return 0;
+		/* fallthrough */
+	case SYS_SENDMSG:
+		if (bpf_probe_read_user(&msg, sizeof(msg), (void *)a.a1)) {
+			drop(DROP_READ_FAULT);
+			c.flags |= HP_DATA_OPAQUE | HP_DATA_FAULT;
+			break;
+		}
+		c.iov = msg.msg_iov;
+		c.niov = msg.msg_iovlen;
+		break;
+	case SYS_RECVMMSG:
+		if (a.a3 & (MSG_PEEK | MSG_ERRQUEUE))
+			return 0;
+		/* fallthrough */
+	case SYS_SENDMMSG:
+		c.vec = (void *)a.a1;
+		n = ret < MMSG_MAX ? ret : MMSG_MAX;
+		break;
+	default:
+		return 0;
+	}
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop))
+		bpf_loop(n, call_step, &c, 0);
+	else
+		call_step(0, &c);
+	return 0;
+}
+
 SEC("tp_btf/sys_exit")
 int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
 {
-	struct xfer x = {};
+	struct target_state *target;
 	struct sys_args a;
-	struct sock_ref ref;
-	struct user_msghdr msg;
-	const struct iovec *iov = NULL;
-	struct mmsg_walk mw = {};
-	__u64 niov = 0;
-	__u32 class, fd;
+	__u32 class;
 	__u64 pid_tgid;
 	long id = sys_nr(regs);
 
@@ -386,115 +535,16 @@ int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
 	if (class == SYS_NONE || class == SYS_CLOSE || ret == -EAGAIN)
 		return 0;
 	pid_tgid = bpf_get_current_pid_tgid();
-	struct target_state *target = target_of(pid_tgid >> 32);
-
+	target = target_of(pid_tgid >> 32);
 	if (!target)
 		return 0;
-	sys_args_read(regs, &a);
 	if (class == SYS_ACCEPT)
 		return sys_accept_done(regs, ret, pid_tgid, target->target);
-	if (class == SYS_CONNECT)
+	if (class == SYS_CONNECT) {
+		sys_args_read(regs, &a);
 		return sys_connect_done(&a, ret, pid_tgid);
-
-	fd = class == SYS_SPLICE ? a.a2 : a.a0;
-	if (class == SYS_SPLICE) {
-		/* One end is a pipe; the other may be a socket, as source or as sink. */
-		if (sock_of_fd(fd, &ref)) {
-			x.dir = HP_SEND;
-		} else if (sock_of_fd(a.a0, &ref)) {
-			x.dir = HP_RECV;
-		} else {
-			return 0;
-		}
-	} else {
-		if (!sock_of_fd(fd, &ref))
-			return 0;
-		x.dir = class == SYS_WRITE || class == SYS_WRITEV || class == SYS_SENDTO ||
-			class == SYS_SENDMSG || class == SYS_SENDMMSG || class == SYS_SENDFILE;
 	}
-	x.now = bpf_ktime_get_ns();
-	if (class == SYS_SHUTDOWN) {
-		x.ss = sock_find(ref.sk);
-		if (ret == 0 && a.a1 != 0 && x.ss && x.ss->flags & SOCK_ANNOUNCED) {
-			cont_flush(x.ss);
-			emit_conn_state(x.ss, pid_tgid, x.now, HP_CONN_SHUT_WR, 0, 0);
-		}
-		return 0;
-	}
-	if (ret <= 0) {
-		/* A zero-length buffer reads 0 without an end of file. */
-		if (ret == 0 && x.dir == HP_RECV && (class == SYS_READ || class == SYS_RECVFROM) &&
-		    a.a2 == 0)
-			return 0;
-		transfer_error(&ref, ret, pid_tgid, x.now, x.dir == HP_RECV);
-		return 0;
-	}
-	x.ss = sock_get(&ref, target->target, pid_tgid, x.now);
-	if (!x.ss)
-		return 0;
-	x.pid_tgid = pid_tgid;
-	x.total = ret;
-	if (x.dir == HP_SEND) {
-		struct file *file = ref.file;
-
-		x.enter_ns = enter_of(pid_tgid, id);
-		if (BPF_CORE_READ(file, f_flags) & O_NONBLOCK ||
-		    (class == SYS_SENDTO && a.a3 & MSG_DONTWAIT) ||
-		    (class == SYS_SENDMSG && a.a2 & MSG_DONTWAIT))
-			x.flags = HP_DATA_NONBLOCK;
-	}
-
-	switch (class) {
-	case SYS_RECVFROM:
-		if (a.a3 & (MSG_PEEK | MSG_ERRQUEUE))
-			return 0;
-		if (a.a3 & MSG_TRUNC)
-			x.flags |= HP_DATA_OPAQUE;
-		/* fallthrough */
-	case SYS_READ:
-	case SYS_WRITE:
-	case SYS_SENDTO:
-		x.one.iov_base = (void *)a.a1;
-		x.one.iov_len = ret;
-		break;
-	case SYS_SENDFILE:
-	case SYS_SPLICE:
-		x.flags |= HP_DATA_OPAQUE;
-		break;
-	case SYS_READV:
-	case SYS_WRITEV:
-		iov = (void *)a.a1;
-		niov = a.a2;
-		break;
-	case SYS_RECVMSG:
-		if (a.a2 & (MSG_PEEK | MSG_ERRQUEUE))
-			return 0;
-		/* fallthrough */
-	case SYS_SENDMSG:
-		if (bpf_probe_read_user(&msg, sizeof(msg), (void *)a.a1)) {
-			drop(DROP_READ_FAULT);
-			x.flags |= HP_DATA_OPAQUE | HP_DATA_FAULT;
-			break;
-		}
-		iov = msg.msg_iov;
-		niov = msg.msg_iovlen;
-		break;
-	case SYS_RECVMMSG:
-		if (a.a3 & (MSG_PEEK | MSG_ERRQUEUE))
-			return 0;
-		/* fallthrough */
-	case SYS_SENDMMSG:
-		mw.x = &x;
-		mw.sk = ref.sk;
-		mw.vec = (void *)a.a1;
-		if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop))
-			bpf_loop(ret < MMSG_MAX ? ret : MMSG_MAX, mmsg_step, &mw, 0);
-		else
-			mmsg_step(0, &mw);
-		return 0;
-	}
-	transfer(&x, ref.sk, iov, niov);
-	return 0;
+	return sys_transfer_done(regs, id, ret, class, pid_tgid, target->target);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
