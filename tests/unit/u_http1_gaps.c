@@ -185,6 +185,33 @@ static void test_lost(void **state)
 	      { C, 500, 490, GET("/e") }, { S, 600, 0, OK0 });
 }
 
+/* Pipelining in batches: with the next batch the pairing is right again. */
+static void test_lost_batch(void **state)
+{
+	(void)state;
+	CHECK(0,
+	      "GET /a h/1.1 200 s90 r100 f200 e200 q28 a38\n"
+	      "GET /b h/1.1 200 s90 r100 f200 e200 q28 a38\n"
+	      "GET /c h/1.1 200 s290 r300 f400 e400 q28 a38 gap\n"
+	      "GET /d h/1.1 0 s290 r300 f0 e0 q28 a0 gap\n"
+	      "GET /e h/1.1 200 s490 r500 f600 e600 q28 a38\n"
+	      "GET /f h/1.1 200 s490 r500 f600 e600 q28 a38\n",
+	      { C, 100, 90, GET("/a") GET("/b") }, { S, 200, 0, OK0 OK0 },
+	      { C, 300, 290, GET("/c") GET("/d") }, { S, 390, 0, "{!38}" }, { S, 400, 0, OK0 },
+	      { C, 500, 490, GET("/e") GET("/f") }, { S, 600, 0, OK0 OK0 });
+	/* Requests that follow each other unasked: in doubt to the end. */
+	CHECK(0,
+	      "GET /a h/1.1 200 s90 r100 f200 e200 q28 a38\n"
+	      "GET /b h/1.1 200 s100 r110 f210 e210 q28 a38\n"
+	      "GET /c h/1.1 200 s290 r300 f400 e400 q28 a38 gap\n"
+	      "GET /d h/1.1 200 s300 r310 f420 e420 q28 a38 gap\n"
+	      "GET /e h/1.1 0 s400 r410 f0 e0 q28 a0 detach gap\n",
+	      { C, 100, 90, GET("/a") }, { C, 110, 100, GET("/b") }, { S, 200, 0, OK0 },
+	      { S, 210, 0, OK0 }, { C, 300, 290, GET("/c") }, { C, 310, 300, GET("/d") },
+	      { S, 390, 0, "{!38}" }, { S, 400, 0, OK0 }, { C, 410, 400, GET("/e") },
+	      { S, 420, 0, OK0 }, { DETACH, 500, 0, NULL });
+}
+
 static void test_attach(void **state)
 {
 	(void)state;
@@ -308,8 +335,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_holes),	     cmocka_unit_test(test_late_continuations),
 		cmocka_unit_test(test_hole_in_head), cmocka_unit_test(test_lost),
-		cmocka_unit_test(test_attach),	     cmocka_unit_test(test_detach),
-		cmocka_unit_test(test_aborted),	     cmocka_unit_test(test_timeout),
+		cmocka_unit_test(test_lost_batch),   cmocka_unit_test(test_attach),
+		cmocka_unit_test(test_detach),	     cmocka_unit_test(test_aborted),
+		cmocka_unit_test(test_timeout),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

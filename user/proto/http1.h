@@ -102,6 +102,7 @@ struct http1_req {
 	u8 host_len;
 	u8 minor;
 	u8 interim;
+	bool at_start; /* its first byte was the first of a transfer */
 	bool line_done; /* request line seen */
 	bool head_done; /* whole head seen, or its end lies in a hole */
 	bool req_done;
@@ -183,6 +184,7 @@ struct http1 {
 	bool attach_open; /* nothing of the server side seen yet on a connection open before attach */
 	bool seen_request;
 	bool pipelined; /* proven: requests are sent before earlier answers */
+	bool sliding; /* proven: by transfers of their own, not only several to a transfer */
 	bool unsure; /* answers may belong to other requests until the queue has drained */
 	bool tunnel; /* upgraded: nothing to parse any more */
 };

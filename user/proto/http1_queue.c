@@ -7,8 +7,9 @@
  * upload has ended). Slots and their text are reused, so a settled connection allocates nothing.
  *
  * After a loss the pairing is in doubt. Clients that do not pipeline have one request under way, so
- * the next answer seen is for the newest request and older ones are reported with SPAN_GAP; on a
- * connection proven to pipeline, pairs stay in order but all carry SPAN_GAP until the queue drains.
+ * the next answer seen is for the newest request and older ones are reported with SPAN_GAP. On a
+ * connection proven to pipeline, pairs stay in order but all carry SPAN_GAP until the queue drains,
+ * or until a client that sends whole batches begins the next one.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -30,33 +31,6 @@ static int queue_grow(struct http1 *st)
 	st->cap = cap;
 	st->head = 0;
 	return 0;
-}
-
-/* Zeroed but for its text memory; NULL when the request can only be counted. */
-static struct http1_req *queue_push(struct http1 *st, const struct proto_ctx *ctx)
-{
-	struct http1_req *e;
-	char *text;
-	u32 cap;
-
-	/* Order decides whose answer is whose: once one was left out, so are those behind it. */
-	if (st->overflow || st->count == HTTP1_QUEUE_MAX) {
-		ctx->sink->drop(ctx->sink->arg, DROP_PIPELINE_FULL);
-		st->overflow++;
-		return NULL;
-	}
-	if (st->count == st->cap && queue_grow(st)) {
-		ctx->sink->drop(ctx->sink->arg, DROP_MEMORY);
-		st->overflow++;
-		return NULL;
-	}
-	e = http1_queue_at(st, st->count++);
-	text = e->text;
-	cap = e->text_cap;
-	memset(e, 0, sizeof(*e));
-	e->text = text;
-	e->text_cap = cap;
-	return e;
 }
 
 void http1_queue_pop(struct http1 *st)
@@ -105,6 +79,49 @@ static void emit_front(struct http1 *st, const struct proto_ctx *ctx)
 {
 	http1_emit(st, ctx, http1_queue_at(st, 0));
 	http1_queue_pop(st);
+}
+
+/* Reports what waits, but for the newest `keep`, as answered out of sight. */
+static void give_up(struct http1 *st, const struct proto_ctx *ctx, u32 keep)
+{
+	bool unsure = st->unsure;
+
+	while (st->count > keep) {
+		http1_queue_at(st, 0)->flags |= SPAN_GAP;
+		emit_front(st, ctx);
+	}
+	st->unsure = unsure;
+	st->overflow = 0;
+}
+
+/* Zeroed but for its text memory; NULL when the request can only be counted. */
+static struct http1_req *queue_push(struct http1 *st, const struct proto_ctx *ctx)
+{
+	struct http1_req *e;
+	char *text;
+	u32 cap;
+
+	/* Those whose answers were lost would fill it for good. */
+	if (st->count == HTTP1_QUEUE_MAX && st->unsure && !st->side[PROTO_SERVER].cur)
+		give_up(st, ctx, 0);
+	/* Order decides whose answer is whose: once one was left out, so are those behind it. */
+	if (st->overflow || st->count == HTTP1_QUEUE_MAX) {
+		ctx->sink->drop(ctx->sink->arg, DROP_PIPELINE_FULL);
+		st->overflow++;
+		return NULL;
+	}
+	if (st->count == st->cap && queue_grow(st)) {
+		ctx->sink->drop(ctx->sink->arg, DROP_MEMORY);
+		st->overflow++;
+		return NULL;
+	}
+	e = http1_queue_at(st, st->count++);
+	text = e->text;
+	cap = e->text_cap;
+	memset(e, 0, sizeof(*e));
+	e->text = text;
+	e->text_cap = cap;
+	return e;
 }
 
 /* Room for need bytes, or for as many as the budget has; the first few are each slot's own. */
@@ -189,6 +206,12 @@ void http1_req_begin(struct http1_feed *f, const struct http1_run *run, bool at_
 
 	if (s->cur)
 		http1_req_end(st, f->ctx);
+	/* A client that sends batches has seen all answers when it sends the next one. */
+	if (at_start && st->unsure && !st->sliding && st->count &&
+	    st->side[PROTO_SERVER].state == HTTP1_IDLE && !http1_queue_at(st, 0)->resp_done) {
+		give_up(st, f->ctx, 0);
+		st->unsure = false;
+	}
 	s->cur = true;
 	s->head_here = true;
 	st->seen_request = true;
@@ -196,6 +219,7 @@ void http1_req_begin(struct http1_feed *f, const struct http1_run *run, bool at_
 	s->entry = e != NULL;
 	if (!e)
 		return;
+	e->at_start = at_start;
 	e->start_ns = run->start_ns;
 	e->read_ns = run->ts_ns;
 	e->flags = run->flags;
@@ -233,22 +257,6 @@ void http1_orphan_begin(struct http1 *st, const struct http1_run *run, u32 flags
 	st->attach_open = false;
 }
 
-/* Gives up on the pairing of what waits: see the head of this file. */
-static void drop_unpaired(struct http1 *st, const struct proto_ctx *ctx)
-{
-	u32 keep = st->overflow ? 0 : 1;
-
-	if (st->pipelined) {
-		st->unsure = st->count > 0;
-		return;
-	}
-	while (st->count > keep) {
-		http1_queue_at(st, 0)->flags |= SPAN_GAP;
-		emit_front(st, ctx);
-	}
-	st->overflow = 0;
-}
-
 /* side->match_run says where its first byte was. */
 void http1_resp_begin(struct http1_feed *f)
 {
@@ -260,8 +268,10 @@ void http1_resp_begin(struct http1_feed *f)
 		http1_resp_end(st, f->ctx, s->seek_prev_ns);
 	if (st->count && http1_queue_at(st, 0)->resp_done)
 		emit_front(st, f->ctx);
-	if (s->lost)
-		drop_unpaired(st, f->ctx);
+	if (s->lost && st->pipelined)
+		st->unsure = st->count > 0;
+	else if (s->lost)
+		give_up(st, f->ctx, st->overflow ? 0 : 1);
 	s->lost = false;
 	if (!st->orphan_open && !st->count) {
 		http1_orphan_begin(st, &s->match_run,
@@ -274,8 +284,9 @@ void http1_resp_begin(struct http1_feed *f)
 	st->attach_open = false;
 	e = http1_resp_cur(st);
 	if (!st->orphan_open && !e->begun) {
-		if (st->popped < st->pushed_at_answer && !st->pipelined) {
+		if (st->popped < st->pushed_at_answer) {
 			st->pipelined = true;
+			st->sliding |= e->at_start && !st->unsure;
 			http1_raise_pipelined(st, f->ctx);
 		}
 		st->pushed_at_answer = st->popped + st->count;
