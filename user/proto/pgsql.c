@@ -230,6 +230,8 @@ static size_t feed_startup(struct pgsql *pg, struct pg_side *s, const u8 *p, siz
 	for (i = 0; i < n && s->hdr_n < 8; i++) {
 		s->hdr[s->hdr_n] = p[i];
 		if (pg_startup_match(s->hdr, s->hdr_n + 1U) < 0) {
+			/* A length that is too short must stay so; masked it would be longer. */
+			i += s->hdr_n == 3;
 			bad_frame(pg, s);
 			return i;
 		}

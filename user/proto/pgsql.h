@@ -10,11 +10,11 @@
  *     pgsql_stmt.c    texts, statement names, portals
  *     pgsql_sync.c    recognising: message tables, chains of frames, detect()
  *
- * Memory of a connection: this struct (under 2 KiB), the queue (64 bytes an entry, at most
- * PG_QUEUE_MAX), texts (at most PG_ARENA_MAX with the freed ones that are kept for reuse), the name
- * map (24 bytes a slot, at most twice PG_STMTS_MAX slots) and two collecting buffers of at most
- * PG_TEXT_MAX for messages cut over transfers. An asyncpg connection with its 100 cached
- * statements takes about 60 KiB; the caps together are 1.6 MiB.
+ * Memory of a connection: this struct (1 KiB), the queue (56 bytes an entry, at most PG_QUEUE_MAX),
+ * texts (at most PG_ARENA_MAX with the freed ones that are kept for reuse), the name map (24 bytes a
+ * slot, at most PG_STMTS_MAX names) and a collecting buffer of at most PG_TEXT_MAX, doubled when it
+ * grows, for messages cut over transfers. An asyncpg connection with its 100 cached statements takes
+ * about 60 KiB; the caps together are under 2 MiB.
  */
 #ifndef PROTO_PGSQL_H
 #define PROTO_PGSQL_H

@@ -17,7 +17,8 @@
  * calls inside a pipeline have none (0).
  *
  * Loss. Answers are matched by what they can belong to; entries that were passed over are reported
- * with SPAN_GAP, answers that belong to nothing as calls of unknown text.
+ * with SPAN_GAP, answers that belong to nothing as calls of unknown text. What cannot be seen: at an
+ * attach between two sends of a client that pipelines, that the first answers belong to the former.
  */
 #include <stdlib.h>
 #include "proto/pgsql.h"

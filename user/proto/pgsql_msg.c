@@ -408,13 +408,15 @@ static void server_copy(struct pgsql *pg, u8 kind)
 {
 	struct pg_pend *e = pg_q_running(pg);
 	bool early = pg->copy_done_early && (s32)(pg->copy_done_at - pg->q_head) > 0;
+	bool again = e && e->kind == kind;
 
 	if (e)
 		e->kind = kind;
-	if (kind != DB_COPY_IN)
+	if (kind != DB_COPY_IN || again)
 		return;
 	/* Syncs that the server finds while it waits for data are thrown away. */
-	pg_q_swallow_syncs(pg, early ? pg->copy_done_at : pg->q_tail);
+	if (e)
+		pg_q_swallow_syncs(pg, early ? pg->copy_done_at : pg->q_tail);
 	pg->copy_in = !early;
 	pg->copy_done_early = false;
 }
