@@ -86,9 +86,14 @@ static void give_up(struct http1 *st, const struct proto_ctx *ctx, u32 keep)
 {
 	bool unsure = st->unsure;
 
+	struct http1_req *e;
+
 	while (st->count > keep) {
-		http1_queue_at(st, 0)->flags |= SPAN_GAP;
-		emit_front(st, ctx);
+		e = http1_queue_at(st, 0);
+		e->flags |= SPAN_GAP;
+		if (e->resp_done || (e->head_done && !e->bad))
+			http1_emit(st, ctx, e);
+		http1_queue_pop(st);
 	}
 	st->unsure = unsure;
 	st->overflow = 0;
