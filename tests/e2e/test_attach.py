@@ -85,7 +85,8 @@ def window_closed(run):
 
 def test_target_not_disturbed(app, hostprof, tmp_path):
     """No stop, no signal, no fault: the target's answers are all there before, during and after."""
-    load = servers.Load(app.port, tmp_path, connections=16, think_ms=10)
+    load = servers.Load(app.port, tmp_path, connections=16, think_ms=10,
+                        routes=["GET:/async/{id}", "GET:/sync/{id}", "POST:/echo/{id}"])
     load.warm()
     for n in range(3):
         hostprof(app.pid, "-d", "500ms", path=tmp_path / f"out{n}").report()

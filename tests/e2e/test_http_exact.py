@@ -3,6 +3,12 @@
 
 Attached for 10 s in the middle of a load of 64 keep-alive connections. A request is inside the
 window when its first packet came after the start and its last went before the stop.
+
+A request's latency must agree with its two packets within 3 % or 100 µs. The exception is a request
+whose packet the kernel itself held longer than that on the few instructions between device and socket
+(first byte) or between call and device (last byte): the hypervisor took the processor, or an
+interrupt ran. Then the packet has no one time, only two ends that the reference stamped, and the
+profiler's stamp must lie between these, within the same tolerance. At most one in 200 may be so.
 """
 
 from collections import Counter
@@ -13,6 +19,7 @@ from lib import pcap, servers
 
 PARTIAL = {"at_attach", "at_detach"}
 EDGE_NS = 200_000  # around the window's two instants either answer is right
+HELD_MAX = 0.005  # of all requests
 
 
 def name_of(path):
@@ -21,6 +28,19 @@ def name_of(path):
 
 def route_of(path):
     return path.rsplit("/", 1)[0]
+
+
+def outside(ns, low, high):
+    """How far an instant is from an interval."""
+    return max(0, low - ns, ns - high)
+
+
+def off_by(row, x):
+    """What a row's latency is off by: from its packets' stamps, and from their ways' ends."""
+    took, want = row["end_ns"] - row["start_ns"], x.last_ns - x.first_ns
+    ends = (outside(row["start_ns"], x.first_ns, x.socket_ns)
+            + outside(row["end_ns"], x.call_ns, x.last_ns))
+    return abs(took - want), ends
 
 
 def exact_quantile_bounds(values, p):
@@ -39,7 +59,7 @@ def exact_quantile_bounds(values, p):
 def test_every_request(pg, tmp_path, cleanup, hostprof, loop, http, think_ms):
     app = servers.App(pg, tmp_path, loop, http)
     cleanup(app)
-    capture = pcap.Capture(app.port, tmp_path / "lo.pcap")
+    capture = pcap.Capture(app.port, tmp_path / "lo.packets", app.pid)
     load = servers.Load(app.port, tmp_path, connections=64, think_ms=think_ms)
     load.warm()
     report = hostprof(app.pid, "-d", "10s").report()
@@ -85,7 +105,7 @@ def test_every_request(pg, tmp_path, cleanup, hostprof, loop, http, think_ms):
     # Each one's time, size and status against its packets.
     by_name = {name_of(r["path"]): r for r in whole}
     handlers = app.handler_times()
-    late = []
+    late, held = [], []
     for name, x in inside.items():
         row = by_name.get(name)
         if row is None:
@@ -96,11 +116,18 @@ def test_every_request(pg, tmp_path, cleanup, hostprof, loop, http, think_ms):
         assert row["request_bytes"] == x.request_bytes, row
         took, want = row["end_ns"] - row["start_ns"], x.last_ns - x.first_ns
         assert abs(row["latency_ms"] - took / 1e6) <= 0.0011, row
-        if abs(took - want) > max(0.03 * want, 100_000):
-            late.append((name, took - want, want, row["start_ns"] - x.first_ns, row["end_ns"] - x.last_ns, row))
+        tolerance = max(0.03 * want, 100_000)
+        from_stamps, from_ends = off_by(row, x)
+        if from_stamps > tolerance:
+            (held if from_ends <= tolerance else late).append(
+                dict(name=name, want=want, start=row["start_ns"] - x.first_ns,
+                     end=row["end_ns"] - x.last_ns, in_socket=x.socket_ns - x.first_ns,
+                     in_call=x.call_ns - x.last_ns))
         begun, ended = handlers[name]
         assert took >= ended - begun, (name, took, ended - begun)
+    print(f"{len(by_name)} requests, {len(held)} held by the machine: {held[:5]}")
     assert not late, f"{len(late)} of {len(inside)}: {late[:5]}"
+    assert len(held) <= HELD_MAX * len(inside), f"{len(held)} of {len(inside)}: {held[:5]}"
 
     # The aggregates are those of the lines.
     for e in report.endpoints():
@@ -135,4 +162,5 @@ def test_unix_socket_and_ipv6(tmp_path, cleanup, hostprof):
             assert server.get(f"/{kind}/{n}") == 200
         report = run.stop()
         assert sorted(int(name_of(r["path"])) for r in report.requests()) == list(range(40))
-        assert all(r["flags"] == [] for r in report.requests())
+        # On a unix socket the first request may be there before accept() makes the socket known.
+        assert all(r["flags"] == [] for r in report.requests()[kind == "unix":])

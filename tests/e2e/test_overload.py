@@ -9,6 +9,7 @@ import time
 from lib import procs, profiler, servers
 
 SECONDS = 20
+STALL_S = 4
 LUA = """
 local n = 0
 request = function()
@@ -50,12 +51,16 @@ def test_full_rate(cleanup, hostprof):
     assert seen <= len(rows)
     assert len(rows) - seen <= 0.001 * len(rows)
     assert len(rows) - seen <= lost, "requests are missing that no counter tells of"
-    assert lost == sum(report.lost().values())
+    # What did not fit into the capture file was still counted in the report.
+    assert lost == sum(v for k, v in report.lost().items() if k != "capture_full")
     assert rss.peak <= 64 << 20
 
 
 def test_forced_overload(cleanup, hostprof, tmp_path):
-    """hostprof stopped for three seconds: records are lost; what is reported is still right."""
+    """hostprof stopped for seconds: records are lost; what is reported is still right.
+
+    Sizes are a check of their own: an answer that was put to a neighbour's request has another one.
+    """
     nginx = servers.Nginx(workers=os.cpu_count())
     cleanup(nginx)
     script = tmp_path / "sized.lua"
@@ -63,15 +68,15 @@ def test_forced_overload(cleanup, hostprof, tmp_path):
     run = hostprof(nginx.pid, "-d", "0")
     load = threading.Thread(
         target=servers.wrk, args=(nginx.port, "/"),
-        kwargs=dict(connections=32, seconds=8, script=str(script)))
+        kwargs=dict(connections=32, seconds=10, script=str(script)))
     load.start()
     log = f"{nginx.base}/access.log"
     procs.wait_for(lambda: os.path.getsize(log) > 1 << 20, 10, "load")
     stopped = run.pids()
     for pid in stopped:
         os.kill(pid, signal.SIGSTOP)
-    size = os.path.getsize(log)
-    procs.wait_for(lambda: os.path.getsize(log) > size + (4 << 20), 20, "load while stopped")
+    since = time.monotonic()
+    procs.wait_for(lambda: time.monotonic() - since >= STALL_S, 20, "load while stopped")
     for pid in stopped:
         os.kill(pid, signal.SIGCONT)
     load.join()
@@ -89,7 +94,8 @@ def test_forced_overload(cleanup, hostprof, tmp_path):
     for r in timed:
         mine = rows[r["path"]]
         assert r["status"] == mine["status"] and r["response_bytes"] == mine["bytes_sent"], r
-        # nginx's clock starts at the read and has 1 ms resolution at both ends.
+        # Made from what is left of two requests, it would have the stall in it. nginx's own clock
+        # stands still while it works through one round of events: below 0.1 s it says little.
         took = (r["end_ns"] - r["read_ns"]) / 1e9
-        assert abs(took - mine["request_time"]) <= 0.003, (r, mine)
+        assert abs(took - mine["request_time"]) <= 0.1, (r, mine)
     assert any("lost" in note or "loss" in note for note in report.trust["notes"])

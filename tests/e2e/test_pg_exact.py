@@ -45,8 +45,8 @@ def reference(pg, database):
 
 
 def measured(report):
-    """{fingerprint: [ok calls, rows, summed latency ms, statements]} by hostprof."""
-    found = defaultdict(lambda: [0, 0, 0.0, []])
+    """{fingerprint: [ok calls, rows, summed latency ms, statements, batched?]} by hostprof."""
+    found = defaultdict(lambda: [0, 0, 0.0, [], False])
     for q in report.queries():
         assert q["system"] == "postgresql"
         assert q["partial"] == {"at_attach": 0, "at_detach": 0}, q["statement"]
@@ -57,19 +57,28 @@ def measured(report):
         entry[1] += q["rows"]
         entry[2] += (q["latency_ms"]["mean"] or 0) * q["count"]
         entry[3].append(q["statement"])
+        entry[4] |= q["round_trips"] < q["count"]
     return dict(found)
 
 
-def compare(pg, database, report, errors, watches):
+def compare(pg, database, report, errors, watches, known=None):
+    """known: {text: calls} of statements that the server's view is known to count wrongly."""
     want, got = reference(pg, database), measured(report)
     assert report.lost() == {}
     assert want
+    for text, calls in (known or {}).items():
+        entry = want[fingerprints([text])[0]]
+        assert entry[0] < calls, f"the server counts {text} right: no need to know better"
+        entry[0] = calls
     for fp, (calls, rows, exec_ms, texts) in want.items():
         assert fp in got, f"not seen: {calls} × {texts}"
         assert got[fp][0] == calls, f"{got[fp][0]} calls, {calls} by the server: {texts}"
         assert got[fp][1] == rows, f"{got[fp][1]} rows, {rows} by the server: {texts}"
-        assert got[fp][2] >= exec_ms * 0.999, f"faster than the server: {texts}"
-    for fp, (calls, _, _, statements) in got.items():
+        # A call of a batch lasts from the end of the one before it, and several answers may come
+        # in one packet: only the sum over the batch's statements can be held against the server.
+        assert got[fp][4] or got[fp][2] >= exec_ms * 0.999, f"faster than the server: {texts}"
+    assert sum(g[2] for g in got.values()) >= sum(w[2] for w in want.values())
+    for fp, (calls, _, _, statements, _) in got.items():
         assert fp in want or calls == 0, f"not known to the server: {calls} × {statements}"
 
     codes = Counter()
@@ -175,8 +184,13 @@ def test_pgbench(pg, hostprof, cleanup, tmp_path, mode):
     run = hostprof(process.pid, "-d", "0")
     process.write("go\n")
     assert process.wait() == 0, process.stderr
+    # The server's view loses the identity of a prepared utility statement after its first run, up
+    # to version 16 at least: it knows one BEGIN and one END of each client.
+    known = {}
+    if mode == "prepared" and pg.version() <= 16:
+        known = {"BEGIN": 600, "END": 600}
     # The end of the target ends the window by itself.
-    compare(pg, database, run.report(), {}, {})
+    compare(pg, database, run.report(), {}, {}, known)
 
 
 @pytest.mark.parametrize("mode", ["simple", "extended", "prepared"])

@@ -19,7 +19,8 @@ def ask(server, prefix, count=REQUESTS):
 
 def served(report, prefix):
     rows = [r for r in report.requests() if r["path"].startswith(f"/{prefix}/")]
-    assert all(r["flags"] == [] for r in rows), rows
+    # On a unix socket the first request may be there before accept() makes the socket known.
+    assert all(set(r["flags"]) <= {"no_arrival"} for r in rows), rows
     return len(rows)
 
 

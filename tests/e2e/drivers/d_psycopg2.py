@@ -45,7 +45,7 @@ def work(dsn, run):
         cur.execute("SELECT 'x'::int")
 
     conn.autocommit = False
-    cur.execute("SELECT 1 AS first_of_transaction")
+    cur.execute("SELECT current_user")
     with run.fails("42601"):
         cur.execute("SELEKT 1")
     with run.fails("25P02"):

@@ -6,6 +6,9 @@ here: Ethernet, IPv4, TCP by sequence number, then a minimal HTTP/1.1 reader. It
 no idea with the profiler. For each request it gives when the packet with the request's first byte
 arrived and when the packet with the response's last byte left, moved to CLOCK_MONOTONIC by the
 difference of the clocks that pktcap measures twenty times a second.
+
+With the tid of the thread that sends, ../waypoints.c adds for each of the two packets the other end
+of its way through the kernel: when the socket got it, and when the call that sent it was entered.
 """
 
 import bisect
@@ -18,38 +21,86 @@ import tempfile
 
 from . import procs
 
-SOURCE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "pktcap.c")
+HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RECORD_CLOCK = 255
 
 
 @functools.lru_cache(None)
-def _binary():
-    """pktcap, compiled once in a run of the tests."""
-    room = tempfile.TemporaryDirectory(prefix="hp-pktcap-")
-    binary = os.path.join(room.name, "pktcap")
+def _room():
+    return tempfile.TemporaryDirectory(prefix="hp-e2e-")
+
+
+@functools.lru_cache(None)
+def _binary(name):
+    """A helper in C, compiled once in a run of the tests."""
+    binary = os.path.join(_room().name, name)
     build = procs.Process([shutil.which("cc"), "-O2", "-Wall", "-Wextra", "-Werror", "-o", binary,
-                           SOURCE])
+                           os.path.join(HERE, f"{name}.c")])
     assert build.wait() == 0, build.stderr
-    return binary, room
+    return binary
+
+
+def _end(process):
+    """Ends a helper and returns the counts of its last line."""
+    assert process.stop(signal.SIGINT) == 0, process.stderr
+    words = process.out[-1].split()
+    return dict(zip(words[::2], map(int, words[1::2])))
+
+
+class Waypoints:
+    """When segments entered their sockets, and when the thread entered calls that send."""
+
+    def __init__(self, port, tid, path):
+        self.path = path
+        self.process = procs.Process([_binary("waypoints"), port, tid, path])
+        self.process.wait_line("watching")
+        self.arrivals = {}
+        self.sends = []
+
+    def stop(self):
+        counts = _end(self.process)
+        assert counts["lost"] == 0, counts
+        with open(self.path) as f:
+            for line in f:
+                what, ns, *rest = line.split()
+                if what == "send":
+                    self.sends.append(int(ns))
+                else:
+                    port, size = map(int, rest)
+                    self.arrivals.setdefault(port, []).append((int(ns), size))
+        for times in self.arrivals.values():
+            times.sort()
+        self.sends.sort()
+
+    def socket_ns(self, port, size, ns):
+        """When the segment of this client port and size, at the host since ns, was in its socket."""
+        times = self.arrivals.get(port, [])
+        at = bisect.bisect_left(times, (ns, 0))
+        return times[at][0] if at < len(times) and times[at][1] == size else ns
+
+    def call_ns(self, ns):
+        """When the last call that sends before ns was entered."""
+        at = bisect.bisect_right(self.sends, ns)
+        return self.sends[at - 1] if at else ns
 
 
 class Capture:
     """Packets of one TCP port on loopback from start to stop()."""
 
-    def __init__(self, port, path):
+    def __init__(self, port, path, sender=None):
         self.port = port
         self.path = str(path)
-        self.process = procs.Process([_binary()[0], port, self.path])
-        self.process.wait_line("listening")
         self.clocks = []
+        self.waypoints = Waypoints(port, sender, f"{path}.waypoints") if sender else None
+        self.process = procs.Process([_binary("pktcap"), port, self.path])
+        self.process.wait_line("listening")
 
     def stop(self, marker):
         """Ends the capture; marker is in the last packet that belongs to it."""
-        assert self.process.stop(signal.SIGINT) == 0, self.process.stderr
-        words = self.process.out[-1].split()
-        counts = dict(zip(words[::2], map(int, words[1::2])))
+        counts = _end(self.process)
         assert counts["dropped"] == 0, f"the capture is not whole: {counts}"
-        assert counts["queued-stamps"] == 0, "another socket of this host asks for SO_TIMESTAMP"
+        if self.waypoints:
+            self.waypoints.stop()
         records = list(read_records(self.path))
         assert any(marker in body for _, kind, body in records[-200:] if kind != RECORD_CLOCK)
         self.clocks = [(ts, *struct.unpack("<qQ", body))
@@ -68,11 +119,17 @@ class Capture:
     def exchanges(self):
         """Finished and unfinished requests of all connections."""
         found = []
-        for conn in read_connections(self.path, self.port).values():
+        slack = self.error_ns()
+        for (_, client, _), conn in read_connections(self.path, self.port).items():
             for x in http_exchanges(conn):
-                x.first_ns = self.to_monotonic(x.first_ns)
+                x.first_ns = x.socket_ns = self.to_monotonic(x.first_ns)
+                if self.waypoints:
+                    x.socket_ns = max(x.first_ns, self.waypoints.socket_ns(
+                        client, x.first_size, x.first_ns - slack))
                 if x.last_ns is not None:
-                    x.last_ns = self.to_monotonic(x.last_ns)
+                    x.last_ns = x.call_ns = self.to_monotonic(x.last_ns)
+                    if self.waypoints:
+                        x.call_ns = min(x.last_ns, self.waypoints.call_ns(x.last_ns + slack))
                 found.append(x)
         return found
 
@@ -104,6 +161,7 @@ class Stream:
         self.base = None
         self.ends = []
         self.times = []
+        self.sizes = []
         self.early = {}
         self.fin_ns = None
 
@@ -123,15 +181,17 @@ class Stream:
         self.data += payload[have - off:]
         self.ends.append(len(self.data))
         self.times.append(ts)
+        self.sizes.append(len(payload))
         for later in sorted(self.early):
             if (later - self.base) & 0xFFFFFFFF <= len(self.data):
                 late, late_ts = self.early.pop(later)
                 self.add(later, late, late_ts)
                 break
 
-    def time_of(self, offset):
-        """When the byte at this offset was on the wire."""
-        return self.times[bisect.bisect_right(self.ends, offset)]
+    def packet_of(self, offset):
+        """Stamp and payload size of the packet that brought the byte at this offset."""
+        at = bisect.bisect_right(self.ends, offset)
+        return self.times[at], self.sizes[at]
 
 
 class Connection:
@@ -176,8 +236,11 @@ def read_connections(path, port):
 
 
 class Exchange:
-    __slots__ = ("method", "target", "status", "first_ns", "last_ns", "request_bytes",
-                 "response_bytes")
+    """first_ns and last_ns: stamps of the packets with the request's first and the response's last
+    byte. socket_ns ≥ first_ns and call_ns ≤ last_ns: the other ends, the same without waypoints."""
+
+    __slots__ = ("method", "target", "status", "first_ns", "first_size", "socket_ns", "last_ns",
+                 "call_ns", "request_bytes", "response_bytes")
 
     @property
     def path(self):
@@ -233,8 +296,8 @@ def http_exchanges(conn):
         end = _body_end(req.data, body, headers, False, False)
         x = Exchange()
         x.method, x.target, _ = line.split(" ", 2)
-        x.first_ns = req.time_of(at)
-        x.last_ns = x.status = x.response_bytes = None
+        x.first_ns, x.first_size = req.packet_of(at)
+        x.last_ns = x.call_ns = x.status = x.response_bytes = None
         x.request_bytes = end - at if end is not None else None
         found.append(x)
         if end is None:
@@ -257,7 +320,7 @@ def http_exchanges(conn):
         if end is None:
             return found
         x.status = status
-        x.last_ns = rsp.time_of(end - 1)
+        x.last_ns, _ = rsp.packet_of(end - 1)
         x.response_bytes = end - start
         at = end
     return found
