@@ -20,17 +20,34 @@ struct sock_ref {
 	struct file *file;
 };
 
+/* The descriptor table of the current task: typed loads where the task comes typed (5.11+). */
+static __always_inline struct file **fd_table(__u32 *ret_max)
+{
+	struct task_struct *task;
+	struct fdtable *fdt;
+
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)) {
+		task = bpf_get_current_task_btf();
+		fdt = task->files->fdt;
+		*ret_max = fdt->max_fds;
+		return fdt->fd;
+	}
+	task = (void *)bpf_get_current_task();
+	fdt = BPF_CORE_READ(task, files, fdt);
+	*ret_max = BPF_CORE_READ(fdt, max_fds);
+	return BPF_CORE_READ(fdt, fd);
+}
+
 /* fd → socket of the current task; false when it is none. */
 static __always_inline bool sock_of_fd(__u32 fd, struct sock_ref *ret)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
-	struct fdtable *fdt = BPF_CORE_READ(task, files, fdt);
 	struct file **fds, *file = NULL, *back;
 	struct socket *socket;
+	__u32 max;
 
-	if (fd >= NFDBITS_MAX || fd >= BPF_CORE_READ(fdt, max_fds))
+	fds = fd_table(&max);
+	if (fd >= NFDBITS_MAX || fd >= max)
 		return false;
-	fds = BPF_CORE_READ(fdt, fd);
 	bpf_probe_read_kernel(&file, sizeof(file), fds + fd);
 	if (!file)
 		return false;

@@ -295,11 +295,10 @@ static __always_inline void transfer_error(struct sock_ref *ref, long ret, __u64
 	emit_conn_state(ss, pid_tgid, now, ret ? HP_CONN_ERROR : HP_CONN_EOF, -ret, 0);
 }
 
-SEC("tp_btf/sys_enter")
-int BPF_PROG(sys_enter, struct pt_regs *regs, long id)
+/* A system call with its first argument begins. */
+static __always_inline int on_enter(long id, __u32 fd)
 {
 	struct thread_state *ts, fresh = {};
-	struct sys_args a;
 	struct sock_ref ref;
 	struct sock_state *ss;
 	__u64 pid_tgid, now;
@@ -317,9 +316,8 @@ int BPF_PROG(sys_enter, struct pt_regs *regs, long id)
 		return 0;
 	now = bpf_ktime_get_ns();
 	class &= SYS_CLASS_MASK;
-	sys_args_read(regs, &a);
 	if (class == SYS_CLOSE) {
-		if (!sock_of_fd(a.a0, &ref))
+		if (!sock_of_fd(fd, &ref))
 			return 0;
 		ss = sock_find(ref.sk);
 		if (!ss || !file_is_last(ref.file))
@@ -332,7 +330,7 @@ int BPF_PROG(sys_enter, struct pt_regs *regs, long id)
 		return 0;
 	}
 	if (class == SYS_CONNECT) {
-		if (!sock_of_fd(a.a0, &ref))
+		if (!sock_of_fd(fd, &ref))
 			return 0;
 		/* Known already: a second connect() that asks how the first one went. */
 		ss = sock_find(ref.sk);
@@ -363,7 +361,7 @@ static __always_inline __u64 enter_of(__u64 pid_tgid, long id)
 	return ts && ts->nr == (__u32)id ? ts->enter_ns : 0;
 }
 
-static __noinline int sys_accept_done(struct pt_regs *regs, long ret, __u64 pid_tgid, __u32 target)
+static __noinline int sys_accept_done(long ret, __u64 pid_tgid, __u32 target)
 {
 	__u64 now = bpf_ktime_get_ns();
 	struct sock_ref ref;
@@ -520,14 +518,13 @@ static __always_inline int sys_transfer_done(struct pt_regs *regs, long id, long
 	return 0;
 }
 
-SEC("tp_btf/sys_exit")
-int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
+/* A system call of these registers ends. */
+static __always_inline int on_exit(struct pt_regs *regs, long id, long ret)
 {
 	struct target_state *target;
 	struct sys_args a;
-	__u32 class;
 	__u64 pid_tgid;
-	long id = sys_nr(regs);
+	__u32 class;
 
 	if (id < 0 || id >= SYS_MAX)
 		return 0;
@@ -539,12 +536,48 @@ int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
 	if (!target)
 		return 0;
 	if (class == SYS_ACCEPT)
-		return sys_accept_done(regs, ret, pid_tgid, target->target);
+		return sys_accept_done(ret, pid_tgid, target->target);
 	if (class == SYS_CONNECT) {
 		sys_args_read(regs, &a);
 		return sys_connect_done(&a, ret, pid_tgid);
 	}
 	return sys_transfer_done(regs, id, ret, class, pid_tgid, target->target);
+}
+
+/*
+ * Two ways to the same code, one of which is loaded. A tracepoint for each call runs a program only
+ * for the calls that matter, in any process; the raw ones run for every call on the host, but need
+ * neither tracefs nor bpf_task_pt_regs (5.15).
+ */
+SEC("tracepoint")
+int sys_enter_each(struct trace_sys *ctx)
+{
+	return on_enter(ctx->id, ctx->args[0]);
+}
+
+SEC("tracepoint")
+int sys_exit_each(struct trace_sys *ctx)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	return on_exit((struct pt_regs *)bpf_task_pt_regs(task), ctx->id, ctx->ret);
+}
+
+SEC("tp_btf/sys_enter")
+int BPF_PROG(sys_enter_all, struct pt_regs *regs, long id)
+{
+	struct sys_args a;
+
+	if (id < 0 || id >= SYS_MAX || !(sys_class[id & (SYS_MAX - 1)] & SYS_AT_ENTRY))
+		return 0;
+	sys_args_read(regs, &a);
+	return on_enter(id, a.a0);
+}
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(sys_exit_all, struct pt_regs *regs, long ret)
+{
+	return on_exit(regs, sys_nr(regs), ret);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

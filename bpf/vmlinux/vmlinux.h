@@ -54,6 +54,8 @@ enum {
 
 /* Numbers of the kernel that has them; only their presence is asked for. */
 enum bpf_func_id {
+	BPF_FUNC_get_current_task_btf = 158,
+	BPF_FUNC_task_pt_regs = 175,
 	BPF_FUNC_loop = 181,
 };
 
@@ -210,6 +212,17 @@ struct bpf_iter__task_file {
 };
 
 #pragma clang attribute pop
+
+/* Context of the syscalls tracepoints: common fields, then these. Fixed by the kernel's own tools. */
+struct trace_sys {
+	__u64 common;
+	int id;
+	int pad; /* not cleared by the kernel */
+	union {
+		unsigned long args[6]; /* sys_enter_* */
+		long ret; /* sys_exit_* */
+	};
+};
 
 /* User-space layouts: fixed by the system call ABI. */
 struct iovec {

@@ -472,6 +472,10 @@ static int begin(struct collector *c)
 	err = put_window(c, HP_WINDOW_START, c->start_ns);
 	if (!err)
 		err = put_text(c, EV_CONFIG, slice_str(c->opts->config));
+	if (!err && c->opts->net && !probes_arrivals(c->probes))
+		err = put_text(c, EV_NOTE,
+			       SLICE("this kernel does not tell when data arrives (6.3 does): a "
+				     "request's time starts when the process reads it"));
 	if (!err)
 		err = put_resources(c, true, &c->cpu_first_ns);
 	for (i = 0; i < targets->n && !err; i++)

@@ -21,6 +21,8 @@
 #include "base/log.h"
 #include "hostprof.skel.h"
 #include "hp/tables.h"
+#include "load/feat.h"
+#include "load/sysprobes.h"
 #include "load/verdicts.h"
 
 #define RING_BYTES_DEFAULT (8U << 20)
@@ -30,6 +32,9 @@ struct probes {
 	struct hostprof_bpf *skel;
 	struct ring_buffer *ring;
 	struct verdicts verdicts;
+	struct sysprobes sys;
+	struct sysprobe_ids sys_ids;
+	bool sys_each; /* tracepoints of single calls instead of the raw pair */
 	probes_record_fn *fn; /* of the drain under way */
 	void *fn_arg;
 	int fn_err;
@@ -41,6 +46,7 @@ struct probes {
 	u64 base_ns; /* run time before attach: programs are new, so 0 */
 	bool sample_hw;
 	bool net;
+	bool arrivals;
 };
 
 /* libbpf's own words, the verifier's log among them, a line at a time and only with -v. */
@@ -85,6 +91,26 @@ static void raise_memlock(void)
 	setrlimit(RLIMIT_MEMLOCK, &lim);
 }
 
+/* Which of the socket programs this kernel can load, and which of two that do the same. */
+static void choose_net_programs(struct probes *p)
+{
+	struct hostprof_bpf *skel = p->skel;
+
+	p->sys_each = p->net &&
+		      libbpf_probe_bpf_helper(BPF_PROG_TYPE_TRACEPOINT, BPF_FUNC_task_pt_regs,
+					      NULL) == 1 &&
+		      !sysprobe_ids_read(&p->sys_ids);
+	bpf_program__set_autoload(skel->progs.sys_enter_each, p->sys_each);
+	bpf_program__set_autoload(skel->progs.sys_exit_each, p->sys_each);
+	bpf_program__set_autoload(skel->progs.sys_enter_all, p->net && !p->sys_each);
+	bpf_program__set_autoload(skel->progs.sys_exit_all, p->net && !p->sys_each);
+	bpf_program__set_autoload(skel->progs.inet_sock_set_state, p->net);
+	bpf_program__set_autoload(skel->progs.seed_sockets, p->net);
+	/* Without it a request's clock starts when it is read. */
+	p->arrivals = p->net && feat_has(FEAT_DATA_READY);
+	bpf_program__set_autoload(skel->progs.sk_data_ready, p->arrivals);
+}
+
 int probes_open(struct probes **ret, const struct probes_opts *opts, struct probes_error *ret_err)
 {
 	struct probes *p;
@@ -118,13 +144,7 @@ int probes_open(struct probes **ret, const struct probes_opts *opts, struct prob
 	bpf_map__set_max_entries(p->skel->maps.m_events,
 				 opts->ring_bytes ? opts->ring_bytes : RING_BYTES_DEFAULT);
 	bpf_map__set_max_entries(p->skel->maps.m_scratch, 2 * p->ncpus);
-	if (!opts->net) {
-		bpf_program__set_autoload(p->skel->progs.sys_enter, false);
-		bpf_program__set_autoload(p->skel->progs.sys_exit, false);
-		bpf_program__set_autoload(p->skel->progs.sk_data_ready, false);
-		bpf_program__set_autoload(p->skel->progs.inet_sock_set_state, false);
-		bpf_program__set_autoload(p->skel->progs.seed_sockets, false);
-	}
+	choose_net_programs(p);
 	if (!opts->sample_hz)
 		bpf_program__set_autoload(p->skel->progs.oncpu_sample, false);
 	err = hostprof_bpf__load(p->skel);
@@ -236,9 +256,11 @@ int probes_attach(struct probes *p, struct probes_error *ret_err)
 		{ p->skel->progs.proc_exec, &p->skel->links.proc_exec, true },
 		{ p->skel->progs.proc_fork, &p->skel->links.proc_fork, true },
 		{ p->skel->progs.inet_sock_set_state, &p->skel->links.inet_sock_set_state, p->net },
-		{ p->skel->progs.sk_data_ready, &p->skel->links.sk_data_ready, p->net },
-		{ p->skel->progs.sys_exit, &p->skel->links.sys_exit, p->net },
-		{ p->skel->progs.sys_enter, &p->skel->links.sys_enter, p->net },
+		{ p->skel->progs.sk_data_ready, &p->skel->links.sk_data_ready, p->arrivals },
+		{ p->skel->progs.sys_exit_all, &p->skel->links.sys_exit_all,
+		  p->net && !p->sys_each },
+		{ p->skel->progs.sys_enter_all, &p->skel->links.sys_enter_all,
+		  p->net && !p->sys_each },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -255,6 +277,14 @@ int probes_attach(struct probes *p, struct probes_error *ret_err)
 			return err;
 		}
 	}
+	if (p->sys_each) {
+		err = sysprobes_attach(&p->sys, &p->sys_ids, p->skel->progs.sys_enter_each,
+				       p->skel->progs.sys_exit_each);
+		if (err) {
+			set_error(ret_err, err, "cannot attach to system calls");
+			return err;
+		}
+	}
 	if (p->sample_hz)
 		err = attach_sampler(p, ret_err);
 	return err;
@@ -264,9 +294,9 @@ void probes_detach(struct probes *p)
 {
 	u32 cpu;
 
-	if (p->skel) {
+	sysprobes_detach(&p->sys);
+	if (p->skel)
 		hostprof_bpf__detach(p->skel);
-	}
 	for (cpu = 0; p->perf_links && cpu < p->ncpus; cpu++)
 		bpf_link__destroy(p->perf_links[cpu]);
 	/* The link owns the descriptor once attached; without a link it is ours. */
@@ -448,6 +478,11 @@ void probes_cost(const struct probes *p, struct probes_cost *ret)
 		log_debug("program %s: %llu runs, %llu ns", bpf_program__name(prog),
 			  (unsigned long long)info.run_cnt, (unsigned long long)info.run_time_ns);
 	}
+}
+
+bool probes_arrivals(const struct probes *p)
+{
+	return p->arrivals;
 }
 
 bool probes_sample_hw(const struct probes *p)

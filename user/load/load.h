@@ -60,6 +60,7 @@ int probes_flush_conts(struct probes *p, probes_record_fn *fn, void *arg, u64 no
 /* Adds up the per-CPU drop counters into sums[DROP_MAX]. */
 void probes_drops(const struct probes *p, u64 *sums);
 void probes_cost(const struct probes *p, struct probes_cost *ret);
+bool probes_arrivals(const struct probes *p); /* arrival times are taken */
 bool probes_sample_hw(const struct probes *p);
 u32 probes_sample_hz(const struct probes *p);
 u32 probes_ncpus(const struct probes *p);

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See sysprobes.h. The rows are the calls of the table in bpf/probes/syscall.bpf.c. */
+#include "load/sysprobes.h"
+
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/perf_event.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+
+static const char *const rows[] = {
+	"sys_exit_read",      "sys_exit_write",	   "sys_enter_write",	   "sys_enter_close",
+	"sys_exit_readv",     "sys_exit_writev",   "sys_enter_writev",	   "sys_exit_sendfile64",
+	"sys_exit_connect",   "sys_enter_connect", "sys_enter_sendfile64", "sys_exit_accept",
+	"sys_exit_sendto",    "sys_enter_sendto",  "sys_exit_recvfrom",	   "sys_exit_sendmsg",
+	"sys_enter_sendmsg",  "sys_exit_recvmsg",  "sys_exit_shutdown",	   "sys_exit_splice",
+	"sys_enter_splice",   "sys_exit_accept4",  "sys_exit_recvmmsg",	   "sys_exit_sendmmsg",
+	"sys_enter_sendmmsg", "sys_exit_preadv2",  "sys_exit_pwritev2",	   "sys_enter_pwritev2",
+};
+_Static_assert(ARRAY_SIZE(rows) <= SYSPROBES_MAX, "room for every row");
+
+static const char *const tracefs_dirs[] = { "/sys/kernel/tracing", "/sys/kernel/debug/tracing" };
+
+static int read_from(const char *dir, struct sysprobe_ids *ret)
+{
+	size_t i, found = 0;
+
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		_release_(buf) struct buf text = BUF_INIT;
+		char path[128];
+
+		ret->id[i] = -1;
+		snprintf(path, sizeof(path), "%s/events/syscalls/%s/id", dir, rows[i]);
+		if (file_read(path, &text, 32) || !text.n)
+			continue;
+		ret->id[i] = strtol(text.p, NULL, 10);
+		found += ret->id[i] > 0;
+	}
+	return found ? 0 : -ENOENT;
+}
+
+/* In the child: its own mount namespace, gone with it. */
+static int read_privately(struct sysprobe_ids *ret)
+{
+	if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL))
+		return -errno;
+	if (mount("tracefs", tracefs_dirs[0], "tracefs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL))
+		return -errno;
+	return read_from(tracefs_dirs[0], ret);
+}
+
+int sysprobe_ids_read(struct sysprobe_ids *ret)
+{
+	int fds[2], err;
+	pid_t pid;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(tracefs_dirs); i++)
+		if (!read_from(tracefs_dirs[i], ret))
+			return 0;
+	if (pipe2(fds, O_CLOEXEC))
+		return -errno;
+	pid = fork();
+	if (pid < 0) {
+		err = -errno;
+		close(fds[0]);
+		close(fds[1]);
+		return err;
+	}
+	if (!pid) {
+		if (!read_privately(ret))
+			fd_write_all(fds[1], ret, sizeof(*ret));
+		_exit(0);
+	}
+	close(fds[1]);
+	err = fd_read_all(fds[0], ret, sizeof(*ret));
+	close(fds[0]);
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	return err ? -ENOENT : 0;
+}
+
+static struct bpf_link *attach_one(struct bpf_program *prog, s32 id)
+{
+	struct perf_event_attr attr = {
+		.size = sizeof(attr),
+		.type = PERF_TYPE_TRACEPOINT,
+		.config = id,
+		.sample_period = 1,
+	};
+	struct bpf_link *link;
+	int fd = syscall(SYS_perf_event_open, &attr, -1, 0, -1, PERF_FLAG_FD_CLOEXEC);
+
+	if (fd < 0)
+		return NULL;
+	/* On success the link owns the descriptor. */
+	link = bpf_program__attach_perf_event(prog, fd);
+	if (!link) {
+		int saved = errno;
+
+		close(fd);
+		errno = saved;
+	}
+	return link;
+}
+
+int sysprobes_attach(struct sysprobes *s, const struct sysprobe_ids *ids, struct bpf_program *enter,
+		     struct bpf_program *exit_prog)
+{
+	static const char enter_prefix[] = "sys_enter_";
+	size_t i;
+
+	memset(s, 0, sizeof(*s));
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		bool is_enter = !strncmp(rows[i], enter_prefix, sizeof(enter_prefix) - 1);
+		struct bpf_link *link;
+
+		if (ids->id[i] <= 0)
+			continue;
+		link = attach_one(is_enter ? enter : exit_prog, ids->id[i]);
+		if (!link) {
+			int err = -errno;
+
+			sysprobes_detach(s);
+			return err;
+		}
+		s->links[s->n++] = link;
+	}
+	return s->n ? 0 : -ENOENT;
+}
+
+void sysprobes_detach(struct sysprobes *s)
+{
+	u32 i;
+
+	for (i = 0; i < s->n; i++)
+		bpf_link__destroy(s->links[i]);
+	s->n = 0;
+}
