@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Inside of the HTTP/1.x parser, shared by its four files only.
+ * Inside of the HTTP/1.x parser, shared by its five files only.
  *
  *   http1.c        the struct proto: detection, verdicts, feed, end of the connection
- *   http1_head.c   request line, status line, header fields and trailers, and their masks
+ *   http1_head.c   request line, end of a head: how the body is framed
+ *   http1_field.c  header fields and trailers
  *   http1_body.c   lengths, chunks, holes, and finding the next head after framing was lost
  *   http1_queue.c  requests that wait for their answer, and the exchanges made from them
  *
@@ -214,6 +215,16 @@ static inline struct http1_req *http1_resp_cur(struct http1 *st)
 	return st->orphan_open ? &st->orphan : http1_queue_at(st, 0);
 }
 
+static inline u8 http1_lower(u8 b)
+{
+	return (u8)(b - 'A') < 26 ? b | 0x20 : b;
+}
+
+static inline bool http1_is_blank(u8 b)
+{
+	return b == ' ' || b == '\t';
+}
+
 /* What one feed() carries through the files. */
 struct http1_feed {
 	struct http1 *st;
@@ -233,7 +244,11 @@ void http1_verdict_tunnel(const struct proto_ctx *ctx);
 u8 *http1_head(struct http1_feed *f, u8 *p, u8 *end);
 void http1_method_done(struct http1_feed *f, size_t n); /* n bytes of side->name */
 void http1_head_start(struct http1_side *s);
+u8 *http1_head_end(struct http1_feed *f, u8 *p); /* p is behind the empty line */
 extern const u8 http1_token[256];
+
+/* http1_field.c: the states from HTTP1_FIELD to HTTP1_NOISE */
+u8 *http1_field(struct http1_feed *f, u8 *p, u8 *end);
 
 /* http1_body.c */
 u8 *http1_body(struct http1_feed *f, u8 *p, u8 *end);

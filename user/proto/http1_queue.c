@@ -313,10 +313,10 @@ void http1_resp_end(struct http1 *st, const struct proto_ctx *ctx, u64 ns)
 	e->resp_done = true;
 	if (st->orphan_open) {
 		st->orphan_open = false;
-		if (st->orphan_mute)
-			st->overflow--;
-		else
+		if (!st->orphan_mute)
 			http1_emit(st, ctx, e);
+		else if (st->overflow)
+			st->overflow--;
 		return;
 	}
 	/* Without framing nothing will ever say that this request has ended: do not wait. */
