@@ -151,20 +151,42 @@ static void put_record(struct analyst *a, struct ev_hdr *rec)
 		capture_write(&a->capture, rec);
 }
 
+struct note {
+	struct ev_note ev;
+	char text[512];
+};
+
+static struct ev_hdr *make_note(const struct analyst *a, struct note *rec, const char *text)
+{
+	size_t n = MIN(strlen(text), sizeof(rec->text) - 8);
+
+	memset(rec, 0, sizeof(*rec));
+	rec->ev.hdr.size = (sizeof(rec->ev) + n + 7) & ~7UL;
+	rec->ev.hdr.kind = EV_NOTE;
+	rec->ev.hdr.ts_ns = a->last_ns;
+	rec->ev.len = n;
+	memcpy(rec->text, text, n);
+	return &rec->ev.hdr;
+}
+
 static void put_note(struct analyst *a, const char *text)
 {
-	struct {
-		struct ev_note ev;
-		char text[512];
-	} rec = { 0 };
-	size_t n = MIN(strlen(text), sizeof(rec.text) - 8);
+	struct note rec;
 
-	rec.ev.hdr.size = (sizeof(rec.ev) + n + 7) & ~7UL;
-	rec.ev.hdr.kind = EV_NOTE;
-	rec.ev.hdr.ts_ns = a->last_ns;
-	rec.ev.len = n;
-	memcpy(rec.text, text, n);
-	put_record(a, &rec.ev.hdr);
+	put_record(a, make_note(a, &rec, text));
+}
+
+/* The live report knows everything that the capture left out; a replay has to be told. */
+static void note_left_out(struct analyst *a)
+{
+	struct note rec;
+	char text[256];
+
+	snprintf(text, sizeof(text),
+		 "the capture reached --max-capture: %llu records are not in it, and every figure "
+		 "here is lower than in the live report",
+		 (unsigned long long)a->capture.left_out);
+	capture_write(&a->capture, make_note(a, &rec, text));
 }
 
 static void name_address(void *arg, const struct agg_addr *at)
@@ -252,6 +274,8 @@ static void on_window(struct analyst *a, struct ev_window *ev)
 			agg_unnamed(a->agg, name_address, a);
 			put_cost(a);
 		}
+		if (a->capture.buf && a->capture.left_out)
+			note_left_out(a);
 		a->ended = true;
 	}
 	put_record(a, &ev->hdr);

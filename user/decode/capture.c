@@ -13,11 +13,30 @@
 #define CAPTURE_BUF_BYTES (256 * 1024)
 #define CAPTURE_MINOR 0
 
-/* Kinds whose number grows with traffic: left out once the file is full. */
+/* Room for the records that close a window: two of WINDOW, two of COST, a LOSS, some notes. */
+#define CAPTURE_CLOSING_BYTES 4096
+
+/* Kinds whose number grows with traffic: the first to be left out. */
 static bool is_bulk(u32 kind)
 {
 	return kind == EV_DATA || kind == EV_CONT || kind == EV_SAMPLE || kind == EV_CONN_OPEN ||
 	       kind == EV_CONN_STATE || kind == EV_CONN_CLOSE;
+}
+
+static bool fits(const struct capture *c, const struct ev_hdr *rec)
+{
+	u64 most = c->max_bytes;
+
+	if (rec->kind == EV_WINDOW || rec->kind == EV_COST)
+		return true;
+	if (c->closing && (rec->kind == EV_LOSS || rec->kind == EV_NOTE))
+		return c->bytes + rec->size <= most;
+	most -= MIN(most, CAPTURE_CLOSING_BYTES);
+	if (is_bulk(rec->kind)) {
+		most -= most / 8;
+		return !c->full && c->bytes + rec->size <= most;
+	}
+	return c->bytes + rec->size <= most;
 }
 
 static void flush(struct capture *c)
@@ -68,7 +87,10 @@ int capture_create(struct capture *c, int dirfd, const char *name, u64 max_bytes
 
 void capture_write(struct capture *c, const struct ev_hdr *rec)
 {
-	if (is_bulk(rec->kind) && (c->left_out || c->bytes + rec->size > c->max_bytes)) {
+	/* The collector tells its cost once, when the window is over. */
+	c->closing |= rec->kind == EV_COST;
+	if (!fits(c, rec)) {
+		c->full |= is_bulk(rec->kind);
 		c->left_out++;
 		return;
 	}

@@ -3,8 +3,9 @@
  * The capture file: a header, then masked records exactly as the stream has them.
  *
  * A whole capture ends with a WINDOW record of kind HP_WINDOW_END. One without was cut short (disk,
- * kill) and still reports what is whole. When max_bytes is reached, records that grow with traffic
- * are left out from there on; those that close the window still go in.
+ * kill) and still reports what is whole. The file never grows past max_bytes: records that grow with
+ * traffic are left out first, all of them from there on, then those that grow with time; the few
+ * that close the window always go in.
  */
 #ifndef DECODE_CAPTURE_H
 #define DECODE_CAPTURE_H
@@ -39,6 +40,8 @@ struct capture {
 	u64 bytes; /* written or buffered */
 	u64 max_bytes;
 	u64 left_out; /* records not written for max_bytes */
+	bool full; /* no more bulk */
+	bool closing; /* the window is over: what comes now is told once */
 	int err; /* first write error, -errno: nothing is written after it */
 };
 

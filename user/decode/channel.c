@@ -48,18 +48,17 @@ int chan_call(int fd, const struct chan_request *req)
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;
-	if (n != sizeof(result))
-		return -EPIPE;
 	c = CMSG_FIRSTHDR(&msg);
 	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
 	    c->cmsg_len == CMSG_LEN(sizeof(int)))
 		memcpy(&file, CMSG_DATA(c), sizeof(file));
-	if (result < 0) {
-		if (file >= 0)
-			close(file);
-		return result;
-	}
-	return file >= 0 ? file : -EPROTO;
+	if (n == sizeof(result) && !result)
+		return file >= 0 ? file : -EPROTO;
+	if (file >= 0)
+		close(file);
+	if (n != sizeof(result))
+		return n ? -EPROTO : -EPIPE;
+	return result < 0 ? result : -EPROTO;
 }
 
 int chan_receive(int fd, struct chan_request *ret)
@@ -67,7 +66,8 @@ int chan_receive(int fd, struct chan_request *ret)
 	ssize_t n;
 
 	do {
-		n = recv(fd, ret, sizeof(*ret), MSG_DONTWAIT);
+		/* MSG_TRUNC: the datagram's own length, so that a longer one does not pass. */
+		n = recv(fd, ret, sizeof(*ret), MSG_DONTWAIT | MSG_TRUNC);
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return errno == EAGAIN ? 0 : errno == ECONNRESET ? -EPIPE : -errno;

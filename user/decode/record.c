@@ -103,6 +103,9 @@ static bool fixed_ok(const struct ev_hdr *hdr)
 
 		return ev->dir <= HP_SEND && ev->tail_len <= HP_TAIL_MAX && ev->tail_len <= ev->len;
 	}
+	/* A role is shifted by later on. */
+	if (hdr->kind == EV_CONN_OPEN)
+		return ((const struct ev_conn_open *)hdr)->role <= HP_ROLE_CLIENT;
 	return true;
 }
 

@@ -33,9 +33,8 @@ static void unix_name(char *out, const char *path)
 			out[i] = '.';
 }
 
-void conn_init(struct conn *c, const struct ev_conn_open *ev)
+static void set_names(struct conn *c, const struct ev_conn_open *ev)
 {
-	memset(c, 0, sizeof(*c));
 	memcpy(c->path, ev->path, HP_PATH_MAX);
 	if (ev->family == AF_UNIX) {
 		unix_name(c->peer, c->path);
@@ -44,12 +43,21 @@ void conn_init(struct conn *c, const struct ev_conn_open *ev)
 		inet_name(c->peer, ev->family, ev->peer_addr, ev->peer_port);
 		inet_name(c->local, ev->family, ev->local_addr, ev->local_port);
 	}
+	c->ctx.peer_port = ev->peer_port;
+	c->ctx.local_port = ev->local_port;
+	c->info.peer = slice_str(c->peer);
+	c->info.local = slice_str(c->local);
+	c->info.peer_port = ev->peer_port;
+	c->info.family = ev->family;
+}
+
+void conn_init(struct conn *c, const struct ev_conn_open *ev)
+{
+	memset(c, 0, sizeof(*c));
 	c->ctx.conn_id = ev->conn_id;
 	c->ctx.open_ns = ev->hdr.ts_ns;
 	c->ctx.role = ev->role;
 	c->ctx.mid_stream = ev->origin == HP_ORIGIN_SEED || ev->origin == HP_ORIGIN_LAZY;
-	c->ctx.peer_port = ev->peer_port;
-	c->ctx.local_port = ev->local_port;
 	c->ctx.target = ev->hdr.target;
 	c->ctx.path = c->path;
 	c->info = (struct conn_info){
@@ -57,16 +65,23 @@ void conn_init(struct conn *c, const struct ev_conn_open *ev)
 		.open_ns = ev->hdr.ts_ns,
 		.established_ns = ev->established_ns,
 		.proto = "",
-		.peer = slice_str(c->peer),
-		.local = slice_str(c->local),
 		.reason = "",
 		.tgid = ev->hdr.tgid,
 		.target = ev->hdr.target,
-		.peer_port = ev->peer_port,
 		.role = ev->role,
 		.origin = ev->origin,
-		.family = ev->family,
 	};
+	set_names(c, ev);
+}
+
+void conn_learn(struct conn *c, const struct ev_conn_open *ev)
+{
+	set_names(c, ev);
+	c->info.established_ns = ev->established_ns;
+	c->info.origin = ev->origin;
+	if (c->ctx.role == HP_ROLE_UNKNOWN)
+		c->ctx.role = c->info.role = ev->role;
+	c->adopted = false;
 }
 
 void conn_free(struct conn *c)

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * See session.h. A DATA record becomes runs and holes in stream order; a position past the expected
- * one means that records between were lost. While no protocol is recognised its bytes are offered to
- * each parser's detect(), and leave here overwritten, except a short prefix that a parser called
- * harmless (PROTO_MORE) and the record header of TLS, so that a replay decides the same way.
+ * one means that records between were lost. Runs go to the connection's parser, or to recognise.c
+ * while it has none.
+ *
+ * When the record that opens a connection was lost, its first transfer opens it here ("adopted"); who
+ * connected is then what the bytes say: a request that was received makes the target the server.
  */
 #include "session/session.h"
 
@@ -16,15 +18,6 @@
 #include "session/conn.h"
 
 #define CONNS_MAX_DEFAULT 65536
-#define TLS_HEADER_BYTES 5
-
-struct session {
-	struct session_opts opts;
-	struct session_sink sink;
-	struct proto_sink proto_sink;
-	struct map conns; /* conn_id → struct conn * */
-	struct conn *current; /* whose bytes are being parsed */
-};
 
 static void on_http(void *arg, const struct http_exchange *x)
 {
@@ -40,11 +33,6 @@ static void on_db(void *arg, const struct db_call *c)
 	s->sink.db(s->sink.arg, c);
 }
 
-static void conn_tell(struct session *s, struct conn *c)
-{
-	s->sink.conn(s->sink.arg, &c->info);
-}
-
 static void on_db_event(void *arg, const struct db_event *e)
 {
 	struct session *s = arg;
@@ -55,7 +43,7 @@ static void on_db_event(void *arg, const struct db_event *e)
 		return;
 	c->info.status = e->what == DB_EVENT_TLS ? CONN_ENCRYPTED : CONN_UNPARSED;
 	c->info.reason = e->what == DB_EVENT_TLS ? "tls" : "protocol error";
-	conn_tell(s, c);
+	session_tell(s, c);
 }
 
 static void on_verdict(void *arg, const struct hp_verdict *v)
@@ -133,7 +121,7 @@ static struct conn *conn_add(struct session *s, const struct ev_conn_open *ev)
 		conn_free(c);
 		return NULL;
 	}
-	conn_tell(s, c);
+	session_tell(s, c);
 	return c;
 }
 
@@ -141,143 +129,32 @@ static struct conn *conn_add(struct session *s, const struct ev_conn_open *ev)
 static struct conn *conn_adopt(struct session *s, const struct ev_hdr *hdr, u64 conn_id)
 {
 	struct ev_conn_open ev = { .hdr = *hdr, .conn_id = conn_id, .origin = HP_ORIGIN_LAZY };
+	struct conn *c = conn_add(s, &ev);
 
-	return conn_add(s, &ev);
+	if (c)
+		c->adopted = true;
+	return c;
 }
 
-static bool proto_wanted(const struct session *s, const struct proto *p)
+static void on_open(struct session *s, const struct ev_conn_open *ev)
 {
-	return p == &proto_http1 ? !s->opts.no_http : !s->opts.no_db;
-}
+	struct conn *c = conn_find(s, ev->conn_id);
 
-static bool proto_fits(const struct proto *p, const struct conn *c)
-{
-	return c->ctx.role == HP_ROLE_UNKNOWN || p->roles >> c->ctx.role & 1;
-}
-
-static void conn_ignore(struct session *s, struct conn *c, enum conn_status status,
-			const char *reason)
-{
-	static const struct hp_verdict count = { .capture = HP_CAPTURE_COUNT };
-
-	c->info.status = status;
-	c->info.reason = reason;
-	s->sink.verdict(s->sink.arg, c->ctx.conn_id, &count);
-	conn_tell(s, c);
-}
-
-static bool looks_like_tls(const u8 *p, size_t n)
-{
-	/* RFC 8446 5.1: content type, legacy version 3.1 to 3.4. */
-	return n >= 3 && p[0] >= 0x14 && p[0] <= 0x17 && p[1] == 0x03 && p[2] <= 0x04;
-}
-
-static int conn_start(struct session *s, struct conn *c, const struct proto *p)
-{
-	c->state = calloc(1, p->state_size);
-	if (!c->state) {
-		s->sink.drop(s->sink.arg, DROP_MEMORY, 1);
-		return -ENOMEM;
+	if (ev->listening)
+		return;
+	if (!c) {
+		conn_add(s, ev);
+	} else if (c->adopted) {
+		conn_learn(c, ev);
+		session_tell(s, c);
 	}
-	c->proto = p;
-	if (p->init(c->state, &c->ctx)) {
-		c->proto = NULL;
-		free(c->state);
-		c->state = NULL;
-		s->sink.drop(s->sink.arg, DROP_MEMORY, 1);
-		return -ENOMEM;
-	}
-	c->info.status = CONN_PARSED;
-	c->info.proto = p->name;
-	conn_tell(s, c);
-	return 0;
-}
-
-static void overwrite(struct session *s, u8 *p, size_t n)
-{
-	if (!s->opts.show_literals)
-		memset(p, 0, n);
-}
-
-/*
- * Bytes of a connection whose protocol is not known. True: it is known now, and the bytes (after the
- * kept prefix, fed here) are the parser's.
- */
-static bool recognise(struct session *s, struct conn *c, struct proto_in *in, u32 dir)
-{
-	u8 text[4096];
-	size_t had = c->prefix_len[dir], n;
-	enum proto_match best = PROTO_NO, match;
-	const struct proto *found = NULL;
-	bool fits = false;
-
-	if (!in->data || !in->len || c->info.status != CONN_UNDECIDED) {
-		if (in->data)
-			overwrite(s, in->data, in->len);
-		return false;
-	}
-	memcpy(text, c->prefix[dir], had);
-	n = MIN(sizeof(text) - had, in->len);
-	memcpy(text + had, in->data, n);
-	n += had;
-	if (had || in->start) {
-		for (size_t i = 0; protos[i] && !found; i++) {
-			if (!proto_fits(protos[i], c) || !proto_wanted(s, protos[i]))
-				continue;
-			fits = true;
-			match = protos[i]->detect(&c->ctx, in->side, text, n,
-						  MAX(in->len + had, n));
-			if (match == PROTO_YES)
-				found = protos[i];
-			else if (match > best)
-				best = match;
-		}
-	} else {
-		fits = true; /* the middle of a transfer tells nothing */
-	}
-	if (found) {
-		if (conn_start(s, c, found))
-			goto hide;
-		if (had) {
-			struct proto_in early = *in;
-
-			early.data = text;
-			early.len = had;
-			early.pos = in->pos - had;
-			early.end = false;
-			found->feed(c->state, &c->ctx, &early);
-			in->start = false;
-		}
-		return true;
-	}
-	if (best == PROTO_MORE && had + in->len <= CONN_PREFIX_MAX) {
-		memcpy(c->prefix[dir] + had, in->data, in->len);
-		c->prefix_len[dir] = had + in->len;
-		return false;
-	}
-	c->prefix_len[dir] = 0;
-	if (looks_like_tls(text, n)) {
-		size_t keep = in->len < TLS_HEADER_BYTES ? in->len : TLS_HEADER_BYTES;
-
-		overwrite(s, in->data + keep, in->len - keep);
-		conn_ignore(s, c, CONN_ENCRYPTED, "tls");
-		return false;
-	}
-	/* Mid-stream, the first transfers may be the middle of a message: wait for a beginning. */
-	if (!fits)
-		conn_ignore(s, c, CONN_UNPARSED, "not measured");
-	else if (in->start && (!c->ctx.mid_stream || ++c->tries >= CONN_TRIES_MAX))
-		conn_ignore(s, c, CONN_UNPARSED, "unknown protocol");
-hide:
-	overwrite(s, in->data, in->len);
-	return false;
 }
 
 static void give(struct session *s, struct conn *c, struct proto_in *in, u32 dir)
 {
 	if (!in->len)
 		return;
-	if (!c->proto && !recognise(s, c, in, dir))
+	if (!c->proto && !conn_recognise(s, c, in, dir))
 		return;
 	c->proto->feed(c->state, &c->ctx, in);
 }
@@ -315,6 +192,7 @@ static bool line_up(struct session *s, struct conn *c, u32 dir, u64 pos, u64 len
 		give_hole(s, c, &hole, dir, pos - c->expected[dir], 0, true);
 	}
 	c->expected[dir] = pos + len;
+	c->transfer_end = pos + len;
 	c->info.bytes[dir] = pos + len;
 	return true;
 }
@@ -322,16 +200,34 @@ static bool line_up(struct session *s, struct conn *c, u32 dir, u64 pos, u64 len
 /*
  * When the last byte of a send was handed over. The exit of the call may be much later: on loopback
  * the receiver is woken inside it and often takes the processor (seen 0.66 ms on two busy cores). TCP
- * itself notes when it passed a segment on. Without that, a call that cannot sleep has done its work
- * within copying time of its entry; one that can may have waited for buffer space.
+ * itself notes when it passed a segment on; that note is of this call if it is newer than the
+ * connection's transfer before. Without it, a call that cannot sleep has done its work within copying
+ * time of its entry; one that can may have waited for buffer space.
  */
-static u64 sent_ns(u8 flags, u64 enter_ns, u64 wire_ns, u64 exit_ns, u64 len)
+static u64 sent_ns(const struct conn *c, u8 flags, u64 enter_ns, u64 wire_ns, u64 exit_ns, u64 len)
 {
-	u64 copied_ns = enter_ns + 40 * NSEC_PER_USEC + len;
+	u64 floor_ns = enter_ns ? enter_ns : c ? c->last_ns : exit_ns;
 
-	if (enter_ns && wire_ns >= enter_ns && wire_ns <= exit_ns)
+	if (wire_ns > floor_ns && wire_ns <= exit_ns)
 		return wire_ns;
-	return enter_ns && flags & HP_DATA_NONBLOCK ? MIN(exit_ns, copied_ns) : exit_ns;
+	if (enter_ns && flags & HP_DATA_NONBLOCK)
+		return MIN(exit_ns, enter_ns + 40 * NSEC_PER_USEC + len);
+	return exit_ns;
+}
+
+/* Times of one transfer, or of the last one of a CONT run. */
+static void set_times(struct conn *c, struct proto_in *in, u8 dir, u8 flags, u64 enter_ns,
+		      u64 wire_ns, u64 exit_ns, u64 len)
+{
+	in->ts_ns = exit_ns;
+	if (dir == HP_RECV) {
+		in->arrival_ns = wire_ns;
+	} else {
+		in->ts_ns = sent_ns(c, flags, enter_ns, wire_ns, exit_ns, len);
+		in->enter_ns = enter_ns ? enter_ns : in->ts_ns;
+	}
+	if (c && exit_ns > c->last_ns)
+		c->last_ns = exit_ns;
 }
 
 /* The bytes between a run's end and the next multiple of 8 are whatever the kernel side had there. */
@@ -346,11 +242,6 @@ static void on_data(struct session *s, struct ev_data *ev)
 	struct proto_in in = {
 		.pos = ev->pos,
 		.start = true,
-		.enter_ns = ev->enter_ns,
-		.ts_ns = ev->dir == HP_SEND ? sent_ns(ev->flags, ev->enter_ns, ev->wire_ns,
-						      ev->hdr.ts_ns, ev->len)
-					    : ev->hdr.ts_ns,
-		.arrival_ns = ev->dir == HP_RECV ? ev->wire_ns : 0,
 		.tgid = ev->hdr.tgid,
 		.tid = ev->hdr.tid,
 	};
@@ -363,12 +254,13 @@ static void on_data(struct session *s, struct ev_data *ev)
 		c = conn_adopt(s, &ev->hdr, ev->conn_id);
 	if (c)
 		in.side = conn_side(c, ev->dir);
+	set_times(c, &in, ev->dir, ev->flags, ev->enter_ns, ev->wire_ns, ev->hdr.ts_ns, ev->len);
 	s->current = c;
 	if (!c || !line_up(s, c, ev->dir, ev->pos, ev->len, &in)) {
 		for (i = 0; i < ev->nsegs; i++) {
 			struct ev_seg *seg = record_seg(ev, &at, &bytes);
 
-			overwrite(s, bytes, seg->len);
+			session_overwrite(s, bytes, seg->len);
 			clear_padding(bytes, seg->len);
 		}
 		s->current = NULL;
@@ -403,11 +295,6 @@ static void on_cont(struct session *s, struct ev_cont *ev)
 	struct proto_in in = {
 		.pos = ev->pos,
 		.start = true,
-		.enter_ns = ev->enter_ns,
-		.ts_ns = ev->dir == HP_SEND ? sent_ns(ev->flags, ev->enter_ns, ev->wire_ns,
-						      ev->hdr.ts_ns, ev->last_len)
-					    : ev->hdr.ts_ns,
-		.arrival_ns = ev->dir == HP_RECV ? ev->wire_ns : 0,
 		.tgid = ev->hdr.tgid,
 		.tid = ev->hdr.tid,
 	};
@@ -416,21 +303,23 @@ static void on_cont(struct session *s, struct ev_cont *ev)
 		c = conn_adopt(s, &ev->hdr, ev->conn_id);
 	if (c)
 		in.side = conn_side(c, ev->dir);
+	set_times(c, &in, ev->dir, ev->flags, ev->enter_ns, ev->wire_ns, ev->hdr.ts_ns,
+		  ev->last_len);
 	s->current = c;
+	/* What lies behind the tail in the fixed array is old kernel scratch. */
+	memset(ev->tail + ev->tail_len, 0, sizeof(ev->tail) - ev->tail_len);
 	if (!c || !line_up(s, c, ev->dir, ev->pos, ev->len, &in)) {
-		overwrite(s, ev->tail, sizeof(ev->tail));
+		session_overwrite(s, ev->tail, ev->tail_len);
 		s->current = NULL;
 		return;
 	}
 	in.end = !ev->tail_len;
 	give_hole(s, c, &in, ev->dir, ev->len - ev->tail_len, ev->frames, false);
-	in.start = false;
+	in.start = ev->len == ev->tail_len;
 	in.end = true;
 	in.data = ev->tail;
 	in.len = ev->tail_len;
 	give(s, c, &in, ev->dir);
-	/* What lies behind the tail in the fixed array is old kernel scratch. */
-	memset(ev->tail + ev->tail_len, 0, sizeof(ev->tail) - ev->tail_len);
 	s->current = NULL;
 }
 
@@ -443,7 +332,7 @@ static void conn_end(struct session *s, struct conn *c, u64 ts_ns, bool closed)
 	if (closed)
 		c->info.close_ns = ts_ns;
 	c->info.ended = true;
-	conn_tell(s, c);
+	session_tell(s, c);
 }
 
 static void on_close(struct session *s, const struct ev_conn_close *ev)
@@ -492,11 +381,11 @@ static void on_state(struct session *s, const struct ev_conn_state *ev)
 		c->info.established_ns = ev->hdr.ts_ns;
 		if (ev->local_port)
 			c->ctx.local_port = ev->local_port;
-		conn_tell(s, c);
+		session_tell(s, c);
 		return;
 	case HP_CONN_FAILED:
 		c->info.err = ev->err ? ev->err : ECONNREFUSED;
-		conn_tell(s, c);
+		session_tell(s, c);
 		return;
 	case HP_CONN_ERROR:
 		c->info.err = ev->err;
@@ -520,13 +409,9 @@ static void on_state(struct session *s, const struct ev_conn_state *ev)
 void session_record(struct session *s, struct ev_hdr *rec)
 {
 	switch (rec->kind) {
-	case EV_CONN_OPEN: {
-		const struct ev_conn_open *ev = (const struct ev_conn_open *)rec;
-
-		if (!ev->listening && !conn_find(s, ev->conn_id))
-			conn_add(s, ev);
+	case EV_CONN_OPEN:
+		on_open(s, (const struct ev_conn_open *)rec);
 		break;
-	}
 	case EV_CONN_STATE:
 		on_state(s, (const struct ev_conn_state *)rec);
 		break;
