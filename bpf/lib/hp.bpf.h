@@ -17,7 +17,10 @@
 #define TCP_ESTABLISHED 1
 #define TCP_SYN_SENT 2
 #define TCP_SYN_RECV 3
+#define TCP_FIN_WAIT1 4
 #define TCP_CLOSE 7
+#define TCP_LAST_ACK 9
+#define SHUTDOWN_BOTH 3
 #define TCP_LISTEN 10
 #define MSG_PEEK 2
 #define MSG_TRUNC 0x20
@@ -38,6 +41,5 @@
  */
 extern const volatile __u32 cfg_ncpus;
 extern const volatile bool cfg_follow_children;
-extern const volatile bool cfg_net;
 
 #endif

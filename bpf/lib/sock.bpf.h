@@ -14,6 +14,26 @@
 
 extern __u64 verdict_epoch; /* user space adds one whenever it writes m_verdicts */
 
+/*
+ * Counts of table entries by a hash of their key: tells for nearly every other socket of the host,
+ * from one cached load, that it is not in the table. Two connections may share a count.
+ */
+#define SOCK_FILTER_SLOTS 8192
+extern __u32 sock_filter[SOCK_FILTER_SLOTS];
+
+static __always_inline __u32 *sock_filter_slot(struct sock *sk)
+{
+	/* A struct sock is over 1 KiB long and 64-byte aligned. */
+	__u64 h = ((__u64)sk >> 6) * 0x9e3779b97f4a7c15ULL;
+
+	return &sock_filter[(h >> 40) & (SOCK_FILTER_SLOTS - 1)];
+}
+
+static __always_inline bool sock_maybe(struct sock *sk)
+{
+	return *sock_filter_slot(sk) != 0;
+}
+
 struct sock_ref {
 	struct sock *sk;
 	struct socket *socket;
@@ -76,7 +96,8 @@ static __always_inline void sock_forget(struct sock *sk, __u64 conn_id)
 	__u64 key = (__u64)sk;
 
 	bpf_map_delete_elem(&m_verdicts, &conn_id);
-	bpf_map_delete_elem(&m_socks, &key);
+	if (!bpf_map_delete_elem(&m_socks, &key))
+		__sync_fetch_and_sub(sock_filter_slot(sk), 1);
 }
 
 static __always_inline __u64 conn_id_new(__u64 now)
@@ -158,9 +179,14 @@ static __noinline struct sock_state *sock_track(struct sock *sk, struct socket *
 		}
 	}
 	ss.role = role;
-	if (bpf_map_update_elem(&m_socks, &key, &ss, BPF_ANY)) {
-		drop(DROP_SOCK_TABLE_FULL);
-		return NULL;
+	if (bpf_map_update_elem(&m_socks, &key, &ss, BPF_NOEXIST)) {
+		/* A stale entry, or no room. */
+		if (bpf_map_update_elem(&m_socks, &key, &ss, BPF_EXIST)) {
+			drop(DROP_SOCK_TABLE_FULL);
+			return NULL;
+		}
+	} else {
+		__sync_fetch_and_add(sock_filter_slot(sk), 1);
 	}
 	return bpf_map_lookup_elem(&m_socks, &key);
 }
@@ -218,7 +244,8 @@ static __noinline int sock_announce(struct sock *sk, struct sock_state *ss, __u6
 					   __sk_common.skc_v6_daddr.in6_u.u6_addr8);
 		}
 	}
-	bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP);
+	/* Sends on unix sockets need their entry: user space attaches that probe when one shows up. */
+	bpf_ringbuf_submit(ev, ss->family == AF_UNIX ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
 	return 0;
 }
 

@@ -217,7 +217,7 @@ static long whole_step(__u32 i, struct scratch **ps)
 	return !s->x.left;
 }
 
-__noinline int xfer_whole(__u32 slot)
+__noinline int xfer_whole_iov(__u32 slot)
 {
 	struct scratch *s = slot_of(slot);
 
@@ -227,13 +227,22 @@ __noinline int xfer_whole(__u32 slot)
 	s->x.len = 0;
 	if (!s->x.at)
 		return 0;
-	if (s->x.niov)
-		iov_each(s, whole_step);
-	else if (copy_in(s, s->x.at, s->x.total, s->x.base))
-		s->x.len = s->x.total;
+	iov_each(s, whole_step);
 	if (s->x.len)
 		run_end(s, s->x.at, s->x.len);
 	return 0;
+}
+
+/* The common way: inline, with nothing looked up twice. */
+static __always_inline void xfer_whole(__u32 slot, struct scratch *s)
+{
+	if (s->x.niov) {
+		xfer_whole_iov(slot);
+		return;
+	}
+	s->x.at = run_begin(s, s->x.back, 0);
+	if (s->x.at && copy_in(s, s->x.at, s->x.total, s->x.base))
+		run_end(s, s->x.at, s->x.total);
 }
 
 static __always_inline void head_carry(struct scratch *s, __u64 base, __u32 take)

@@ -7,15 +7,19 @@
 
 const volatile __u32 cfg_ncpus = 1;
 const volatile bool cfg_follow_children = true;
-const volatile bool cfg_net = true;
 __u64 verdict_epoch;
+__u32 sock_filter[SOCK_FILTER_SLOTS];
 
-SEC("tp_btf/sk_data_ready")
+/* Raw, not typed: the address is only a key, and arithmetic on typed pointers is refused. */
+SEC("raw_tp/sk_data_ready")
 int BPF_PROG(sk_data_ready, struct sock *sk)
 {
-	struct sock_state *ss = sock_find(sk);
+	struct sock_state *ss;
 	__u64 now;
 
+	if (!sock_maybe(sk))
+		return 0;
+	ss = sock_find(sk);
 	if (!ss)
 		return 0;
 	now = bpf_ktime_get_ns();
@@ -25,7 +29,7 @@ int BPF_PROG(sk_data_ready, struct sock *sk)
 	return 0;
 }
 
-SEC("tp_btf/inet_sock_set_state")
+SEC("raw_tp/inet_sock_set_state")
 int BPF_PROG(inet_sock_set_state, struct sock *sk, int oldstate, int newstate)
 {
 	struct sock_state *ss;
@@ -44,7 +48,7 @@ int BPF_PROG(inet_sock_set_state, struct sock *sk, int oldstate, int newstate)
 		bpf_map_update_elem(&m_listen, &key, &ts->target, BPF_ANY);
 		return 0;
 	}
-	ss = sock_find(sk);
+	ss = sock_maybe(sk) ? sock_find(sk) : NULL;
 	if (newstate == TCP_ESTABLISHED) {
 		now = bpf_ktime_get_ns();
 		if (oldstate == TCP_SYN_RECV) {
@@ -65,7 +69,22 @@ int BPF_PROG(inet_sock_set_state, struct sock *sk, int oldstate, int newstate)
 					BPF_CORE_READ(sk, __sk_common.skc_num));
 		return 0;
 	}
-	if (newstate != TCP_CLOSE || !ss)
+	if (!ss)
+		return 0;
+	/*
+	 * The last descriptor is closed: tcp_close() sets both shutdown bits before it leaves the
+	 * established states. shutdown(SHUT_WR) sets one.
+	 */
+	if ((newstate == TCP_FIN_WAIT1 || newstate == TCP_LAST_ACK) &&
+	    BPF_CORE_READ(sk, sk_shutdown) == SHUTDOWN_BOTH) {
+		if (ss->flags & SOCK_ANNOUNCED) {
+			cont_flush(ss);
+			emit_conn_close(ss, bpf_get_current_pid_tgid(), bpf_ktime_get_ns());
+		}
+		sock_forget(sk, ss->conn_id);
+		return 0;
+	}
+	if (newstate != TCP_CLOSE)
 		return 0;
 	if (ss->flags & SOCK_ANNOUNCED) {
 		now = bpf_ktime_get_ns();

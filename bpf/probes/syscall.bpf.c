@@ -135,23 +135,13 @@ static __always_inline void emit_data(struct scratch *s, struct sock_state *ss)
 }
 
 /* The transfer described in the slot. */
-__noinline int xfer_run(__u32 slot)
+static __always_inline void xfer_run(__u32 slot, struct scratch *s, struct sock_state *ss,
+				     const struct hp_verdict *v)
 {
-	struct scratch *s = slot_of(slot);
-	const struct hp_verdict *v;
-	struct sock_state *ss;
 	bool first, turned, walk;
-	struct xfer *x;
-	__u32 dir;
+	struct xfer *x = &s->x;
+	__u32 dir = x->dir & 1;
 
-	if (!s)
-		return 0;
-	x = &s->x;
-	ss = bpf_map_lookup_elem(&m_socks, &x->sk);
-	v = profile_of(x);
-	if (!ss || !v)
-		return 0;
-	dir = x->dir & 1;
 	turned = ss->last_dir != dir || (ss->flags & SOCK_NEW_TURN);
 	first = turn_first(s, v, turned);
 	x->limit = first ? v->turn_max[dir] : v->more_max[dir];
@@ -175,7 +165,7 @@ __noinline int xfer_run(__u32 slot)
 		if (!walk && !(x->flags & HP_DATA_OPAQUE)) {
 			if (x->total <= x->limit ||
 			    (v->frames[dir].on && x->total <= HP_PAYLOAD_MAX))
-				xfer_whole(slot);
+				xfer_whole(slot, s);
 			else
 				xfer_heads(slot);
 		}
@@ -185,7 +175,6 @@ __noinline int xfer_run(__u32 slot)
 	ss->pos[dir] += x->total;
 	ss->last_dir = dir;
 	ss->flags &= ~SOCK_NEW_TURN;
-	return 0;
 }
 
 static __always_inline void load_iov(struct scratch *s, const struct iovec *iov, __u64 n)
@@ -276,7 +265,7 @@ static long call_step(__u32 i, struct call *c)
 	s->x.flags = c->flags;
 	if (c->iov)
 		load_iov(s, c->iov, c->niov);
-	xfer_run(slot);
+	xfer_run(slot, s, ss, v);
 	s->busy = 0;
 	return 0;
 }
@@ -511,7 +500,7 @@ static __always_inline int sys_transfer_done(struct pt_regs *regs, long id, long
 	default:
 		return 0;
 	}
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop))
+	if (c.vec && bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop))
 		bpf_loop(n, call_step, &c, 0);
 	else
 		call_step(0, &c);

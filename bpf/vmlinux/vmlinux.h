@@ -49,6 +49,7 @@ enum {
 
 enum {
 	BPF_RB_NO_WAKEUP = 1,
+	BPF_RB_FORCE_WAKEUP = 2,
 	BPF_F_USER_STACK = 256,
 };
 
@@ -165,6 +166,7 @@ struct socket;
 struct sock {
 	struct sock_common __sk_common;
 	__u16 sk_type;
+	u8 sk_shutdown;
 	int sk_err;
 	struct socket *sk_socket;
 };

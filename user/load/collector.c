@@ -56,6 +56,7 @@ struct collector {
 		bool exec;
 	} fresh[NEW_PROCS_MAX]; /* forked or exec'ed, to be described outside the drain */
 	u32 nfresh;
+	bool unix_seen;
 	bool gone; /* no process of any target is left */
 };
 
@@ -334,6 +335,8 @@ static int on_record(void *arg, const void *rec, size_t size)
 		return 0;
 	c->events++;
 	c->drained_bytes += size;
+	if (hdr->kind == EV_CONN_OPEN && ((const struct ev_conn_open *)rec)->family == AF_UNIX)
+		c->unix_seen = true;
 	if (hdr->kind == EV_PROC) {
 		const struct ev_proc *ev = rec;
 
@@ -372,6 +375,9 @@ static int look_around(struct collector *c, u64 now)
 {
 	int err = describe_fresh(c);
 
+	/* Without the entry the sends' exits still count, so a failure here costs precision only. */
+	if (c->unix_seen)
+		probes_want_unix(c->probes);
 	if (!err && now >= c->next_resource_ns) {
 		c->next_resource_ns = now + RESOURCE_NS;
 		err = put_resources(c, false, NULL);
@@ -389,7 +395,10 @@ static int watch(struct collector *c)
 	int err;
 
 	while (!*c->opts->stop && !c->gone) {
-		struct pollfd fd = { .fd = c->opts->chan_fd, .events = POLLIN };
+		struct pollfd fds[] = {
+			{ .fd = c->opts->chan_fd, .events = POLLIN },
+			{ .fd = probes_wakeup_fd(c->probes), .events = POLLIN },
+		};
 		struct timespec wait;
 		u64 wait_ns;
 
@@ -405,7 +414,7 @@ static int watch(struct collector *c)
 			return 0;
 		wait_ns = MIN(c->poll_ns, end_ns - now);
 		wait = (struct timespec){ wait_ns / NSEC_PER_SEC, wait_ns % NSEC_PER_SEC };
-		if (ppoll(&fd, 1, &wait, NULL) > 0) {
+		if (ppoll(fds, 2, &wait, NULL) > 0 && fds[0].revents) {
 			err = serve(c);
 			if (err)
 				return err;
@@ -439,6 +448,12 @@ static int attach(struct collector *c)
 				    targets->v[i].pid, strerror(-err));
 	}
 	err = c->opts->net ? probes_seed(c->probes) : 0;
+	if (!err) {
+		/* Records wait in the ring; this looks whether a unix connection is among them. */
+		err = drain(c);
+		if (c->unix_seen)
+			probes_want_unix(c->probes);
+	}
 	if (err)
 		return fail(c, EXIT_PRIVILEGE, err,
 			    "cannot list the open connections: %s; see 'hostprof doctor'",

@@ -47,6 +47,7 @@ struct probes {
 	bool sample_hw;
 	bool net;
 	bool arrivals;
+	bool unix_on; /* entries of sends are attached too */
 };
 
 /* libbpf's own words, the verifier's log among them, a line at a time and only with -v. */
@@ -278,8 +279,8 @@ int probes_attach(struct probes *p, struct probes_error *ret_err)
 		}
 	}
 	if (p->sys_each) {
-		err = sysprobes_attach(&p->sys, &p->sys_ids, p->skel->progs.sys_enter_each,
-				       p->skel->progs.sys_exit_each);
+		err = sysprobes_attach(&p->sys, &p->sys_ids, SYSPROBES_BASE,
+				       p->skel->progs.sys_enter_each, p->skel->progs.sys_exit_each);
 		if (err) {
 			set_error(ret_err, err, "cannot attach to system calls");
 			return err;
@@ -288,6 +289,20 @@ int probes_attach(struct probes *p, struct probes_error *ret_err)
 	if (p->sample_hz)
 		err = attach_sampler(p, ret_err);
 	return err;
+}
+
+int probes_want_unix(struct probes *p)
+{
+	if (!p->sys_each || p->unix_on)
+		return 0;
+	p->unix_on = true;
+	return sysprobes_attach(&p->sys, &p->sys_ids, SYSPROBES_UNIX, p->skel->progs.sys_enter_each,
+				p->skel->progs.sys_exit_each);
+}
+
+int probes_wakeup_fd(const struct probes *p)
+{
+	return ring_buffer__epoll_fd(p->ring);
 }
 
 void probes_detach(struct probes *p)

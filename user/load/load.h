@@ -38,6 +38,11 @@ void probes_free(struct probes *p); /* detaches; NULL is fine */
 
 int probes_add_target(struct probes *p, u32 tgid, u16 target);
 int probes_attach(struct probes *p, struct probes_error *ret_err);
+/*
+ * A unix socket has been seen: from here on the entry of sends is taken too, because unix sockets
+ * do not tell when bytes left. 0 when that was so already.
+ */
+int probes_want_unix(struct probes *p);
 /* Announces the connections that are open now. Call after attach and add_target. */
 int probes_seed(struct probes *p);
 /* Detaches the programs that add records; the ring can still be drained. */
@@ -49,8 +54,9 @@ void probes_detach(struct probes *p);
  */
 typedef int probes_record_fn(void *arg, const void *rec, size_t size);
 int probes_drain(struct probes *p, probes_record_fn *fn, void *arg);
-/* Bytes that wait, and what the ring can hold: the poll interval adapts to it. */
-u64 probes_backlog(const struct probes *p);
+/* Readable when a record came that should not wait for the next look (a new unix connection). */
+int probes_wakeup_fd(const struct probes *p);
+/* What the ring can hold: the poll interval adapts to it. */
 u64 probes_ring_bytes(const struct probes *p);
 
 /* The analyst's answer for one connection; -ENOSPC when there are too many different answers. */

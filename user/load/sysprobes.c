@@ -18,6 +18,8 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 
+#define ENTER "sys_enter_"
+
 static const char *const rows[] = {
 	"sys_exit_read",      "sys_exit_write",	   "sys_enter_write",	   "sys_enter_close",
 	"sys_exit_readv",     "sys_exit_writev",   "sys_enter_writev",	   "sys_exit_sendfile64",
@@ -114,29 +116,30 @@ static struct bpf_link *attach_one(struct bpf_program *prog, s32 id)
 	return link;
 }
 
-int sysprobes_attach(struct sysprobes *s, const struct sysprobe_ids *ids, struct bpf_program *enter,
-		     struct bpf_program *exit_prog)
+int sysprobes_attach(struct sysprobes *s, const struct sysprobe_ids *ids, enum sysprobe_group group,
+		     struct bpf_program *enter, struct bpf_program *exit_prog)
 {
-	static const char enter_prefix[] = "sys_enter_";
+	u32 had = s->n;
 	size_t i;
 
-	memset(s, 0, sizeof(*s));
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
-		bool is_enter = !strncmp(rows[i], enter_prefix, sizeof(enter_prefix) - 1);
+		bool is_enter = !strncmp(rows[i], ENTER, sizeof(ENTER) - 1);
+		bool is_base = !is_enter || !strcmp(rows[i], ENTER "connect");
 		struct bpf_link *link;
 
-		if (ids->id[i] <= 0)
+		if (ids->id[i] <= 0 || is_base != (group == SYSPROBES_BASE))
 			continue;
 		link = attach_one(is_enter ? enter : exit_prog, ids->id[i]);
 		if (!link) {
 			int err = -errno;
 
-			sysprobes_detach(s);
+			while (s->n > had)
+				bpf_link__destroy(s->links[--s->n]);
 			return err;
 		}
 		s->links[s->n++] = link;
 	}
-	return s->n ? 0 : -ENOENT;
+	return s->n > had ? 0 : -ENOENT;
 }
 
 void sysprobes_detach(struct sysprobes *s)

@@ -29,9 +29,18 @@ struct sysprobe_ids {
 };
 int sysprobe_ids_read(struct sysprobe_ids *ret);
 
-/* Attaches enter and exit where each is wanted. On failure nothing stays attached. */
-int sysprobes_attach(struct sysprobes *s, const struct sysprobe_ids *ids, struct bpf_program *enter,
-		     struct bpf_program *exit_prog);
+/*
+ * Entries of sends and closes are only needed for unix sockets: TCP tells itself when a segment left
+ * and when a socket closed.
+ */
+enum sysprobe_group {
+	SYSPROBES_BASE,
+	SYSPROBES_UNIX,
+};
+
+/* Attaches a group, adding to what is attached already. On failure nothing more is attached. */
+int sysprobes_attach(struct sysprobes *s, const struct sysprobe_ids *ids, enum sysprobe_group group,
+		     struct bpf_program *enter, struct bpf_program *exit_prog);
 void sysprobes_detach(struct sysprobes *s);
 
 #endif
