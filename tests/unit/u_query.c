@@ -87,6 +87,7 @@ static struct db_call call_of(u64 id, const char *sql, u64 start, u64 end)
 		.sql = slice_str(sql),
 		.kind = DB_EXECUTE,
 		.first_in_trip = true,
+		.trips = 1,
 	};
 
 	c.sql_hash = hash_bytes(c.sql.p, c.sql.n, 0);
@@ -135,6 +136,7 @@ static void test_rows_and_figures(void **state)
 		c.rows = 3;
 		c.first_row_ns = t + MS / 2;
 		c.first_in_trip = i % 2 == 0;
+		c.trips = c.first_in_trip;
 		agg_db(a, &c);
 		t += 20 * MS;
 	}

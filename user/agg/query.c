@@ -205,9 +205,12 @@ struct agg_query *queries_add(struct queries *q, const struct pool *pool, const 
 		row->at_detach++;
 		return row;
 	}
-	row->count++;
 	row->rows += c->rows;
-	row->round_trips += c->first_in_trip;
+	row->round_trips += c->trips;
+	/* The next rows of a statement that was counted when its first ones came. */
+	if (c->flags & SPAN_CONTINUED && !c->error)
+		return row;
+	row->count++;
 	if (c->error)
 		row_error(row, c->sqlstate);
 	if (!span_timed(c->flags) || !c->start_ns || c->end_ns < c->start_ns) {

@@ -377,10 +377,19 @@ static u32 orphan_flags(const struct pgsql *pg)
 	return SPAN_UNKNOWN_TEXT | (seen ? SPAN_GAP : SPAN_AT_ATTACH);
 }
 
+/* Statements that never count rows, however their portal ends. */
+static bool tag_has_no_rows(struct slice sql)
+{
+	char op[16];
+
+	sql_operation(sql, op, sizeof(op));
+	return !strcmp(op, "SHOW") || !strcmp(op, "EXPLAIN");
+}
+
 void pg_q_complete(struct pgsql *pg, struct slice tag, bool suspended)
 {
 	struct pg_pend *e = pg_q_running(pg);
-	struct slice sql;
+	struct slice sql = SLICE("<unknown>");
 	struct db_call *c;
 	u64 rows = suspended ? pg->rows : 0;
 	u32 flags = 0;
@@ -393,12 +402,12 @@ void pg_q_complete(struct pgsql *pg, struct slice tag, bool suspended)
 		tag_rows(tag, &rows);
 	pg->copy_in = false;
 	if (!e) {
-		c = call_end(pg, NULL, SLICE("<unknown>"), orphan_flags(pg));
+		c = call_end(pg, NULL, sql, orphan_flags(pg));
 	} else {
 		sql = e->what == PG_QUERY ? query_statement(e, &flags) : pg_stmt_sql(e->stmt);
 		c = call_end(pg, e, sql, flags);
 	}
-	c->rows = rows;
+	c->rows = suspended && tag_has_no_rows(sql) ? 0 : rows;
 	call_at(pg, c, pg->now_ns, pg->arrival_ns);
 	if (!e)
 		return;
