@@ -73,7 +73,7 @@ $(LIB): $(OBJ_PURE)
 	$(call msg,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $(OBJ_PURE)
 
-$(O)/%.o: %.c | $(O)/.flags
+$(O)/%.o: %.c $(O)/.flags
 	@mkdir -p $(@D)
 	$(call msg,CC,$<)
 	$(Q)$(CC) $(CFLAGS) $(HP_CFLAGS) -MMD -MP -c -o $@ $<
@@ -81,7 +81,7 @@ $(O)/%.o: %.c | $(O)/.flags
 # Only the loader sees the skeleton.
 $(OBJ_HOST): | $(SKEL)
 
-$(O)/%.bpf.o: %.bpf.c | $(O)/.flags
+$(O)/%.bpf.o: %.bpf.c $(O)/.flags
 	@mkdir -p $(@D)
 	$(call msg,BPF,$<)
 	$(Q)$(CLANG) $(BPF_CFLAGS) -MMD -MP -MT $@ -MF $(@:.o=.d) -c -o $@ $<
@@ -105,6 +105,9 @@ FORCE:
 
 include tests/tests.mk
 include tools/tools.mk
+
+# The page's script is embedded with .incbin, which no dependency file tells of.
+$(O)/user/out/flame.o $(TO)/user/out/flame.o: user/out/flame.js
 
 .PHONY: clean
 clean:

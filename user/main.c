@@ -4,6 +4,7 @@
  *
  * `hostprof PID …`, and options without a command, are the short form of `hostprof attach …`.
  */
+#include <signal.h>
 #include <string.h>
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -47,6 +48,8 @@ int main(int argc, char **argv)
 	const char *word = argc > 1 ? argv[1] : NULL;
 	size_t i;
 
+	/* A file size limit is an error to report like a full disk, not a reason to die. */
+	signal(SIGXFSZ, SIG_IGN);
 	if (!word) {
 		log_err("no command; 'hostprof PID' profiles a process, 'hostprof --help' lists "
 			"all");
