@@ -92,6 +92,7 @@ sys.exit(u.find_spec('$item') is None)" 2>/dev/null || missing+=("Python module 
 case $os_id:$os_version in
 debian:12 | debian:13)
 	packages_build+=' bpftool'
+	packages_test+=' chromium chromium-driver python3-selenium' # Ubuntu has it as a snap only
 	;;
 ubuntu:24.04)
 	# The bpftool of linux-tools-common only forwards to the one of the running kernel.
