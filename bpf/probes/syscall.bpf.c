@@ -145,7 +145,8 @@ static __always_inline void xfer_run(__u32 slot, struct scratch *s, struct sock_
 	turned = ss->last_dir != dir || (ss->flags & SOCK_NEW_TURN);
 	first = turn_first(s, v, turned);
 	x->limit = first ? v->turn_max[dir] : v->more_max[dir];
-	if (v->capture == HP_CAPTURE_DEFAULT && ss->pos[dir] > DEFAULT_BUDGET_BYTES)
+	/* What begins a turn may be a head, and is short on the average. */
+	if (v->capture == HP_CAPTURE_DEFAULT && !first && ss->pos[dir] > DEFAULT_BUDGET_BYTES)
 		x->limit = 0;
 	x->out = 0;
 	x->nsegs = 0;
