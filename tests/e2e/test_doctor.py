@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`hostprof doctor`: its verdicts are those of attach, and each bad one has a fix."""
+
+import json
+import subprocess
+
+import pytest
+
+from lib import procs, profiler, servers
+
+
+def lines_of(got):
+    """{name: verdict} of what doctor prints; every verdict that is not ok is followed by a fix."""
+    verdicts, lines = {}, got.stdout.splitlines()
+    for n, line in enumerate(lines):
+        word, _, rest = line.strip().partition(" ")
+        if line.startswith("  ") and word in ("ok", "warn", "fail"):
+            verdicts[rest.strip().partition(":")[0]] = word
+            if word != "ok":
+                assert lines[n + 1].strip().startswith("fix: "), line
+    return verdicts
+
+
+@pytest.fixture
+def target(tmp_path, cleanup):
+    server = servers.Tiny(tmp_path)
+    cleanup(server)
+    return server
+
+
+def test_all_is_well(target, out):
+    got = profiler.run("doctor", target.pid)
+    assert got.returncode == 0, got
+    verdicts = lines_of(got)
+    assert len(verdicts) > 15 and "fail" not in verdicts.values()
+    assert got.stdout.splitlines()[-1] == "attach will work"
+    assert f"{target.pid}: " in got.stdout and "python 3." in got.stdout
+    assert profiler.run("attach", target.pid, "-d", "200ms", "-o", out).returncode == 0
+
+
+def test_no_privileges(target):
+    got = profiler.run("doctor", target.pid, user="nobody")
+    assert got.returncode == 5, got
+    verdicts = lines_of(got)
+    assert verdicts["CAP_BPF"] == verdicts["CAP_PERFMON"] == "fail"
+    assert "attach will not work" in got.stdout.splitlines()[-1]
+
+
+def test_no_such_process():
+    got = profiler.run("doctor", 4194000)
+    assert got.returncode == 4
+    assert lines_of(got)["process"] == "fail"
+
+
+def test_stripped_and_not(tmp_path, cleanup):
+    """Two builds of one program: only the second lacks its names."""
+    source = tmp_path / "p.c"
+    source.write_text("#include <unistd.h>\nint main(void) { for (;;) pause(); }\n")
+    said = []
+    for name, flags in (("named", []), ("bare", ["-s"])):
+        subprocess.run(["gcc", *flags, "-o", tmp_path / name, source], check=True)
+        process = procs.Process([tmp_path / name])
+        cleanup(process)
+        got = profiler.run("doctor", process.pid)
+        said += [l for l in got.stdout.splitlines() if "function names:" in l]
+    assert len(said) == 2
+    assert "stripped" not in said[0] and "stripped" in said[1]
+
+
+def test_other_pid_namespace(tmp_path, cleanup):
+    server = servers.Tiny(tmp_path, prefix=["unshare", "--pid", "--fork", "--kill-child",
+                                            "--mount-proc"])
+    cleanup(server)
+    inner, = procs.children(server.process.pid)
+    got = profiler.run("doctor", inner)
+    line, = [l for l in got.stdout.splitlines() if "namespaces:" in l]
+    assert "same PID namespace" not in line, line
+
+
+def test_json(target):
+    report = json.loads(profiler.run("doctor", target.pid, "--json").stdout)
+    text = json.dumps(report)
+    assert "CAP_BPF" in text and str(target.pid) in text
