@@ -113,7 +113,7 @@ class Load:
     def __init__(self, args):
         self.args = args
         self.prefix = args.prefix
-        self.count = 0
+        self.count = 10_000  # always as many digits: a route must not change its shape on the way
         self.rows = []
         self.stopping = False
         self.ready = 0

@@ -43,6 +43,17 @@ def off_by(row, x):
     return abs(took - want), ends
 
 
+def describe(names, packets, rows, start, stop):
+    """The first few of them, in ms from the window's edges, with what the profiler said."""
+    found = []
+    for name in sorted(names)[:5]:
+        x = packets[name]
+        found.append((name, x.method, x.target, x.status, (x.first_ns - start) / 1e6,
+                      x.last_ns and (stop - x.last_ns) / 1e6,
+                      [r for r in rows if name_of(r["path"]) == name]))
+    return f"{len(names)}: {found}"
+
+
 def exact_quantile_bounds(values, p):
     """The order statistics that a p quantile may lie between."""
     values = sorted(values)
@@ -88,10 +99,13 @@ def test_every_request(pg, tmp_path, cleanup, hostprof, loop, http, think_ms):
     seen = Counter(name_of(r["path"]) for r in whole)
 
     # Once each, none missing, none that was not there.
-    assert not [n for n, c in seen.items() if c > 1]
-    assert not set(inside) - set(seen) - edge
-    assert not set(seen) - set(inside) - edge
     assert report.lost() == {}
+    twice = [n for n, c in seen.items() if c > 1]
+    assert not twice, [r for r in whole if name_of(r["path"]) == twice[0]]
+    missing = set(inside) - set(seen) - edge
+    assert not missing, describe(missing, packets, rows, start, stop)
+    extra = set(seen) - set(inside) - edge
+    assert not extra, describe(extra, packets, rows, start, stop)
 
     # Those across the edges are partial and nothing else.
     partial = [r for r in rows if PARTIAL & set(r["flags"])]

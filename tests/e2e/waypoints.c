@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The other end of what pktcap.c sees: waypoints PORT TID FILE notes when a segment that came to the
- * port entered its socket (tracepoint tcp:tcp_probe) and when the thread entered a call that sends.
- * lib/pcap.py runs it beside pktcap and reads the file.
+ * The other end of what pktcap.c sees: waypoints PORT TID FILE notes when TCP took up a segment that
+ * came to the port (tracepoint tcp:tcp_probe), when it told the socket's reader (sock:sk_data_ready,
+ * Linux 6.3) and when the thread entered a call that sends. lib/pcap.py runs it beside pktcap.
  *
- * A packet's stamp and its socket lie microseconds apart, unless the CPU stood still in between: a
- * hypervisor took it away, or an interrupt ran. Then no single instant is the packet's time, and the
- * tests need both ends to tell a machine that stalled from a profiler that is wrong.
+ * A packet's stamp and its reader's wake-up lie microseconds apart, unless the CPU stood still in
+ * between: a hypervisor took it away, or an interrupt ran. Then no single instant is the packet's
+ * time, and the tests need both ends to tell a machine that stalled from a profiler that is wrong.
  *
- * Output, CLOCK_MONOTONIC: "arrive NS CLIENT-PORT BYTES" and "send NS". Prints "watching", ends on
- * SIGINT with "records N lost N".
+ * Output, CLOCK_MONOTONIC: "arrive NS SOCKET CLIENT-PORT BYTES", "ready NS SOCKET" and "send NS".
+ * Prints "watching", ends on SIGINT with "records N lost N".
  */
 #include <errno.h>
 #include <linux/perf_event.h>
@@ -31,16 +31,23 @@
 #define RINGS_MAX 1024
 #define EVENTS "/sys/kernel/tracing/events"
 
+enum point {
+	ARRIVE,
+	READY,
+	SEND,
+};
+
 struct ring {
 	struct perf_event_mmap_page *page;
-	bool sends;
+	enum point point;
 };
 
 struct watch {
 	struct ring rings[RINGS_MAX];
 	int n;
 	FILE *out;
-	unsigned dport_at, len_at; /* fields of tcp_probe */
+	unsigned dport_at, len_at, sk_at; /* fields of tcp_probe; sk_at 0: not there */
+	unsigned ready_sk_at; /* of sk_data_ready */
 	unsigned long records, lost;
 };
 
@@ -66,8 +73,8 @@ static void die(const char *what)
 	exit(1);
 }
 
-/* A file of the event's directory as text. */
-static void read_event_file(const char *event, const char *name, char *text, size_t size)
+/* A file of the event's directory as text; false when there is none. */
+static bool read_event_file(const char *event, const char *name, char *text, size_t size)
 {
 	char path[256];
 	size_t n;
@@ -76,26 +83,29 @@ static void read_event_file(const char *event, const char *name, char *text, siz
 	snprintf(path, sizeof(path), "%s/%s/%s", EVENTS, event, name);
 	f = fopen(path, "r");
 	if (!f)
-		die(path);
+		return false;
 	n = fread(text, 1, size - 1, f);
 	text[n] = '\0';
 	fclose(f);
+	return true;
 }
 
-static unsigned field_offset(const char *format, const char *field)
+/* Where a field lies in the event's raw data; 0 when the kernel has no such event or field. */
+static unsigned field_at(const char *event, const char *field)
 {
-	const char *p = strstr(format, field);
+	char text[4096];
+	const char *p;
 
+	if (!read_event_file(event, "format", text, sizeof(text)))
+		return 0;
+	p = strstr(text, field);
 	p = p ? strstr(p, "offset:") : NULL;
-	if (!p) {
-		errno = ENOENT;
-		die(field);
-	}
-	return (unsigned)atoi(p + strlen("offset:"));
+	return p ? (unsigned)atoi(p + strlen("offset:")) : 0;
 }
 
 /* The tracepoint on one CPU (tid -1) or of one thread (cpu -1). */
-static void watch_event(struct watch *w, const char *event, const char *filter, int tid, int cpu)
+static void watch_event(struct watch *w, enum point point, const char *event, const char *filter,
+			int tid, int cpu)
 {
 	struct perf_event_attr attr = {
 		.type = PERF_TYPE_TRACEPOINT,
@@ -110,12 +120,13 @@ static void watch_event(struct watch *w, const char *event, const char *filter, 
 	char id[32];
 	int fd;
 
-	read_event_file(event, "id", id, sizeof(id));
+	if (!read_event_file(event, "id", id, sizeof(id)))
+		die(event);
 	attr.config = (uint64_t)atoi(id);
 	fd = (int)syscall(SYS_perf_event_open, &attr, tid, cpu, -1, PERF_FLAG_FD_CLOEXEC);
 	if (fd < 0 || ioctl(fd, PERF_EVENT_IOC_SET_FILTER, filter))
 		die(event);
-	r->sends = tid != -1;
+	r->point = point;
 	r->page = mmap(NULL, sysconf(_SC_PAGESIZE) + RING_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
 		       fd, 0);
 	if (r->page == MAP_FAILED || ioctl(fd, PERF_EVENT_IOC_ENABLE, 0))
@@ -134,6 +145,7 @@ static void ring_copy(const uint8_t *ring, uint64_t at, void *dst, size_t n)
 
 static void take(struct watch *w, const struct ring *r, const struct sample *s)
 {
+	unsigned long long ns = s->time_ns, sk = 0;
 	uint16_t dport, len;
 
 	if (s->header.type != PERF_RECORD_SAMPLE) {
@@ -141,13 +153,22 @@ static void take(struct watch *w, const struct ring *r, const struct sample *s)
 		return;
 	}
 	w->records++;
-	if (r->sends) {
-		fprintf(w->out, "send %llu\n", (unsigned long long)s->time_ns);
-		return;
+	switch (r->point) {
+	case ARRIVE:
+		memcpy(&dport, s->raw + w->dport_at, sizeof(dport));
+		memcpy(&len, s->raw + w->len_at, sizeof(len));
+		if (w->sk_at)
+			memcpy(&sk, s->raw + w->sk_at, sizeof(sk));
+		fprintf(w->out, "arrive %llu %llx %u %u\n", ns, sk, dport, len);
+		break;
+	case READY:
+		memcpy(&sk, s->raw + w->ready_sk_at, sizeof(sk));
+		fprintf(w->out, "ready %llu %llx\n", ns, sk);
+		break;
+	case SEND:
+		fprintf(w->out, "send %llu\n", ns);
+		break;
 	}
-	memcpy(&dport, s->raw + w->dport_at, sizeof(dport));
-	memcpy(&len, s->raw + w->len_at, sizeof(len));
-	fprintf(w->out, "arrive %llu %u %u\n", (unsigned long long)s->time_ns, dport, len);
 }
 
 static void drain(struct watch *w, struct ring *r)
@@ -175,9 +196,9 @@ int main(int argc, char **argv)
 	struct sigaction sa = { .sa_handler = on_signal };
 	static struct watch w;
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
-	char text[4096], filter[128];
+	char filter[128];
 
-	if (argc != 4 || cpus >= RINGS_MAX) {
+	if (argc != 4 || cpus * 2 >= RINGS_MAX) {
 		fprintf(stderr, "waypoints PORT TID FILE\n");
 		return 2;
 	}
@@ -185,15 +206,21 @@ int main(int argc, char **argv)
 	if (!w.out)
 		die(argv[3]);
 	sigaction(SIGINT, &sa, NULL);
-	read_event_file("tcp/tcp_probe", "format", text, sizeof(text));
-	w.dport_at = field_offset(text, "dport;");
-	w.len_at = field_offset(text, "data_len;");
+	w.dport_at = field_at("tcp/tcp_probe", "dport;");
+	w.len_at = field_at("tcp/tcp_probe", "data_len;");
+	w.sk_at = field_at("tcp/tcp_probe", "skaddr;");
+	w.ready_sk_at = field_at("sock/sk_data_ready", "skaddr;");
+	if (!w.dport_at || !w.len_at)
+		die("tcp/tcp_probe");
 	snprintf(filter, sizeof(filter), "sport == %d && data_len > 0", atoi(argv[1]));
-	for (int cpu = 0; cpu < cpus; cpu++)
-		watch_event(&w, "tcp/tcp_probe", filter, -1, cpu);
+	for (int cpu = 0; cpu < cpus; cpu++) {
+		watch_event(&w, ARRIVE, "tcp/tcp_probe", filter, -1, cpu);
+		if (w.sk_at && w.ready_sk_at)
+			watch_event(&w, READY, "sock/sk_data_ready", "family == 2", -1, cpu);
+	}
 	snprintf(filter, sizeof(filter), "id == %d || id == %d || id == %d || id == %d", SYS_write,
 		 SYS_writev, SYS_sendto, SYS_sendmsg);
-	watch_event(&w, "raw_syscalls/sys_enter", filter, atoi(argv[2]), -1);
+	watch_event(&w, SEND, "raw_syscalls/sys_enter", filter, atoi(argv[2]), -1);
 	printf("watching\n");
 	fflush(stdout);
 	while (!ended) {

@@ -8,7 +8,7 @@ arrived and when the packet with the response's last byte left, moved to CLOCK_M
 difference of the clocks that pktcap measures twenty times a second.
 
 With the tid of the thread that sends, ../waypoints.c adds for each of the two packets the other end
-of its way through the kernel: when the socket got it, and when the call that sent it was entered.
+of its way through the kernel: when the reader was told, and when the call that sent it was entered.
 """
 
 import bisect
@@ -48,13 +48,14 @@ def _end(process):
 
 
 class Waypoints:
-    """When segments entered their sockets, and when the thread entered calls that send."""
+    """When segments were in their sockets, and when the thread entered calls that send."""
 
     def __init__(self, port, tid, path):
         self.path = path
         self.process = procs.Process([_binary("waypoints"), port, tid, path])
         self.process.wait_line("watching")
-        self.arrivals = {}
+        self.arrivals = {}  # by client port: (ns, size, socket)
+        self.readies = {}  # by socket
         self.sends = []
 
     def stop(self):
@@ -65,18 +66,24 @@ class Waypoints:
                 what, ns, *rest = line.split()
                 if what == "send":
                     self.sends.append(int(ns))
+                elif what == "ready":
+                    self.readies.setdefault(rest[0], []).append(int(ns))
                 else:
-                    port, size = map(int, rest)
-                    self.arrivals.setdefault(port, []).append((int(ns), size))
-        for times in self.arrivals.values():
+                    self.arrivals.setdefault(int(rest[1]), []).append(
+                        (int(ns), int(rest[2]), rest[0]))
+        for times in [self.sends, *self.arrivals.values(), *self.readies.values()]:
             times.sort()
-        self.sends.sort()
 
     def socket_ns(self, port, size, ns):
         """When the segment of this client port and size, at the host since ns, was in its socket."""
         times = self.arrivals.get(port, [])
-        at = bisect.bisect_left(times, (ns, 0))
-        return times[at][0] if at < len(times) and times[at][1] == size else ns
+        at = bisect.bisect_left(times, (ns, 0, ""))
+        if at == len(times) or times[at][1] != size:
+            return ns  # it came with the handshake, where TCP has no such point
+        taken_ns, _, socket = times[at]
+        told = self.readies.get(socket, [])
+        at = bisect.bisect_left(told, taken_ns)
+        return told[at] if at < len(told) else taken_ns
 
     def call_ns(self, ns):
         """When the last call that sends before ns was entered."""
