@@ -213,9 +213,10 @@ static int run_pair(const struct attach_opts *o, const struct targets *targets)
 	close(stream[0]);
 	close(chan[0]);
 	status = analyst_status(pid);
-	return failed && collected != EXIT_OK
-		       ? (status && collected == EXIT_FAILED ? status : collected)
-		       : status;
+	if (!failed)
+		return status;
+	/* A collector without a word of its own stopped because the analyst could not begin. */
+	return collected == EXIT_FAILED && status ? status : collected;
 }
 
 static int attach_run(const struct cmd *c, struct args *a)

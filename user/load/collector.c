@@ -30,6 +30,7 @@
 #define RESOURCE_NS (500 * NSEC_PER_MSEC)
 #define LOSS_NS NSEC_PER_SEC
 #define NEW_PROCS_MAX 256
+#define DESCRIBE_MAX 16 /* processes described between two drains: a look at /proc takes its time */
 
 struct collector {
 	const struct collector_opts *opts;
@@ -306,7 +307,7 @@ static int describe_fresh(struct collector *c)
 	u32 i;
 	int err = 0;
 
-	for (i = 0; i < c->nfresh && !err; i++) {
+	for (i = 0; i < MIN(c->nfresh, (u32)DESCRIBE_MAX) && !err; i++) {
 		if (!c->fresh[i].exec)
 			procfs_add(c->procfs, c->fresh[i].pid, c->fresh[i].target);
 		memset(&p, 0, sizeof(p));
@@ -322,7 +323,8 @@ static int describe_fresh(struct collector *c)
 		err = put_process(c, &p);
 		target_proc_release(&p);
 	}
-	c->nfresh = 0;
+	c->nfresh -= i;
+	memmove(c->fresh, c->fresh + i, c->nfresh * sizeof(c->fresh[0]));
 	return err;
 }
 
