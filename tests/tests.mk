@@ -49,6 +49,8 @@ $(SQL_TOOL): $(TO)/%: $(TO)/tests/sql/%.o $(TEST_LIB)
 
 check-build: $(SQL_TOOL)
 
+include tests/hostbpf/hostbpf.mk
+
 # Everything that needs no root, in less than a minute.
 .PHONY: check test bench
 check: check-build

@@ -118,6 +118,7 @@ struct xfer {
 	__u32 run_len;
 	__u32 frames; /* skipped since the last run */
 	__u32 aligned;
+	__u32 all; /* the last run: carry whatever comes */
 };
 
 /*

@@ -12,15 +12,17 @@
 
 #include "lib/xfer.bpf.h"
 
-#define WALK_STEPS 8192
+#define WALK_STEPS 65536 /* 256 KiB reads of 12-byte rows are 21,000 */
 #define WALK_STEPS_OLD 32 /* without bpf_loop the verifier goes through every step */
 #define FRAME_HDR_MAX 8
-#define FRAME_SIZE_MAX (1U << 30) /* a longer one is no frame */
+#define FRAME_SIZE_MAX (1U << 28) /* a longer one is no frame: text taken for a length is */
 
 struct walk {
 	struct scratch *s;
 	struct sock_state *ss;
 	const struct hp_frames *f;
+	__u32 len_end; /* bytes of a header up to the end of the length */
+	__u32 head; /* up to the end of length and type */
 };
 
 static __always_inline bool bit(const __u32 *map, __u32 n)
@@ -55,6 +57,14 @@ static __always_inline __u32 frame_take(const struct hp_frames *f, __u8 type, __
 	return take < size ? take : size;
 }
 
+/* Where the next frame begins is not known any more. */
+static __always_inline void frames_lose(struct sock_state *ss, __u32 dir)
+{
+	ss->frame_aligned[dir] = 0;
+	ss->frame_left[dir] = 0;
+	ss->frame_part_len[dir] = 0;
+}
+
 static __always_inline void walk_run_close(struct scratch *s)
 {
 	if (s->x.run_at && s->x.run_len)
@@ -62,9 +72,14 @@ static __always_inline void walk_run_close(struct scratch *s)
 	s->x.run_at = 0;
 }
 
-/* Adds n bytes at the current offset to the record. */
+/*
+ * Adds n bytes at the current offset to the record. Runs are few: when the last one begins, all that
+ * comes after it goes in, skipped types too, as long as there is room.
+ */
 static __always_inline void walk_carry(struct scratch *s, __u32 n)
 {
+	__u32 room;
+
 	if (!n)
 		return;
 	if (s->x.run_at && s->x.run_off + s->x.run_len != s->x.walk_off)
@@ -76,11 +91,21 @@ static __always_inline void walk_carry(struct scratch *s, __u32 n)
 			drop(DROP_SEGMENTS);
 			return;
 		}
+		s->x.all = s->x.nsegs == HP_SEGS_MAX - 1;
 		s->x.frames = 0;
 		s->x.run_off = s->x.walk_off;
 		s->x.run_len = 0;
 	}
-	if (copy_in(s, s->x.run_at + s->x.run_len, n, s->x.base + s->x.walk_off))
+	room = OUT_MAX - (s->x.run_at + s->x.run_len);
+	if (room > OUT_MAX)
+		room = 0;
+	if (n > HP_PAYLOAD_MAX)
+		n = HP_PAYLOAD_MAX;
+	if (n > room) {
+		drop(DROP_SEGMENTS);
+		n = room;
+	}
+	if (n && copy_in(s, s->x.run_at + s->x.run_len, n, s->x.base + s->x.walk_off))
 		s->x.run_len += n;
 	else
 		walk_run_close(s);
@@ -105,49 +130,63 @@ static __always_inline void walk_window(struct scratch *s)
 	s->x.win_len = n;
 }
 
+/* What the header at hdr says, of which have bytes are there. 0: more are needed to tell. */
+static __always_inline __u32 frame_look(const struct walk *w, const __u8 *hdr, __u32 have,
+					__u8 *ret_type, bool *ret_bad)
+{
+	__u32 size, type_off = w->f->type_off & 7;
+
+	if (have < w->len_end)
+		return 0;
+	size = frame_size(w->f, hdr);
+	if (!size) {
+		*ret_bad = true; /* not what user space said it was */
+		return 0;
+	}
+	if (size > type_off && have < w->head)
+		return 0;
+	*ret_type = size > type_off ? hdr[type_off] : 0; /* it can be a frame without a body */
+	return size;
+}
+
 /* One frame. Returns 1 to stop. */
 static long walk_step(__u32 i, struct walk *w)
 {
-	const struct hp_frames *f = w->f;
 	struct sock_state *ss = w->ss;
 	struct scratch *s = w->s;
-	__u32 dir = s->x.dir & 1, need = f->len_off + f->len_size, left, at, size, take;
-	__u8 type;
+	__u32 dir = s->x.dir & 1, left, at, size, want, take;
+	bool bad = false;
+	__u8 type = 0;
 
 	if (s->x.walk_off >= s->x.total || !s->x.aligned)
 		return 1;
 	left = s->x.total - s->x.walk_off;
-	if (s->x.walk_off < s->x.win_off || s->x.walk_off + need > s->x.win_off + s->x.win_len)
+	if (s->x.walk_off < s->x.win_off || s->x.walk_off + w->head > s->x.win_off + s->x.win_len)
 		walk_window(s);
 	at = s->x.walk_off - s->x.win_off;
 	if (at > WALK_WINDOW)
 		return 1;
-	if (s->x.win_len - at < need) {
-		/* The header goes on in the next transfer: it moves there whole. */
-		if (!s->x.win_len || left >= FRAME_HDR_MAX) {
+	size = frame_look(w, &s->window[at], s->x.win_len - at, &type, &bad);
+	if (!size) {
+		if (bad || !s->x.win_len || left >= FRAME_HDR_MAX) {
 			s->x.aligned = false;
 			return 1;
 		}
+		/* The header goes on in the next transfer: it moves there whole. */
 		__builtin_memcpy(ss->frame_part[dir], &s->window[at], FRAME_HDR_MAX);
 		ss->frame_part_len[dir] = left;
+		s->x.walk_off = s->x.total;
 		return 1;
 	}
-	size = frame_size(f, &s->window[at]);
-	if (!size) {
-		s->x.aligned = false; /* not what user space said it was */
-		return 1;
-	}
-	type = s->window[at + (f->type_off & 7)];
-	take = frame_take(f, type, size);
-	if (take > left)
-		take = left;
+	want = s->x.all ? size : frame_take(w->f, type, size);
+	take = want < left ? want : left;
 	if (take)
 		walk_carry(s, take);
 	else
 		s->x.frames++;
-	ss->frame_carry[dir] = take == left && take < size;
 	if (size > left) {
 		ss->frame_left[dir] = size - left;
+		ss->frame_want[dir] = want - take;
 		s->x.walk_off = s->x.total;
 		return 1;
 	}
@@ -156,27 +195,37 @@ static long walk_step(__u32 i, struct walk *w)
 }
 
 /*
- * The kept header start and this transfer's first bytes make one frame. Its run is built by hand:
- * the kept bytes, then the rest from the buffer. False: not a frame after all.
+ * The kept header start and this transfer's first bytes make one frame, or a longer header start.
+ * Its run is built by hand: the kept bytes, then the rest from the buffer. False: not a frame.
  */
-static __always_inline bool walk_joined(struct scratch *s, struct sock_state *ss,
-					const struct hp_frames *f)
+static __always_inline bool walk_joined(struct walk *w)
 {
-	__u32 dir = s->x.dir & 1, n = ss->frame_part_len[dir] & 7, size, take, rest;
-	__u8 *hdr = ss->frame_part[dir];
+	struct sock_state *ss = w->ss;
+	struct scratch *s = w->s;
+	__u32 dir = s->x.dir & 1, n = ss->frame_part_len[dir] & 7, more = s->x.total, size, want,
+	      take = 0;
+	__u8 *hdr = ss->frame_part[dir], type = 0;
+	bool bad = false;
 
 	ss->frame_part_len[dir] = 0;
-	/* Reads past a short buffer fault and leave zeros: then the size is no size. */
-	bpf_probe_read_user(hdr + n, FRAME_HDR_MAX, (void *)s->x.base);
-	size = frame_size(f, hdr);
-	if (!size || s->x.total + n < (__u32)f->len_off + f->len_size)
+	/* Not a byte past the buffer: nobody knows what is there. */
+	if (more > FRAME_HDR_MAX)
+		more = FRAME_HDR_MAX;
+	barrier_var(more);
+	if (!more || more > FRAME_HDR_MAX || bpf_probe_read_user(hdr + n, more, (void *)s->x.base))
 		return false;
-	rest = size - n;
-	take = frame_take(f, hdr[f->type_off & 7], size);
-	take = take > n ? take - n : 0;
-	if (take > s->x.total)
-		take = s->x.total;
-	if (take) {
+	size = frame_look(w, hdr, n + more, &type, &bad);
+	if (!size) {
+		if (bad || more == FRAME_HDR_MAX)
+			return false;
+		ss->frame_part_len[dir] = n + more;
+		s->x.walk_off = s->x.total;
+		return true;
+	}
+	want = frame_take(w->f, type, size);
+	if (want) {
+		want = want > n ? want - n : 0;
+		take = want < s->x.total ? want : s->x.total;
 		s->x.run_at = run_begin(s, 0, 0);
 		if (s->x.run_at && s->x.run_at < OUT_MAX - FRAME_HDR_MAX) {
 			/* Eight at once: what is behind the kept ones is overwritten below. */
@@ -191,20 +240,21 @@ static __always_inline bool walk_joined(struct scratch *s, struct sock_state *ss
 	} else {
 		s->x.frames++;
 	}
-	ss->frame_carry[dir] = take == s->x.total && take < rest;
-	ss->frame_left[dir] = rest > s->x.total ? rest - s->x.total : 0;
-	s->x.walk_off = rest > s->x.total ? s->x.total : rest;
+	size -= n;
+	ss->frame_left[dir] = size > s->x.total ? size - s->x.total : 0;
+	ss->frame_want[dir] = want - take;
+	s->x.walk_off = size > s->x.total ? s->x.total : size;
 	return true;
 }
 
-/* Walks the transfer: one plain buffer whose alignment is known. */
+/* Walks the transfer: one plain buffer whose alignment is known. 0: that was wrong. */
 __noinline int xfer_walk(__u32 slot)
 {
 	struct scratch *s = slot_of(slot);
 	const struct hp_verdict *v;
 	struct walk w = {};
 	struct sock_state *ss;
-	__u32 dir, n, i;
+	__u32 dir, n, take, i;
 
 	if (!s)
 		return 0;
@@ -216,21 +266,23 @@ __noinline int xfer_walk(__u32 slot)
 	w.s = s;
 	w.ss = ss;
 	w.f = &v->frames[dir];
-	if (w.f->len_off + w.f->len_size > FRAME_HDR_MAX)
-		return 0;
-	s->x.aligned = true;
+	w.len_end = (__u32)w.f->len_off + w.f->len_size;
+	w.head = w.f->type_off < w.len_end ? w.len_end : w.f->type_off + 1U;
+	s->x.aligned = w.head <= FRAME_HDR_MAX;
+	s->x.all = 0;
 	s->x.walk_off = 0;
 	s->x.win_off = 0;
 	s->x.win_len = 0;
 	s->x.run_at = 0;
 	s->x.frames = 0;
 	if (ss->frame_part_len[dir]) {
-		s->x.aligned = walk_joined(s, ss, w.f);
+		s->x.aligned = s->x.aligned && walk_joined(&w);
 	} else if (ss->frame_left[dir]) {
 		n = ss->frame_left[dir] < s->x.total ? ss->frame_left[dir] : s->x.total;
-		if (ss->frame_carry[dir])
-			walk_carry(s, n < w.f->body_max ? n : w.f->body_max);
+		take = n < ss->frame_want[dir] ? n : ss->frame_want[dir];
+		walk_carry(s, take);
 		ss->frame_left[dir] -= n;
+		ss->frame_want[dir] -= take;
 		s->x.walk_off = n;
 	}
 	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop)) {
@@ -241,13 +293,14 @@ __noinline int xfer_walk(__u32 slot)
 				break;
 	}
 	walk_run_close(s);
-	if (s->x.walk_off < s->x.total && !ss->frame_part_len[dir])
-		s->x.aligned = false;
-	ss->frame_aligned[dir] = s->x.aligned;
-	if (!s->x.aligned)
-		ss->frame_left[dir] = 0;
 	s->x.frames_after = s->x.frames;
-	return 0;
+	if (s->x.aligned && s->x.walk_off >= s->x.total)
+		return 1;
+	frames_lose(ss, dir);
+	if (!s->x.aligned)
+		return 0;
+	drop(DROP_SEGMENTS); /* more frames than steps */
+	return 1;
 }
 
 /* True when the transfer ends with the pattern that ends a turn. */
@@ -266,49 +319,99 @@ static __always_inline bool frames_end_here(const struct xfer *x, const struct h
 	return true;
 }
 
+/* The same for a transfer of many buffers, when its last one holds the pattern whole. */
+__noinline int frames_end_iov(__u32 slot)
+{
+	struct scratch *s = slot_of(slot);
+	const struct hp_verdict *v;
+	__u64 base, total;
+	int ends;
+
+	if (!s)
+		return 0;
+	v = profile_of(&s->x);
+	if (!v)
+		return 0;
+	iov_each(s, tail_step);
+	if (s->x.left)
+		return 0; /* more buffers than looked at */
+	base = s->x.base;
+	total = s->x.total;
+	s->x.base = s->x.tail_base;
+	s->x.total = s->x.tail_len;
+	ends = frames_end_here(&s->x, &v->frames[s->x.dir & 1]);
+	s->x.base = base;
+	s->x.total = total;
+	return ends;
+}
+
+/* The kept header start of a frame whose transfer is not walked after all: a run of its own. */
+static __always_inline void frames_put_back(struct scratch *s, const struct sock_state *ss)
+{
+	__u32 at = run_begin(s, 0, 0);
+
+	if (!at || at > OUT_MAX - FRAME_HDR_MAX)
+		return;
+	__builtin_memcpy(&s->rec[sizeof(struct ev_data) + at], ss->frame_part[s->x.dir & 1],
+			 FRAME_HDR_MAX);
+	run_end(s, at, s->x.back & 7);
+}
+
+/*
+ * A transfer that cannot be walked: bytes in many buffers, or none that can be read. Inside one
+ * frame nothing changes. Otherwise only its own end can tell where the next frame begins; without an
+ * end pattern, messages written in pieces nearly always end with the call.
+ */
+static __always_inline void frames_pass(__u32 slot, struct scratch *s, struct sock_state *ss,
+					const struct hp_frames *f)
+{
+	__u32 dir = s->x.dir & 1;
+
+	if (ss->frame_aligned[dir] && ss->frame_left[dir] >= s->x.total) {
+		ss->frame_left[dir] -= s->x.total;
+		ss->frame_want[dir] -=
+			s->x.total < ss->frame_want[dir] ? s->x.total : ss->frame_want[dir];
+		return;
+	}
+	if (!f->end_len && ss->frame_aligned[dir] && !ss->frame_left[dir] &&
+	    !ss->frame_part_len[dir] && s->x.niov)
+		return;
+	frames_lose(ss, dir);
+	if (f->end_len && s->x.niov && !(s->x.flags & HP_DATA_OPAQUE))
+		ss->frame_aligned[dir] = frames_end_iov(slot);
+}
+
 /*
  * Keeps frame alignment through transfers that are carried whole. True when the transfer has to be
  * walked instead.
  */
-static __always_inline bool frames_need_walk(const struct xfer *x, struct sock_state *ss,
+static __always_inline bool frames_need_walk(__u32 slot, struct scratch *s, struct sock_state *ss,
 					     const struct hp_frames *f, bool turned)
 {
+	const struct xfer *x = &s->x;
 	__u32 dir = x->dir & 1;
+	bool fits = x->total <= f->whole_max;
 
-	if (x->niov)
+	if (x->niov || x->flags & HP_DATA_OPAQUE) {
+		frames_pass(slot, s, ss, f);
 		return false;
+	}
 	/*
 	 * Where an end pattern exists only it proves alignment: a connection may begin with bytes
 	 * that are no frames (PostgreSQL's one-byte answer to SSLRequest).
 	 */
-	if (turned && !f->end_len && !ss->frame_aligned[dir]) {
-		ss->frame_aligned[dir] = 1;
+	if (!ss->frame_aligned[dir]) {
 		ss->frame_left[dir] = 0;
-		ss->frame_part_len[dir] = 0;
-	}
-	if (!ss->frame_aligned[dir] && f->end_len && frames_end_here(x, f)) {
+		if (f->end_len ? !frames_end_here(x, f) : !turned)
+			return false;
 		ss->frame_aligned[dir] = 1;
-		ss->frame_left[dir] = 0;
-		return false;
+		/* With the pattern it is the next transfer that is aligned. */
+		return !f->end_len && !fits;
 	}
-	if (x->total > f->whole_max)
-		return ss->frame_aligned[dir];
-	if (ss->frame_part_len[dir])
+	if (ss->frame_part_len[dir] || ss->frame_left[dir] || !fits)
 		return true;
-	if (frames_end_here(x, f)) {
-		ss->frame_aligned[dir] = 1;
-		ss->frame_left[dir] = 0;
-		return false;
-	}
-	if (!f->end_len) {
-		/* Sends: small ones are whole messages nearly always; user space finds out if not. */
-		if (ss->frame_left[dir] > x->total)
-			ss->frame_left[dir] -= x->total;
-		else if (ss->frame_left[dir])
-			return true;
-		return false;
-	}
-	return ss->frame_aligned[dir];
+	/* Sends: small ones are whole messages nearly always; user space finds out if not. */
+	return f->end_len && !frames_end_here(x, f);
 }
 
 #endif

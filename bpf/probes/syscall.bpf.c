@@ -145,6 +145,8 @@ static __always_inline void xfer_run(__u32 slot, struct scratch *s, struct sock_
 	turned = ss->last_dir != dir || (ss->flags & SOCK_NEW_TURN);
 	first = turn_first(s, v, turned);
 	x->limit = first ? v->turn_max[dir] : v->more_max[dir];
+	if (x->limit > HP_PAYLOAD_MAX)
+		x->limit = HP_PAYLOAD_MAX;
 	/* What begins a turn may be a head, and is short on the average. */
 	if (v->capture == HP_CAPTURE_DEFAULT && !first && ss->pos[dir] > DEFAULT_BUDGET_BYTES)
 		x->limit = 0;
@@ -152,17 +154,23 @@ static __always_inline void xfer_run(__u32 slot, struct scratch *s, struct sock_
 	x->nsegs = 0;
 	x->frames_after = 0;
 	x->back = ss->frame_part_len[dir];
-	walk = v->frames[dir].on && !(x->flags & HP_DATA_OPAQUE) &&
-	       frames_need_walk(x, ss, &v->frames[dir], turned);
-	if (walk)
-		xfer_walk(slot);
-	else
+	walk = v->frames[dir].on && frames_need_walk(slot, s, ss, &v->frames[dir], turned);
+	if (walk && !xfer_walk(slot)) {
+		walk = false; /* not what it was taken for */
+		x->out = 0;
+		x->nsegs = 0;
+		x->frames_after = 0;
+	}
+	if (!walk)
 		ss->frame_part_len[dir] = 0;
 	x->span_pos = ss->pos[dir] - x->back;
 	x->span_len = x->total + x->back - ss->frame_part_len[dir];
 	if (walk ? !x->nsegs : !x->limit || (!first && x->total > x->limit && !v->frames[dir].on)) {
-		xfer_cont(slot);
+		if (x->span_len)
+			xfer_cont(slot);
 	} else {
+		if (!walk && x->back)
+			frames_put_back(s, ss);
 		if (!walk && !(x->flags & HP_DATA_OPAQUE)) {
 			if (x->total <= x->limit ||
 			    (v->frames[dir].on && x->total <= HP_PAYLOAD_MAX))
@@ -251,6 +259,7 @@ static long call_step(__u32 i, struct call *c)
 	s = slot == NO_SLOT ? NULL : slot_of(slot);
 	if (!s) {
 		ss->pos[dir] += c->total; /* shows as a hole */
+		frames_lose(ss, dir);
 		return 0;
 	}
 	s->x.sk = (__u64)c->sk;

@@ -54,8 +54,8 @@ struct sock_state {
 	__u64 arrival_last_ns;
 	__u64 verdict_epoch;
 	__u32 frame_left[2]; /* bytes of the current frame still to come */
+	__u32 frame_want[2]; /* of these, to be carried */
 	__u8 frame_aligned[2]; /* frame_left is right */
-	__u8 frame_carry[2]; /* carry what is left of it */
 	__u8 frame_part_len[2]; /* bytes of a header that the last transfer cut */
 	__u8 frame_part[2][16]; /* those bytes; room for the whole header behind them */
 	__u16 target;
@@ -65,7 +65,7 @@ struct sock_state {
 	__u8 flags; /* enum sock_flags */
 	__u8 last_dir;
 	__u16 profile; /* index into m_profiles; 0 = default */
-	__u8 pad0[4];
+	__u8 pad0[2];
 	struct cont_state cont;
 };
 

@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+# The kernel side as an ordinary program under sanitizers: bpf/ compiled by $(CC) against shim/.
+
+HOSTBPF_SRC := $(sort $(wildcard tests/hostbpf/h_*.c))
+HOSTBPF_BIN := $(HOSTBPF_SRC:tests/hostbpf/%.c=$(TO)/%)
+HOSTBPF_PARTS := $(TO)/tests/hostbpf/machine.o $(TO)/tests/hostbpf/link.o
+HOSTBPF_KERNEL := $(TO)/tests/hostbpf/kernel.o
+
+$(HOSTBPF_PARTS) $(HOSTBPF_SRC:%.c=$(TO)/%.o): TEST_CFLAGS += -Itests/hostbpf
+
+# The probes have no prototypes and speak clang; nothing of user space goes in here.
+$(HOSTBPF_KERNEL): tests/hostbpf/kernel.c | $(O)/.flags
+	@mkdir -p $(@D)
+	$(call msg,CC-SAN,$<)
+	$(Q)$(CC) -std=gnu11 -O2 -g -Wall -Wextra -Werror -Wno-unknown-pragmas -Wno-attributes \
+		-Wno-unused-parameter -fno-strict-aliasing -fno-omit-frame-pointer \
+		-fsanitize=$(TEST_SAN) -fno-sanitize-recover=all -D__TARGET_ARCH_$(ARCH) \
+		-Itests/hostbpf/shim -Itests/hostbpf -Iinclude -Ibpf -Ibpf/vmlinux \
+		-MMD -MP -c -o $@ $<
+
+$(HOSTBPF_BIN): $(TO)/%: $(TO)/tests/hostbpf/%.o $(HOSTBPF_PARTS) $(HOSTBPF_KERNEL) $(TEST_LIB)
+	$(call msg,LINK,$@)
+	$(Q)$(CC) -fsanitize=$(TEST_SAN) -o $@ $^ -lcmocka $(HP_LIBS)
+
+-include $(HOSTBPF_KERNEL:.o=.d) $(HOSTBPF_PARTS:.o=.d) $(HOSTBPF_SRC:%.c=$(TO)/%.d)
+
+check-build: $(HOSTBPF_BIN)

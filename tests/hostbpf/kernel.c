@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * See machine.h: the probes themselves, compiled as they are, and the kernel objects that they walk.
+ * The only file of the tests that sees vmlinux.h; no C library header goes with it.
+ */
+#include "vmlinux.h"
+
+struct sys_args;
+
+#include "probes/sock.bpf.c"
+#define LICENSE LICENSE_OF_SYSCALL
+#include "probes/syscall.bpf.c"
+#undef LICENSE
+#define LICENSE LICENSE_OF_PROC
+#include "probes/proc.bpf.c"
+
+#include "machine.h"
+
+#define FDS_MAX 96
+#define FAULT 14
+
+void *memset(void *dst, int c, size_t n);
+void *memcpy(void *dst, const void *src, size_t n);
+void abort(void) __attribute__((noreturn));
+u32 mach_map_count(void *map);
+
+struct name {
+	struct unix_address addr;
+	struct sockaddr_un un;
+};
+
+/* Everything that belongs to one open file. */
+struct object {
+	struct unix_sock sk; /* struct sock is its first member */
+	struct tcp_sock tcp;
+	struct socket socket;
+	struct file file;
+	struct inode inode;
+	struct net net;
+	struct name name;
+	long refs; /* as file_ref counts: one holder reads as 0 */
+	bool is_socket;
+};
+
+/* All kernel memory there is: a read outside of it faults. */
+static struct {
+	struct object objs[FDS_MAX];
+	struct file *fds[FDS_MAX];
+	struct fdtable fdt;
+	struct files_struct files;
+	struct signal_struct signal;
+	struct task_struct task;
+	struct pt_regs regs;
+	unsigned long next_ino;
+	int nobjs;
+} k;
+
+static struct object *object_of(const void *p)
+{
+	u64 i = ((const char *)p - (const char *)k.objs) / sizeof(k.objs[0]);
+
+	if ((const char *)p < (const char *)k.objs || i >= FDS_MAX)
+		abort();
+	return &k.objs[i];
+}
+
+static struct object *object_at(int fd)
+{
+	if (fd < 0 || fd >= FDS_MAX || !k.fds[fd])
+		abort();
+	return object_of(k.fds[fd]);
+}
+
+long mach_read_kernel(void *dst, __u32 n, const void *src)
+{
+	const char *p = src, *base = (const char *)&k;
+
+	if (p >= base && p + n <= base + sizeof(k)) {
+		memcpy(dst, src, n);
+		return 0;
+	}
+	memset(dst, 0, n);
+	return -FAULT;
+}
+
+void *mach_tcp_of(const void *sk)
+{
+	return &object_of(sk)->tcp;
+}
+
+void *mach_ref_of(const void *file)
+{
+	return &object_of(file)->refs;
+}
+
+void *mach_task_now(void)
+{
+	u64 id = mach_pid_tgid();
+
+	k.task.tgid = id >> 32;
+	k.task.pid = (u32)id;
+	return &k.task;
+}
+
+void *mach_regs_now(void)
+{
+	return &k.regs;
+}
+
+void mach_kernel_reset(void)
+{
+	memset(&k, 0, sizeof(k));
+	k.fdt.max_fds = FDS_MAX;
+	k.fdt.fd = k.fds;
+	k.files.fdt = &k.fdt;
+	k.task.files = &k.files;
+	k.task.signal = &k.signal;
+	k.next_ino = 1000;
+	verdict_epoch = 0;
+	seed_pass = 0;
+	seed_count = 0;
+}
+
+static int fd_new(struct file *file)
+{
+	int fd;
+
+	for (fd = 3; fd < FDS_MAX; fd++) {
+		if (k.fds[fd])
+			continue;
+		k.fds[fd] = file;
+		return fd;
+	}
+	abort();
+}
+
+static struct object *object_new(void)
+{
+	struct object *o;
+
+	if (k.nobjs == FDS_MAX)
+		abort();
+	o = &k.objs[k.nobjs++];
+	o->inode.i_ino = ++k.next_ino;
+	o->file.f_inode = &o->inode;
+	return o;
+}
+
+static void socket_init(struct object *o, __u16 family, __u16 type, __u8 state)
+{
+	o->is_socket = true;
+	o->file.private_data = &o->socket;
+	o->socket.file = &o->file;
+	o->socket.sk = &o->sk.sk;
+	o->sk.sk.sk_socket = &o->socket;
+	o->sk.sk.sk_type = type;
+	o->sk.sk.__sk_common.skc_family = family;
+	o->sk.sk.__sk_common.skc_state = state;
+	o->sk.sk.__sk_common.skc_net.net = &o->net;
+	o->net.ns.inum = 1;
+}
+
+int mach_socket(__u16 family, __u8 tcp_state)
+{
+	struct object *o = object_new();
+
+	socket_init(o, family, SOCK_STREAM, tcp_state);
+	return fd_new(&o->file);
+}
+
+int mach_dgram(void)
+{
+	struct object *o = object_new();
+
+	socket_init(o, AF_INET, 2, TCP_ESTABLISHED);
+	return fd_new(&o->file);
+}
+
+int mach_file(void)
+{
+	struct object *o = object_new();
+
+	o->file.private_data = (void *)0x1234; /* a pointer to nothing that is mapped */
+	return fd_new(&o->file);
+}
+
+int mach_dup(int fd)
+{
+	struct object *o = object_at(fd);
+
+	o->refs++;
+	return fd_new(&o->file);
+}
+
+void mach_vanish(int fd)
+{
+	struct object *o = object_at(fd);
+
+	o->refs--;
+	k.fds[fd] = NULL;
+}
+
+int mach_reuse(int fd)
+{
+	struct object *o = object_at(fd);
+	__u16 family = o->sk.sk.__sk_common.skc_family;
+
+	k.fds[fd] = NULL;
+	memset(o, 0, sizeof(*o));
+	o->inode.i_ino = ++k.next_ino;
+	o->file.f_inode = &o->inode;
+	socket_init(o, family, SOCK_STREAM, TCP_ESTABLISHED);
+	return fd_new(&o->file);
+}
+
+void mach_addr(int fd, __u16 local_port, __u16 peer_port)
+{
+	struct sock_common *c = &object_at(fd)->sk.sk.__sk_common;
+
+	c->skc_num = local_port;
+	c->skc_dport = bswap16(peer_port);
+	c->skc_rcv_saddr = 0x0100007f;
+	c->skc_daddr = 0x0200007f;
+	c->skc_v6_rcv_saddr.in6_u.u6_addr8[15] = 1;
+	c->skc_v6_daddr.in6_u.u6_addr8[15] = 2;
+}
+
+void mach_bind_name(int fd, const char *name, int len)
+{
+	struct object *o = object_at(fd);
+
+	if (len > (int)sizeof(o->name.un.sun_path))
+		abort();
+	memset(&o->name, 0, sizeof(o->name));
+	o->name.addr.len = len + 2;
+	o->name.un.sun_family = AF_UNIX;
+	memcpy(o->name.un.sun_path, name, len);
+	o->sk.addr = &o->name.addr;
+}
+
+void mach_peer(int fd, int peer)
+{
+	object_at(fd)->sk.peer = &object_at(peer)->sk.sk;
+	object_at(peer)->sk.peer = &object_at(fd)->sk.sk;
+}
+
+void mach_netns(int fd, __u32 inum)
+{
+	object_at(fd)->net.ns.inum = inum;
+}
+
+void mach_flags(int fd, __u32 f_flags)
+{
+	object_at(fd)->file.f_flags = f_flags;
+}
+
+void mach_arrive(int fd, __u32 bytes)
+{
+	struct object *o = object_at(fd);
+
+	o->tcp.rcv_nxt += bytes;
+	sk_data_ready(&o->sk.sk);
+}
+
+void mach_taken(int fd, __u32 bytes)
+{
+	object_at(fd)->tcp.copied_seq += bytes;
+}
+
+void mach_tcp_state(int fd, int from, int to)
+{
+	struct object *o = object_at(fd);
+
+	inet_sock_set_state(&o->sk.sk, from, to);
+	o->sk.sk.__sk_common.skc_state = to;
+}
+
+void mach_sk_err(int fd, int err)
+{
+	object_at(fd)->sk.sk.sk_err = err;
+}
+
+static void regs_set(long nr, __u64 a0, __u64 a1, __u64 a2, __u64 a3)
+{
+	k.regs.orig_ax = nr;
+	k.regs.di = a0;
+	k.regs.si = a1;
+	k.regs.dx = a2;
+	k.regs.r10 = a3;
+}
+
+void mach_enter(long nr, __u64 a0, __u64 a1, __u64 a2, __u64 a3)
+{
+	struct trace_sys ctx = { .id = nr, .args = { a0, a1, a2, a3 } };
+
+	regs_set(nr, a0, a1, a2, a3);
+	if (mach_has_func(0))
+		sys_enter_each(&ctx);
+	else
+		sys_enter_all(&k.regs, nr);
+}
+
+void mach_exit(long nr, long ret, __u64 a0, __u64 a1, __u64 a2, __u64 a3)
+{
+	struct trace_sys ctx = { .id = nr, .ret = ret };
+
+	regs_set(nr, a0, a1, a2, a3);
+	if (mach_has_func(0))
+		sys_exit_each(&ctx);
+	else
+		sys_exit_all(&k.regs, ret);
+}
+
+/* What the kernel itself does between entry and exit, as far as the probes can see it. */
+void mach_call(long nr, long ret, __u64 a0, __u64 a1, __u64 a2, __u64 a3)
+{
+	mach_enter(nr, a0, a1, a2, a3);
+	if (nr == NR_CLOSE)
+		mach_vanish(a0);
+	mach_exit(nr, ret, a0, a1, a2, a3);
+}
+
+void mach_seed(void)
+{
+	struct bpf_iter__task_file ctx = { .task = mach_task_now() };
+
+	for (seed_pass = 0; seed_pass < 2; seed_pass++) {
+		for (int fd = 0; fd < FDS_MAX; fd++) {
+			ctx.fd = fd;
+			ctx.file = k.fds[fd];
+			if (ctx.file)
+				seed_sockets(&ctx);
+		}
+	}
+}
+
+void mach_fork(__u32 child)
+{
+	struct task_struct task = { .pid = child, .tgid = child };
+
+	proc_fork(mach_task_now(), &task);
+}
+
+void mach_end(__u32 live_threads)
+{
+	k.signal.live.counter = live_threads;
+	proc_exit(mach_task_now());
+}
+
+void mach_target(__u32 tgid, __u16 target)
+{
+	struct target_state ts = { .target = target };
+
+	bpf_map_update_elem(&m_targets, &tgid, &ts, BPF_ANY);
+}
+
+void mach_profile(__u32 n, const struct hp_verdict *v)
+{
+	bpf_map_update_elem(&m_profiles, &n, v, BPF_ANY);
+}
+
+void mach_verdict(__u64 conn_id, __u32 profile)
+{
+	bpf_map_update_elem(&m_verdicts, &conn_id, &profile, BPF_ANY);
+	verdict_epoch++;
+}
+
+struct sock_state *mach_state(int fd)
+{
+	return sock_find(&object_at(fd)->sk.sk);
+}
+
+__u32 mach_socks(void)
+{
+	return mach_map_count(&m_socks);
+}
+
+__u64 mach_drop_count(__u32 why)
+{
+	__u64 *n = bpf_map_lookup_elem(&m_drops, &why);
+
+	return n ? *n : 0;
+}
+
+void mach_flush(int fd)
+{
+	struct sock_state *ss = mach_state(fd);
+
+	if (ss)
+		cont_flush(ss);
+}

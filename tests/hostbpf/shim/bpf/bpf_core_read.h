@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Relocated reads as plain ones: the layout is that of vmlinux.h itself. A chain reads each pointer
+ * through the checked kernel read, so that a wild one gives zeros as it does in the kernel.
+ */
+#ifndef SHIM_BPF_CORE_READ_H
+#define SHIM_BPF_CORE_READ_H
+
+/* struct tcp_sock has no struct sock inside in the trimmed header: it lives beside it. */
+void *mach_tcp_of(const void *sk);
+#define shim_at(p) _Generic((p), struct tcp_sock * : mach_tcp_of(p), default : (const void *)(p))
+#define shim_field(p, f)                                                                           \
+	({                                                                                         \
+		typeof(((typeof(p))0)->f) shim_v;                                                  \
+		mach_read_kernel((void *)&shim_v, sizeof(shim_v),                                  \
+				 (const char *)shim_at(p) + __builtin_offsetof(typeof(*(p)), f));  \
+		shim_v;                                                                            \
+	})
+#define shim_1(p, a) shim_field(p, a)
+#define shim_2(p, a, b) shim_field(shim_field(p, a), b)
+#define shim_3(p, a, b, c) shim_field(shim_field(shim_field(p, a), b), c)
+#define shim_pick(p1, p2, p3, name, ...) name
+#define BPF_CORE_READ(p, ...) shim_pick(__VA_ARGS__, shim_3, shim_2, shim_1)(p, __VA_ARGS__)
+#define BPF_CORE_READ_INTO(dst, p, f)                                                              \
+	mach_read_kernel(dst, sizeof(*(dst)),                                                      \
+			 (const char *)(p) + __builtin_offsetof(typeof(*(p)), f))
+/* Structures that only exist for relocation say nothing of the place: the machine knows it. */
+void *mach_ref_of(const void *file);
+#define __builtin_preserve_access_index(x)                                                         \
+	_Generic((x), file_ref___hp *                                                              \
+		 : mach_ref_of(x), atomic_long___hp *                                              \
+		 : mach_ref_of(x), default                                                         \
+		 : (x))
+#define bpf_core_field_exists(f) 1
+#define bpf_core_enum_value_exists(type, val) mach_has_func(val)
+
+#endif
