@@ -188,11 +188,21 @@ static void header_started(struct pg_side *s, const struct proto_in *in)
 	s->tgid = in->tgid;
 }
 
+/* Whatever comes behind byte `at` of the header, the length is too large; so it is when masked. */
+static bool hopeless(const struct pg_type *t, const u8 *hdr, u32 at)
+{
+	u32 shift = 8 * (PG_HDR - 1 - at), len = 0, i;
+
+	for (i = 1; i < at; i++)
+		len |= (u32)hdr[i] << 8 * (PG_HDR - 1 - i);
+	return (len | (u32)hdr[at] << shift) > t->max && (len | (u32)'x' << shift) > t->max;
+}
+
 /* Takes bytes of a five-byte header; returns how many. */
 static size_t feed_header(struct pgsql *pg, struct pg_side *s, const u8 *p, size_t n,
 			  const struct proto_in *in)
 {
-	size_t k = MIN(n, (size_t)(PG_HDR - s->hdr_n));
+	size_t k = MIN(n, (size_t)(PG_HDR - s->hdr_n)), i;
 	const struct pg_type *t;
 	u32 len;
 
@@ -204,11 +214,18 @@ static size_t feed_header(struct pgsql *pg, struct pg_side *s, const u8 *p, size
 			return 0;
 		}
 	}
-	memcpy(s->hdr + s->hdr_n, p, k);
-	s->hdr_n += k;
+	t = pg_type(in->side, s->hdr_n ? s->hdr[0] : *p);
+	for (i = 0; i < k; i++) {
+		s->hdr[s->hdr_n] = p[i];
+		/* Nor does the rest of a length that cannot be one. */
+		if (s->hdr_n && hopeless(t, s->hdr, s->hdr_n)) {
+			bad_frame(pg, s);
+			return i;
+		}
+		s->hdr_n++;
+	}
 	if (s->hdr_n < PG_HDR)
 		return k;
-	t = pg_type(in->side, s->hdr[0]);
 	len = pg_be32(s->hdr + 1);
 	if (len < t->min || len > t->max) {
 		bad_frame(pg, s);
