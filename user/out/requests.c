@@ -37,12 +37,9 @@ static const struct {
 	u32 flag;
 	const char *name;
 } flag_names[] = {
-	{ SPAN_AT_ATTACH, "at_attach" },
-	{ SPAN_AT_DETACH, "at_detach" },
-	{ SPAN_ABORTED, "aborted" },
-	{ SPAN_GAP, "gap" },
-	{ SPAN_UPGRADED, "upgraded" },
-	{ SPAN_NO_ARRIVAL, "no_arrival" },
+	{ SPAN_AT_ATTACH, "at_attach" }, { SPAN_AT_DETACH, "at_detach" },
+	{ SPAN_ABORTED, "aborted" },	 { SPAN_GAP, "gap" },
+	{ SPAN_UPGRADED, "upgraded" },	 { SPAN_NO_ARRIVAL, "no_arrival" },
 };
 
 int requests_begin(struct requests *r, int dirfd)
