@@ -93,6 +93,7 @@ set -e
 mount --make-rprivate /
 root=$1
 shift
+mount --bind "$root" "$root" # tests that unshare need a root that is a mount point
 mount --rbind /proc "$root/proc"
 mount --rbind /sys "$root/sys"
 mount --rbind /dev "$root/dev"
