@@ -206,14 +206,14 @@ static void t_adopted(void **state)
 
 	/* CONN_OPEN comes late: names; its role too, when the bytes have not told. */
 	buf_clear(&b);
-	put_data(&b, 1, HP_RECV, 0, "G", 1, 900);
+	put_data(&b, 1, HP_RECV, 0, "?", 1, 900);
 	put_open(&b, 1, HP_ROLE_SERVER, HP_ORIGIN_LAZY, 950);
-	put_data(&b, 1, HP_RECV, 1, &REQ[1], REQ_N - 1, 1000);
+	put_data(&b, 1, HP_RECV, 1, REQ, REQ_N, 1000);
 	put_data(&b, 1, HP_SEND, 0, RES, RES_N, 1100);
 	put_open(&b, 1, HP_ROLE_CLIENT, HP_ORIGIN_CONNECT, 1200)->peer_port = 1; /* a second one */
 	run(&w, NULL, &b, 9000);
 	has(&w.lines, "1 conn undecided  role=1 127.0.0.1:8000>127.0.0.2:50000");
-	has(&w.lines, "1 served GET /a host=h 200 start=880 read=900");
+	has(&w.lines, "1 served GET /a host=h 200 start=980 read=1000");
 	has_not(&w.lines, "role=2");
 	world_release(&w);
 

@@ -22,12 +22,16 @@
 #define FIRST_ID 1000
 #define CONNS_MAX 5
 
+_Static_assert(offsetof(struct ev_data, pos) == offsetof(struct ev_cont, pos),
+	       "put_turn() uses it");
+
 struct gen {
 	u32 rng;
 	u64 clock;
 	struct buf records;
 	bool damage; /* lose, double, swap */
 	bool holes;
+	bool lies; /* a record says it was somewhere else: text and literals change places */
 };
 
 static u32 rnd(struct gen *g, u32 below)
@@ -305,6 +309,7 @@ static void put_turn(struct gen *g, struct talk *t)
 			struct ev_data *ev = (struct ev_data *)(g->records.p + before);
 
 			ev->pos += (s64)rnd(g, 300) - 150;
+			g->lies = true;
 		}
 	}
 }
@@ -410,7 +415,7 @@ static void t_replay(void **state)
 	static const struct session_opts variants[] = {
 		{ 0 }, { 0 }, { 0 }, { .no_http = true }, { .no_db = true }, { .conns_max = 2 }
 	};
-	u64 http = 0, db = 0, timed = 0;
+	u64 http = 0, db = 0, checked = 0;
 	u32 seed;
 
 	(void)state;
@@ -435,7 +440,7 @@ static void t_replay(void **state)
 		assert_memory_equal(masked.p, g.records.p, masked.n);
 		/* Behind a hole PostgreSQL's next header is a guess: its length may be anything. */
 		left = longest_leak(&masked);
-		if (left > (g.holes ? 4U : 0U)) {
+		if (!g.lies && left > (g.holes ? 4U : 0U)) {
 			fprintf(stderr, "seed %u: %u bytes of a secret, lines:\n%s\n", seed, left,
 				live.lines.p);
 			fail();
@@ -443,13 +448,13 @@ static void t_replay(void **state)
 		assert_null(live.lines.n ? memchr(live.lines.p, SECRET, live.lines.n) : NULL);
 		http += live.http;
 		db += live.db;
-		timed += !g.damage;
+		checked += !g.lies;
 		world_release(&live);
 		world_release(&again);
 		buf_release(&g.records);
 	}
 	/* The traffic is real enough to be understood. */
-	assert_true(http > SEEDS && db > SEEDS && timed > SEEDS / 2);
+	assert_true(http > SEEDS && db > SEEDS && checked > SEEDS / 2);
 }
 
 /* With literals shown not a byte changes, and what is seen is the same. */

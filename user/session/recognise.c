@@ -177,7 +177,8 @@ bool conn_recognise(struct session *s, struct conn *c, struct proto_in *in, u32 
 		session_overwrite(s, in->data, in->len);
 		return false;
 	}
-	if (g.best == PROTO_MORE && had + in->len <= CONN_PREFIX_MAX) {
+	/* In the middle of a stream parsers take no half message for a beginning, so none is kept. */
+	if (g.best == PROTO_MORE && !c->ctx.mid_stream && had + in->len <= CONN_PREFIX_MAX) {
 		if (!had)
 			c->prefix_in[dir] = *in;
 		memcpy(c->prefix[dir] + had, in->data, in->len);
