@@ -104,7 +104,7 @@ section "unit tests and fuzz corpora (AddressSanitizer, UndefinedBehaviorSanitiz
 for binary in "$@"; do
 	name=$(basename "$binary")
 	case $name in
-	u_*) unit "$binary" ;;
+	u_* | h_*) unit "$binary" ;;
 	fuzz_*) one "$name" "$binary" "tests/fuzz/corpus/${name#fuzz_}" ;;
 	esac
 done

@@ -54,7 +54,7 @@ include tests/hostbpf/hostbpf.mk
 # Everything that needs no root, in less than a minute.
 .PHONY: check test bench
 check: check-build
-	$(Q)O=$(O) tests/run.sh check $(UNIT_BIN) $(FUZZ_BIN)
+	$(Q)O=$(O) tests/run.sh check $(UNIT_BIN) $(HOSTBPF_BIN) $(FUZZ_BIN)
 
 # Everything, set-up included. Only the script knows the order: nothing can be built before the
 # compilers are there.
@@ -64,7 +64,7 @@ test:
 # What run.sh hands to itself once the tools are there.
 .PHONY: test-all
 test-all: all check-build
-	$(Q)O=$(O) tests/run.sh all $(UNIT_BIN) $(FUZZ_BIN)
+	$(Q)O=$(O) tests/run.sh all $(UNIT_BIN) $(HOSTBPF_BIN) $(FUZZ_BIN)
 
 bench:
 	$(Q)tools/install-deps.sh build demo test

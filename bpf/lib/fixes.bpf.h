@@ -19,8 +19,8 @@ struct file___count { /* before */
 	atomic_long___hp f_count;
 } __attribute__((preserve_access_index));
 
-/* True when nobody else (dup, fork, a call under way in another thread) holds the file open. */
-static __always_inline bool file_is_last(struct file *file)
+/* Who holds the file open: descriptors (dup, fork), calls under way. Less than 1: it is going. */
+static __always_inline long file_holders(struct file *file)
 {
 	struct file___ref *fr = (void *)file;
 	struct file___count *fc = (void *)file;
@@ -29,10 +29,10 @@ static __always_inline bool file_is_last(struct file *file)
 	if (bpf_core_field_exists(fr->f_ref)) {
 		/* file_ref counts from zero: one reference reads as 0. */
 		bpf_probe_read_kernel(&n, sizeof(n), __builtin_preserve_access_index(&fr->f_ref));
-		return n == 0;
+		return n + 1;
 	}
 	bpf_probe_read_kernel(&n, sizeof(n), __builtin_preserve_access_index(&fc->f_count));
-	return n == 1;
+	return n;
 }
 
 #endif

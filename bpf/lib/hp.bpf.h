@@ -27,8 +27,18 @@
 #define MSG_ERRQUEUE 0x2000
 #define MSG_DONTWAIT 0x40
 #define O_NONBLOCK 04000
+#define EINTR 4
 #define EAGAIN 11
+#define EPIPE 32
+#define ENETDOWN 100
+#define ENOBUFS 105
+#define EISCONN 106
+#define ENOTCONN 107
+#define EHOSTUNREACH 113
+#define EALREADY 114
 #define EINPROGRESS 115
+#define ERESTARTSYS 512 /* up to 516: a signal came first; user space never sees it */
+#define ERESTART_LAST 516
 #define NFDBITS_MAX (1 << 20)
 
 #ifndef barrier_var

@@ -39,9 +39,12 @@ struct {
 	__type(value, struct sock_state);
 } m_socks __weak SEC(".maps");
 
-/* conn_id → profile, written by user space; looked up once per m_verdict_epoch and connection. */
+/*
+ * conn_id → profile, written by user space; looked up once per verdict_epoch and connection. A verdict
+ * may come after its connection has gone: the oldest rows make room.
+ */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, SOCKS_MAX);
 	__type(key, __u64);
 	__type(value, __u32);

@@ -142,6 +142,23 @@ static __always_inline __u16 *listen_find(struct sock *sk)
 	return bpf_map_lookup_elem(&m_listen, &key);
 }
 
+/* The number of the socket's inode: never the same again, unlike the memory it lives in. */
+static __always_inline __u32 socket_inode(struct socket *socket)
+{
+	return socket ? (__u32)BPF_CORE_READ(socket, file, f_inode, i_ino) : 0;
+}
+
+/*
+ * Is the entry that of this socket? TCP tells when a struct sock ends. Nobody does for a unix socket
+ * that ended with its process, and the next one often gets both of its structures.
+ */
+static __always_inline bool sock_same(const struct sock_state *ss, const struct sock_ref *ref)
+{
+	if (ss->socket != (__u64)ref->socket)
+		return false;
+	return ss->family != AF_UNIX || ss->inode == socket_inode(ref->socket);
+}
+
 /*
  * Adds a connection. Returns its state, or NULL when it is not one hostprof follows (no stream) or
  * the table is full. tgid is only used for the target index.
@@ -160,6 +177,7 @@ static __noinline struct sock_state *sock_track(struct sock *sk, struct socket *
 	ss.open_ns = bpf_ktime_get_ns();
 	ss.conn_id = conn_id_new(ss.open_ns);
 	ss.socket = (__u64)socket;
+	ss.inode = socket_inode(socket);
 	ss.family = family;
 	ss.origin = origin_target >> 16;
 	ss.target = origin_target & 0xffff;
@@ -210,12 +228,13 @@ static __noinline int sock_announce(struct sock *sk, struct sock_state *ss, __u6
 
 	if (!ss || !sk)
 		return 0;
-	ss->flags |= SOCK_ANNOUNCED;
 	ev = bpf_ringbuf_reserve(&m_events, sizeof(*ev), 0);
 	if (!ev) {
 		drop(DROP_RING_FULL);
 		return 0;
 	}
+	/* Only now: without room the next transfer tries again. */
+	ss->flags |= SOCK_ANNOUNCED;
 	__builtin_memset(ev, 0, sizeof(*ev));
 	ev_hdr_set(&ev->hdr, sizeof(*ev), EV_CONN_OPEN, ss->target, pid_tgid, ts_ns);
 	ev->conn_id = ss->conn_id;
@@ -225,6 +244,7 @@ static __noinline int sock_announce(struct sock *sk, struct sock_state *ss, __u6
 	ev->family = ss->family;
 	ev->sock_type = SOCK_STREAM;
 	ev->netns = sock_netns(sk);
+	ev->inode = ss->inode;
 	if (ss->family == AF_UNIX) {
 		struct sock *peer = BPF_CORE_READ((struct unix_sock *)sk, peer);
 
@@ -316,6 +336,30 @@ static __always_inline void emit_conn_close(struct sock_state *ss, __u64 pid_tgi
 	bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP);
 }
 
+/* The connection is over: what is held back goes out, then its end, then it is forgotten. */
+static __always_inline void sock_end(struct sock *sk, struct sock_state *ss, __u64 pid_tgid,
+				     __u64 now)
+{
+	if (ss->flags & SOCK_ANNOUNCED) {
+		cont_flush(ss);
+		emit_conn_close(ss, pid_tgid, now);
+	}
+	sock_forget(sk, ss->conn_id);
+}
+
+/* A transfer found the end of what the peer sent (err 0), or failed. Each is said once. */
+static __always_inline void sock_trouble(struct sock_state *ss, __u32 err, __u64 pid_tgid,
+					 __u64 now)
+{
+	__u8 flag = err ? SOCK_ERROR_SENT : SOCK_EOF_SENT;
+
+	if (!(ss->flags & SOCK_ANNOUNCED) || ss->flags & flag)
+		return;
+	ss->flags |= flag;
+	cont_flush(ss);
+	emit_conn_state(ss, pid_tgid, now, err ? HP_CONN_ERROR : HP_CONN_EOF, err, 0);
+}
+
 /* The connection of a descriptor used by a target's syscall; added when it is new here. */
 static __always_inline struct sock_state *sock_get(struct sock_ref *ref, __u16 target,
 						   __u64 pid_tgid, __u64 now)
@@ -323,10 +367,8 @@ static __always_inline struct sock_state *sock_get(struct sock_ref *ref, __u16 t
 	struct sock *sk = ref->sk;
 	struct sock_state *ss = sock_find(sk);
 
-	if (ss && ss->socket && ss->socket != (__u64)ref->socket) {
-		cont_flush(ss);
-		emit_conn_close(ss, pid_tgid, now);
-		sock_forget(sk, ss->conn_id);
+	if (ss && ss->socket && !sock_same(ss, ref)) {
+		sock_end(sk, ss, pid_tgid, now);
 		ss = NULL;
 	}
 	if (!ss) {
@@ -337,8 +379,10 @@ static __always_inline struct sock_state *sock_get(struct sock_ref *ref, __u16 t
 		if (!ss)
 			return NULL;
 	}
-	if (!ss->socket)
+	if (!ss->socket) {
 		ss->socket = (__u64)ref->socket;
+		ss->inode = socket_inode(ref->socket);
+	}
 	if (ss->flags & SOCK_DEAF)
 		return NULL;
 	if (!(ss->flags & SOCK_ANNOUNCED))

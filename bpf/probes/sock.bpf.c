@@ -29,6 +29,14 @@ int BPF_PROG(sk_data_ready, struct sock *sk)
 	return 0;
 }
 
+/* Does a descriptor still lead to it? Not while the last one is being closed. */
+static __always_inline bool sock_held(struct sock *sk)
+{
+	struct file *file = BPF_CORE_READ(sk, sk_socket, file);
+
+	return file && file_holders(file) > 0;
+}
+
 SEC("raw_tp/inet_sock_set_state")
 int BPF_PROG(inet_sock_set_state, struct sock *sk, int oldstate, int newstate)
 {
@@ -76,26 +84,48 @@ int BPF_PROG(inet_sock_set_state, struct sock *sk, int oldstate, int newstate)
 	 * established states. shutdown(SHUT_WR) sets one.
 	 */
 	if ((newstate == TCP_FIN_WAIT1 || newstate == TCP_LAST_ACK) &&
-	    BPF_CORE_READ(sk, sk_shutdown) == SHUTDOWN_BOTH) {
-		if (ss->flags & SOCK_ANNOUNCED) {
-			cont_flush(ss);
-			emit_conn_close(ss, bpf_get_current_pid_tgid(), bpf_ktime_get_ns());
-		}
-		sock_forget(sk, ss->conn_id);
+	    BPF_CORE_READ(sk, sk_shutdown) == SHUTDOWN_BOTH && !sock_held(sk)) {
+		sock_end(sk, ss, bpf_get_current_pid_tgid(), bpf_ktime_get_ns());
 		return 0;
 	}
 	if (newstate != TCP_CLOSE)
 		return 0;
-	if (ss->flags & SOCK_ANNOUNCED) {
+	if (oldstate == TCP_SYN_SENT) {
+		/* Not announced: connect() has not returned, it reports the failure itself. */
+		if (!(ss->flags & SOCK_ANNOUNCED))
+			return 0;
 		now = bpf_ktime_get_ns();
-		cont_flush(ss);
-		if (oldstate == TCP_SYN_SENT)
-			emit_conn_state(ss, 0, now, HP_CONN_FAILED, BPF_CORE_READ(sk, sk_err), 0);
-		emit_conn_close(ss, 0, now);
-	} else if (oldstate == TCP_SYN_SENT) {
-		return 0; /* connect() has not returned: it reports the failure itself */
+		emit_conn_state(ss, 0, now, HP_CONN_FAILED, BPF_CORE_READ(sk, sk_err), 0);
+		sock_end(sk, ss, 0, now);
+		return 0;
 	}
-	sock_forget(sk, ss->conn_id);
+	/* Reset by the peer, say: what came before it can still be read. See tcp_destroy_sock. */
+	if (!sock_held(sk))
+		sock_end(sk, ss, 0, bpf_ktime_get_ns());
+	return 0;
+}
+
+/* The end of a socket that was closed for TCP before its last descriptor was. */
+SEC("raw_tp/tcp_destroy_sock")
+int BPF_PROG(tcp_destroy_sock, struct sock *sk)
+{
+	struct sock_state *ss;
+	__u64 now, pid_tgid;
+	__u32 err;
+
+	if (!sock_maybe(sk))
+		return 0;
+	ss = sock_find(sk);
+	if (!ss)
+		return 0;
+	now = bpf_ktime_get_ns();
+	pid_tgid = bpf_get_current_pid_tgid();
+	if (!target_of(pid_tgid >> 32))
+		pid_tgid = 0;
+	err = BPF_CORE_READ(sk, sk_err);
+	if (err)
+		sock_trouble(ss, err, pid_tgid, now); /* no call has taken it */
+	sock_end(sk, ss, pid_tgid, now);
 	return 0;
 }
 

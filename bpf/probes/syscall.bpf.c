@@ -33,7 +33,7 @@ enum sys_class {
 };
 
 #define SYS_MAX 512
-#define MMSG_MAX 64 /* messages of one sendmmsg looked at */
+#define MMSG_MAX 1024 /* messages of one sendmmsg: what the kernel takes */
 
 /* x86-64 numbers; another architecture is another table. */
 static const volatile __u8 sys_class[SYS_MAX] = {
@@ -84,6 +84,8 @@ static __always_inline __u64 arrival_take(struct sock_state *ss, struct sock *sk
 		struct tcp_sock *tp = (void *)sk;
 
 		drained = BPF_CORE_READ(tp, copied_seq) == BPF_CORE_READ(tp, rcv_nxt);
+	} else {
+		drained = !BPF_CORE_READ(sk, sk_receive_queue.qlen);
 	}
 	/* What is left came with the latest arrival, or later than the first. */
 	ss->arrival_ns = drained ? 0 : ss->arrival_last_ns;
@@ -238,8 +240,18 @@ static long call_step(__u32 i, struct call *c)
 		c->total = mm.msg_len;
 		c->iov = mm.msg_hdr.msg_iov;
 		c->niov = mm.msg_hdr.msg_iovlen;
-		if (!c->total)
+		if (!c->total) {
+			if (dir == HP_RECV && c->niov)
+				sock_trouble(ss, 0, c->pid_tgid, c->now);
 			return 0;
+		}
+	}
+	/* Nobody was told of it for lack of room: bytes alone would say nothing of who connected. */
+	if (!(ss->flags & SOCK_ANNOUNCED)) {
+		ss->pos[dir] += c->total;
+		ss->last_dir = dir;
+		frames_lose(ss, dir);
+		return 0;
 	}
 	key = profile_key(ss);
 	v = bpf_map_lookup_elem(&m_profiles, &key);
@@ -280,18 +292,25 @@ static long call_step(__u32 i, struct call *c)
 	return 0;
 }
 
+/* Does a transfer that fails so mean that no other one can succeed? A signal, say, does not. */
+static __always_inline bool error_ends(__u32 err)
+{
+	if (err == EPIPE)
+		return true;
+	return err >= ENETDOWN && err <= EHOSTUNREACH && err != ENOBUFS && err != EISCONN &&
+	       err != ENOTCONN;
+}
+
 static __always_inline void transfer_error(struct sock_ref *ref, long ret, __u64 pid_tgid,
 					   __u64 now, bool recv)
 {
-	struct sock_state *ss = sock_find(ref->sk);
+	struct sock_state *ss;
 
-	if (!ss || !(ss->flags & SOCK_ANNOUNCED) || ss->flags & SOCK_EOF_SENT)
+	if (ret ? !error_ends(-ret) : !recv)
 		return;
-	if (ret == 0 && !recv)
-		return;
-	cont_flush(ss);
-	ss->flags |= SOCK_EOF_SENT;
-	emit_conn_state(ss, pid_tgid, now, ret ? HP_CONN_ERROR : HP_CONN_EOF, -ret, 0);
+	ss = sock_find(ref->sk);
+	if (ss && sock_same(ss, ref))
+		sock_trouble(ss, -ret, pid_tgid, now);
 }
 
 /* A system call with its first argument begins. */
@@ -300,6 +319,8 @@ static __always_inline int on_enter(long id, __u32 fd)
 	struct thread_state *ts, fresh = {};
 	struct sock_ref ref;
 	struct sock_state *ss;
+	struct socket *socket;
+	struct sock *sk;
 	__u64 pid_tgid, now;
 	__u32 tid, class;
 
@@ -319,22 +340,25 @@ static __always_inline int on_enter(long id, __u32 fd)
 		if (!sock_of_fd(fd, &ref))
 			return 0;
 		ss = sock_find(ref.sk);
-		if (!ss || !file_is_last(ref.file))
-			return 0;
-		if (ss->flags & SOCK_ANNOUNCED) {
-			cont_flush(ss);
-			emit_conn_close(ss, pid_tgid, now);
-		}
-		sock_forget(ref.sk, ss->conn_id);
+		if (ss && file_holders(ref.file) == 1)
+			sock_end(ref.sk, ss, pid_tgid, now);
 		return 0;
 	}
 	if (class == SYS_CONNECT) {
 		if (!sock_of_fd(fd, &ref))
 			return 0;
+		sk = ref.sk;
+		ss = sock_find(sk);
 		/* Known already: a second connect() that asks how the first one went. */
-		ss = sock_find(ref.sk);
-		if (!ss || ss->socket != (__u64)ref.socket)
-			sock_track(ref.sk, ref.socket, HP_ROLE_CLIENT,
+		if (ss && sock_same(ss, &ref) &&
+		    (ss->family == AF_UNIX ||
+		     BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_CLOSE))
+			return 0;
+		if (ss)
+			sock_end(sk, ss, pid_tgid, now);
+		socket = ref.socket;
+		if (BPF_CORE_READ(socket, state) != SS_CONNECTING)
+			sock_track(sk, socket, HP_ROLE_CLIENT,
 				   (__u32)HP_ORIGIN_CONNECT << 16 | target->target);
 		return 0;
 	}
@@ -370,13 +394,18 @@ static __noinline int sys_accept_done(long ret, __u64 pid_tgid, __u32 target)
 		return 0;
 	ss = sock_find(ref.sk);
 	/* Known since the handshake: keep its times. Anything else under this address is stale. */
-	if (!ss || ss->socket) {
+	if (ss && ss->socket) {
+		sock_end(ref.sk, ss, pid_tgid, now);
+		ss = NULL;
+	}
+	if (!ss) {
 		ss = sock_track(ref.sk, ref.socket, HP_ROLE_SERVER,
 				(__u32)HP_ORIGIN_ACCEPT << 16 | target);
 		if (!ss)
 			return 0;
 	}
 	ss->socket = (__u64)ref.socket;
+	ss->inode = socket_inode(ref.socket);
 	ss->origin = HP_ORIGIN_ACCEPT;
 	ss->target = target;
 	sock_announce(ref.sk, ss, pid_tgid, now);
@@ -392,15 +421,17 @@ static __noinline int sys_connect_done(struct sys_args *a, long ret, __u64 pid_t
 	if (!a || !sock_of_fd(a->a0, &ref))
 		return 0;
 	ss = sock_find(ref.sk);
-	if (!ss || ss->socket != (__u64)ref.socket)
+	if (!ss || !sock_same(ss, &ref))
 		return 0;
-	if (ret && ret != -EINPROGRESS && ret != -EAGAIN) {
-		if (ret == -106 || ret == -114) /* EISCONN, EALREADY: asked again */
+	/* After a signal the handshake goes on by itself. */
+	if (ret && ret != -EINPROGRESS && ret != -EINTR &&
+	    (ret > -ERESTARTSYS || ret < -ERESTART_LAST)) {
+		if (ret == -EISCONN || ret == -EALREADY) /* asked again */
 			return 0;
 		if (!(ss->flags & SOCK_ANNOUNCED))
 			sock_announce(ref.sk, ss, pid_tgid, ss->open_ns);
 		emit_conn_state(ss, pid_tgid, now, HP_CONN_FAILED, -ret, 0);
-		sock_forget(ref.sk, ss->conn_id);
+		sock_end(ref.sk, ss, pid_tgid, now);
 		return 0;
 	}
 	if (ss->flags & SOCK_ANNOUNCED)
@@ -444,6 +475,12 @@ static __always_inline int sys_transfer_done(struct pt_regs *regs, long id, long
 		}
 		return 0;
 	}
+	/* What is read from the error queue is no part of the stream. */
+	if ((class == SYS_RECVFROM || class == SYS_RECVMMSG ? a.a3
+	     : class == SYS_RECVMSG			    ? a.a2
+							    : 0) &
+	    MSG_ERRQUEUE)
+		return 0;
 	if (ret <= 0) {
 		/* A zero-length buffer reads 0 without an end of file. */
 		if (ret == 0 && c.dir == HP_RECV && (class == SYS_READ || class == SYS_RECVFROM) &&
@@ -461,13 +498,13 @@ static __always_inline int sys_transfer_done(struct pt_regs *regs, long id, long
 		file = ref.file;
 		c.enter_ns = enter_of(pid_tgid, id);
 		if (BPF_CORE_READ(file, f_flags) & O_NONBLOCK ||
-		    (class == SYS_SENDTO && a.a3 & MSG_DONTWAIT) ||
+		    ((class == SYS_SENDTO || class == SYS_SENDMMSG) && a.a3 & MSG_DONTWAIT) ||
 		    (class == SYS_SENDMSG && a.a2 & MSG_DONTWAIT))
 			c.flags = HP_DATA_NONBLOCK;
 	}
 	switch (class) {
 	case SYS_RECVFROM:
-		if (a.a3 & (MSG_PEEK | MSG_ERRQUEUE))
+		if (a.a3 & MSG_PEEK)
 			return 0;
 		if (a.a3 & MSG_TRUNC)
 			c.flags |= HP_DATA_OPAQUE;
@@ -487,8 +524,10 @@ static __always_inline int sys_transfer_done(struct pt_regs *regs, long id, long
 		c.niov = a.a2;
 		break;
 	case SYS_RECVMSG:
-		if (a.a2 & (MSG_PEEK | MSG_ERRQUEUE))
+		if (a.a2 & MSG_PEEK)
 			return 0;
+		if (a.a2 & MSG_TRUNC)
+			c.flags |= HP_DATA_OPAQUE;
 		/* fallthrough */
 	case SYS_SENDMSG:
 		if (bpf_probe_read_user(&msg, sizeof(msg), (void *)a.a1)) {
@@ -500,8 +539,10 @@ static __always_inline int sys_transfer_done(struct pt_regs *regs, long id, long
 		c.niov = msg.msg_iovlen;
 		break;
 	case SYS_RECVMMSG:
-		if (a.a3 & (MSG_PEEK | MSG_ERRQUEUE))
+		if (a.a3 & MSG_PEEK)
 			return 0;
+		if (a.a3 & MSG_TRUNC)
+			c.flags |= HP_DATA_OPAQUE;
 		/* fallthrough */
 	case SYS_SENDMMSG:
 		c.vec = (void *)a.a1;

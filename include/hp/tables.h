@@ -42,6 +42,7 @@ enum sock_flags {
 	SOCK_DEAF = 2, /* tracked only to be left alone (socketpairs) */
 	SOCK_EOF_SENT = 4,
 	SOCK_NEW_TURN = 8, /* nothing moved yet */
+	SOCK_ERROR_SENT = 16,
 };
 
 struct sock_state {
@@ -66,6 +67,8 @@ struct sock_state {
 	__u8 last_dir;
 	__u16 profile; /* index into m_profiles; 0 = default */
 	__u8 pad0[2];
+	__u32 inode; /* of the socket; tells apart unix sockets that got the same memory */
+	__u32 pad1;
 	struct cont_state cont;
 };
 

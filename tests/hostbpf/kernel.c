@@ -200,6 +200,11 @@ void mach_vanish(int fd)
 	k.fds[fd] = NULL;
 }
 
+void mach_release(int fd)
+{
+	object_at(fd)->refs = -1;
+}
+
 int mach_reuse(int fd)
 {
 	struct object *o = object_at(fd);
@@ -278,6 +283,26 @@ void mach_tcp_state(int fd, int from, int to)
 void mach_sk_err(int fd, int err)
 {
 	object_at(fd)->sk.sk.sk_err = err;
+}
+
+void mach_connecting(int fd)
+{
+	object_at(fd)->socket.state = SS_CONNECTING;
+}
+
+void mach_queue(int fd, __u32 qlen)
+{
+	object_at(fd)->sk.sk.sk_receive_queue.qlen = qlen;
+}
+
+void mach_shut(int fd, __u8 how)
+{
+	object_at(fd)->sk.sk.sk_shutdown |= how;
+}
+
+void mach_destroy(int fd)
+{
+	tcp_destroy_sock(&object_at(fd)->sk.sk);
 }
 
 static void regs_set(long nr, __u64 a0, __u64 a1, __u64 a2, __u64 a3)

@@ -125,10 +125,15 @@ long mach_map_update(void *map, u32 type, u32 max, u32 key_size, u32 val_size, c
 
 long mach_map_delete(void *map, u32 key_size, const void *key)
 {
-	struct table *t = table_of(map, 0, key_size, 0);
-	struct entry *e = entry_find(t, key);
+	struct table *t = NULL;
+	struct entry *e;
+	__u32 i;
 
-	if (!e)
+	for (i = 0; i < m.nmaps; i++)
+		if (m.maps[i].map == map)
+			t = &m.maps[i];
+	e = t ? entry_find(t, key) : NULL;
+	if (!e || t->key_size != key_size)
 		return -ENOENT;
 	free(e->key);
 	free(e->val);

@@ -87,6 +87,8 @@ int mach_file(void); /* no socket */
 int mach_dup(int fd);
 /* The descriptor goes away without a system call that the probes see. */
 void mach_vanish(int fd);
+/* Only the last reference is dropped: the socket is being released. */
+void mach_release(int fd);
 /* A new socket whose struct sock and struct socket have the addresses of fd's, which vanishes. */
 int mach_reuse(int fd);
 void mach_addr(int fd, __u16 local_port, __u16 peer_port);
@@ -98,6 +100,10 @@ void mach_arrive(int fd, __u32 bytes); /* becomes readable now */
 void mach_taken(int fd, __u32 bytes); /* the process has copied them */
 void mach_tcp_state(int fd, int from, int to);
 void mach_sk_err(int fd, int err);
+void mach_connecting(int fd); /* a connect() on it has not been answered */
+void mach_queue(int fd, __u32 qlen); /* buffers waiting to be read */
+void mach_shut(int fd, __u8 how); /* sk_shutdown */
+void mach_destroy(int fd); /* TCP lets go of the socket */
 void mach_enter(long nr, __u64 a0, __u64 a1, __u64 a2, __u64 a3);
 void mach_exit(long nr, long ret, __u64 a0, __u64 a1, __u64 a2, __u64 a3);
 void mach_call(long nr, long ret, __u64 a0, __u64 a1, __u64 a2, __u64 a3);

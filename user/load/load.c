@@ -106,6 +106,7 @@ static void choose_net_programs(struct probes *p)
 	bpf_program__set_autoload(skel->progs.sys_enter_all, p->net && !p->sys_each);
 	bpf_program__set_autoload(skel->progs.sys_exit_all, p->net && !p->sys_each);
 	bpf_program__set_autoload(skel->progs.inet_sock_set_state, p->net);
+	bpf_program__set_autoload(skel->progs.tcp_destroy_sock, p->net);
 	bpf_program__set_autoload(skel->progs.seed_sockets, p->net);
 	/* Without it a request's clock starts when it is read. */
 	p->arrivals = p->net && feat_has(FEAT_DATA_READY);
@@ -256,6 +257,7 @@ int probes_attach(struct probes *p, struct probes_error *ret_err)
 		{ p->skel->progs.proc_exit, &p->skel->links.proc_exit, true },
 		{ p->skel->progs.proc_exec, &p->skel->links.proc_exec, true },
 		{ p->skel->progs.proc_fork, &p->skel->links.proc_fork, true },
+		{ p->skel->progs.tcp_destroy_sock, &p->skel->links.tcp_destroy_sock, p->net },
 		{ p->skel->progs.inet_sock_set_state, &p->skel->links.inet_sock_set_state, p->net },
 		{ p->skel->progs.sk_data_ready, &p->skel->links.sk_data_ready, p->arrivals },
 		{ p->skel->progs.sys_exit_all, &p->skel->links.sys_exit_all,
@@ -324,32 +326,41 @@ void probes_detach(struct probes *p)
 	p->perf_fds = NULL;
 }
 
+/* One walk over the descriptors of all targets; what it does depends on the pass. */
+static int seed(struct probes *p, u32 pass)
+{
+	struct bpf_link *link;
+	char junk[256];
+	int fd;
+
+	if (!p->net)
+		return 0;
+	p->skel->bss->seed_pass = pass;
+	link = bpf_program__attach_iter(p->skel->progs.seed_sockets, NULL);
+	if (!link)
+		return -errno;
+	fd = bpf_iter_create(bpf_link__fd(link));
+	if (fd < 0) {
+		int err = -errno;
+
+		bpf_link__destroy(link);
+		return err;
+	}
+	while (read(fd, junk, sizeof(junk)) > 0)
+		;
+	close(fd);
+	bpf_link__destroy(link);
+	return 0;
+}
+
+int probes_seed_listeners(struct probes *p)
+{
+	return seed(p, 0);
+}
+
 int probes_seed(struct probes *p)
 {
-	char junk[256];
-	u32 pass;
-
-	for (pass = 0; pass < 2; pass++) {
-		struct bpf_link *link;
-		int fd;
-
-		p->skel->bss->seed_pass = pass;
-		link = bpf_program__attach_iter(p->skel->progs.seed_sockets, NULL);
-		if (!link)
-			return -errno;
-		fd = bpf_iter_create(bpf_link__fd(link));
-		if (fd < 0) {
-			int err = -errno;
-
-			bpf_link__destroy(link);
-			return err;
-		}
-		while (read(fd, junk, sizeof(junk)) > 0)
-			;
-		close(fd);
-		bpf_link__destroy(link);
-	}
-	return 0;
+	return seed(p, 1);
 }
 
 int probes_drain(struct probes *p, probes_record_fn *fn, void *arg)
