@@ -13,6 +13,11 @@
 #include "lib/fixes.bpf.h"
 
 extern __u64 verdict_epoch; /* user space adds one whenever it writes m_verdicts */
+/*
+ * Set when every probe is attached. Before, receives may be seen and the sends between them not, and
+ * answers would be taken for those of other requests.
+ */
+extern __u32 live;
 
 /*
  * Counts of table entries by a hash of their key: tells for nearly every other socket of the host,

@@ -228,6 +228,8 @@ __noinline int xfer_whole_iov(__u32 slot)
 	if (!s->x.at)
 		return 0;
 	iov_each(s, whole_step);
+	if (s->x.left && !(s->x.flags & HP_DATA_FAULT))
+		drop(DROP_SEGMENTS); /* more entries than are looked at */
 	if (s->x.len)
 		run_end(s, s->x.at, s->x.len);
 	return 0;

@@ -8,6 +8,7 @@
 const volatile __u32 cfg_ncpus = 1;
 const volatile bool cfg_follow_children = true;
 __u64 verdict_epoch;
+__u32 live;
 __u32 sock_filter[SOCK_FILTER_SLOTS];
 
 /* Raw, not typed: the address is only a key, and arithmetic on typed pointers is refused. */

@@ -329,6 +329,8 @@ static __always_inline int on_enter(long id, __u32 fd)
 	class = sys_class[id & (SYS_MAX - 1)];
 	if (!(class & SYS_AT_ENTRY))
 		return 0;
+	if (!live)
+		return 0;
 	pid_tgid = bpf_get_current_pid_tgid();
 	struct target_state *target = target_of(pid_tgid >> 32);
 
@@ -570,6 +572,8 @@ static __always_inline int on_exit(struct pt_regs *regs, long id, long ret)
 		return 0;
 	class = sys_class[id & (SYS_MAX - 1)] & SYS_CLASS_MASK;
 	if (class == SYS_NONE || class == SYS_CLOSE || ret == -EAGAIN)
+		return 0;
+	if (!live)
 		return 0;
 	pid_tgid = bpf_get_current_pid_tgid();
 	target = target_of(pid_tgid >> 32);

@@ -20,7 +20,7 @@
 #define HP_HEAD_MAX (16 * 1024) /* bytes of an HTTP head that are worth carrying */
 #define HP_TAIL_MAX 64 /* bytes kept from the end of a transfer that is not carried whole */
 #define HP_SEGS_MAX 256 /* runs of carried bytes in one record */
-#define HP_IOV_MAX 32 /* iovec entries looked at in one syscall */
+#define HP_IOV_MAX 128 /* iovec entries looked at in one syscall */
 #define HP_STACK_MAX 127 /* frames of one kernel or user stack */
 #define HP_COMM_LEN 16
 #define HP_PATH_MAX 108 /* sun_path */

@@ -439,8 +439,6 @@ static int attach(struct collector *c)
 	int err;
 
 	err = probes_open(&c->probes, &po, &pe);
-	if (!err)
-		err = probes_attach(c->probes, &pe);
 	if (err)
 		return fail(c, EXIT_PRIVILEGE, err, "%s; %s", pe.text, pe.fix);
 	for (i = 0; i < targets->n; i++) {
@@ -449,7 +447,11 @@ static int attach(struct collector *c)
 			return fail(c, EXIT_FAILED, err, "cannot follow process %u: %s",
 				    targets->v[i].pid, strerror(-err));
 	}
-	err = c->opts->net ? probes_seed(c->probes) : 0;
+	err = probes_seed_listeners(c->probes);
+	if (!err && probes_attach(c->probes, &pe))
+		return fail(c, EXIT_PRIVILEGE, -EPERM, "%s; %s", pe.text, pe.fix);
+	if (!err)
+		err = probes_seed(c->probes);
 	if (!err) {
 		/* Records wait in the ring; this looks whether a unix connection is among them. */
 		err = drain(c);

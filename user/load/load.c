@@ -290,6 +290,8 @@ int probes_attach(struct probes *p, struct probes_error *ret_err)
 	}
 	if (p->sample_hz)
 		err = attach_sampler(p, ret_err);
+	if (!err)
+		__atomic_store_n(&p->skel->bss->live, 1, __ATOMIC_RELEASE);
 	return err;
 }
 

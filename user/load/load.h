@@ -37,6 +37,11 @@ int probes_open(struct probes **ret, const struct probes_opts *opts, struct prob
 void probes_free(struct probes *p); /* detaches; NULL is fine */
 
 int probes_add_target(struct probes *p, u32 tgid, u16 target);
+/*
+ * Learns the ports that the targets listen on. Before attach: from then on each connection that is
+ * found is served or called by them.
+ */
+int probes_seed_listeners(struct probes *p);
 int probes_attach(struct probes *p, struct probes_error *ret_err);
 /*
  * A unix socket has been seen: from here on the entry of sends is taken too, because unix sockets
