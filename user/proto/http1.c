@@ -101,7 +101,9 @@ static enum proto_match http1_detect(const struct proto_ctx *ctx, enum proto_sid
 	(void)total;
 	if (side == PROTO_SERVER)
 		return detect_response(data, n);
-	while (p < end && p - data < DETECT_EMPTY_MAX && (*p == '\r' || *p == '\n'))
+	/* Empty lines before the first request; in the middle of a stream nothing begins with them. */
+	while (!ctx->mid_stream && p < end && p - data < DETECT_EMPTY_MAX &&
+	       (*p == '\r' || *p == '\n'))
 		p++;
 	data = p;
 	while (p < end && p - data < HTTP1_METHOD_MAX && http1_token[*p])
