@@ -874,6 +874,24 @@ static void children(void **state)
 	assert_int_equal(count(EV_PROC), 2);
 }
 
+/* While only some probes are there nothing is told: what the others see would be missing. */
+static void not_yet(void **state)
+{
+	int fd;
+
+	(void)state;
+	begin();
+	mach_live(0);
+	fd = tcp_pair();
+	mach_seed();
+	send_bytes(fd, 10);
+	recv_bytes(fd, 10);
+	assert_int_equal(mach_records(), 1);
+	mach_live(1);
+	send_bytes(fd, 10);
+	assert_int_equal(((struct ev_data *)nth(EV_DATA, 0))->pos, 0);
+}
+
 /* Without the helpers of newer kernels the same records come. */
 static void old_kernel(void **state)
 {
@@ -931,6 +949,7 @@ int main(void)
 		cmocka_unit_test(verdicts),
 		cmocka_unit_test(entries),
 		cmocka_unit_test(children),
+		cmocka_unit_test(not_yet),
 		cmocka_unit_test(old_kernel),
 	};
 

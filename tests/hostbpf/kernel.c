@@ -117,6 +117,7 @@ void mach_kernel_reset(void)
 	k.task.signal = &k.signal;
 	k.next_ino = 1000;
 	verdict_epoch = 0;
+	live = 1;
 	seed_pass = 0;
 	seed_count = 0;
 }
@@ -370,6 +371,11 @@ void mach_end(__u32 live_threads)
 {
 	k.signal.live.counter = live_threads;
 	proc_exit(mach_task_now());
+}
+
+void mach_live(int on)
+{
+	live = on;
 }
 
 void mach_target(__u32 tgid, __u16 target)

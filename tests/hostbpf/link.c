@@ -13,7 +13,7 @@
 #include "link.h"
 
 #define TCP_ESTABLISHED 1
-#define IOV_MAX_TEST 64
+#define IOV_MAX_TEST 256
 
 u32 link_random(struct link *l, u32 below)
 {

@@ -8,7 +8,7 @@
 #include "shim_calls.h"
 
 #define MAPS_MAX 16
-#define REGIONS_MAX 64
+#define REGIONS_MAX 320
 #define MAP_ARRAY 2 /* enum bpf_map_type */
 #define MAP_PERCPU_ARRAY 6
 

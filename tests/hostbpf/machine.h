@@ -107,6 +107,7 @@ void mach_destroy(int fd); /* TCP lets go of the socket */
 void mach_enter(long nr, __u64 a0, __u64 a1, __u64 a2, __u64 a3);
 void mach_exit(long nr, long ret, __u64 a0, __u64 a1, __u64 a2, __u64 a3);
 void mach_call(long nr, long ret, __u64 a0, __u64 a1, __u64 a2, __u64 a3);
+void mach_live(int on); /* every probe is attached: so after mach_reset() */
 void mach_seed(void); /* both passes over all descriptors */
 void mach_fork(__u32 child);
 void mach_end(__u32 live_threads); /* of the current task */
