@@ -263,7 +263,7 @@ static void test_detect(void **state)
 	} rows[] = {
 #define ROW(side, text, fresh, mid) { text, sizeof(text) - 1, side, fresh, mid }
 		ROW(PROTO_CLIENT, "GET / HTTP/1.1\r\n\r\n", PROTO_YES, PROTO_YES),
-		ROW(PROTO_CLIENT, "\r\n\r\nGET / HTTP/1.1\r\n\r\n", PROTO_YES, PROTO_YES),
+		ROW(PROTO_CLIENT, "\r\n\r\nGET / HTTP/1.1\r\n\r\n", PROTO_YES, PROTO_NO),
 		ROW(PROTO_CLIENT, "GET /", PROTO_YES, PROTO_YES),
 		ROW(PROTO_CLIENT, "GET /a/b HTT", PROTO_YES, PROTO_YES),
 		ROW(PROTO_CLIENT, "OPTIONS * HTTP/1.1", PROTO_YES, PROTO_YES),
