@@ -231,6 +231,40 @@ static void test_keys(void **state)
 	agg_free(a);
 }
 
+/* Two connections of a pool, one of them open before attach; a third may log in as someone else. */
+static void adopt_case(bool second_user, u32 want_rows, u64 want_count)
+{
+	struct agg *a = agg_with(NULL);
+	const struct agg_query *q;
+
+	conn(a, 1);
+	login(a, 1, "app", "shop");
+	conn_ex(a, 2, HP_ORIGIN_SEED, "127.0.0.1:5432", CONN_PARSED, T0, 0, false);
+	if (second_user) {
+		conn(a, 3);
+		login(a, 3, "report", "shop");
+		call(a, 3, "SELECT 1", T0 + 10 * MS, T0 + 11 * MS);
+	}
+	call(a, 1, "SELECT 1", T0 + 12 * MS, T0 + 13 * MS);
+	call(a, 2, "SELECT 1", T0 + 14 * MS, T0 + 15 * MS);
+	call(a, 2, "SELECT 1", T0 + 16 * MS, T0 + 17 * MS);
+	assert_int_equal(agg_finish(a), 0);
+	assert_int_equal(agg_report(a)->nqueries, want_rows);
+	q = agg_report(a)->queries[0];
+	assert_int_equal(q->count, want_count);
+	assert_int_equal(q->latency.count, want_count);
+	assert_string_equal(q->user, second_user ? "" : "app");
+	assert_string_equal(q->database, second_user ? "" : "shop");
+	agg_free(a);
+}
+
+static void test_identity_of_old_connections(void **state)
+{
+	(void)state;
+	adopt_case(false, 1, 3);
+	adopt_case(true, 3, 2);
+}
+
 static void test_unknown_and_cut_texts(void **state)
 {
 	struct agg *a = agg_with(NULL);
@@ -529,6 +563,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows_and_figures),
 		cmocka_unit_test(test_keys),
+		cmocka_unit_test(test_identity_of_old_connections),
 		cmocka_unit_test(test_unknown_and_cut_texts),
 		cmocka_unit_test(test_cap),
 		cmocka_unit_test(test_cache),

@@ -47,6 +47,7 @@ struct agg {
 	struct ev_cost cost;
 	struct notes stream_notes;
 	struct buf config;
+	u64 adopted; /* calls whose database and user are those of the other connections */
 	/* made by agg_finish() */
 	bool finished;
 	struct agg_report report;
@@ -61,6 +62,8 @@ struct agg {
 
 /* report.c */
 void report_release(struct agg *agg);
+/* adopt.c: before the rows are sorted; returns the calls that were given an identity. */
+u64 queries_adopt(struct agg *agg);
 /* notes.c: what a reader must know before believing the figures, the most important first. */
 void notes_make(struct agg *agg);
 

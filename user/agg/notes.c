@@ -120,6 +120,15 @@ static void say_exits(struct agg *a)
 	}
 }
 
+static void say_adopted(struct agg *a)
+{
+	if (a->adopted)
+		say(a,
+		    "%" PRIu64 " call%s on connections opened before attach %s counted under the "
+		    "database and user that all other connections to the same server have",
+		    a->adopted, plural(a->adopted), a->adopted == 1 ? "is" : "are");
+}
+
 void notes_make(struct agg *a)
 {
 	u32 i;
@@ -131,6 +140,7 @@ void notes_make(struct agg *a)
 	for (i = 0; i < a->stream_notes.n; i++)
 		notes_add(&a->notes, a->stream_notes.text[i]);
 	say_stacks(a);
+	say_adopted(a);
 	a->report.trust.notes = a->notes.text;
 	a->report.trust.nnotes = a->notes.n;
 }

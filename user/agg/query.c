@@ -26,17 +26,21 @@ void queries_init(struct queries *q, struct strpool *texts, u32 max)
 	map_init(&q->cache, QUERY_CACHE_MAX);
 }
 
+void query_free(struct agg_query *row)
+{
+	free(row->codes);
+	hist_release(&row->latency);
+	hist_release(&row->first_row);
+	free((char *)row->statement);
+	free(row);
+}
+
 void queries_release(struct queries *q)
 {
 	u32 i;
 
-	for (i = 0; i < q->n; i++) {
-		free(q->rows[i]->codes);
-		hist_release(&q->rows[i]->latency);
-		hist_release(&q->rows[i]->first_row);
-		free((char *)q->rows[i]->statement);
-		free(q->rows[i]);
-	}
+	for (i = 0; i < q->n; i++)
+		query_free(q->rows[i]);
 	free(q->rows);
 	map_release(&q->by_key);
 	map_release(&q->cache);
@@ -153,30 +157,30 @@ static struct agg_query *row_of(struct queries *q, const struct pool *pool, cons
 	return q->rows[i];
 }
 
-static void row_error(struct agg_query *row, const char code[6])
+void query_error(struct agg_query *row, const char code[6], u64 n)
 {
 	struct agg_sqlstate *codes = row->codes;
 	u32 i;
 	int order = -1;
 
-	row->errors++;
+	row->errors += n;
 	for (i = 0; i < row->ncodes; i++) {
 		order = strncmp(codes[i].code, code, 5);
 		if (order >= 0)
 			break;
 	}
 	if (i < row->ncodes && !order) {
-		codes[i].n++;
+		codes[i].n += n;
 		return;
 	}
 	if (row->ncodes == QUERY_CODES_MAX) {
-		row->codes_other++;
+		row->codes_other += n;
 		return;
 	}
 	if (!(row->ncodes & (row->ncodes - 1))) {
 		codes = realloc(codes, MAX(row->ncodes * 2, 1U) * sizeof(*codes));
 		if (!codes) {
-			row->codes_other++;
+			row->codes_other += n;
 			return;
 		}
 		row->codes = codes;
@@ -185,7 +189,7 @@ static void row_error(struct agg_query *row, const char code[6])
 	memset(&codes[i], 0, sizeof(codes[i]));
 	memcpy(codes[i].code, code, strnlen(code, 5));
 	make_printable(codes[i].code);
-	codes[i].n = 1;
+	codes[i].n = n;
 	row->ncodes++;
 }
 
@@ -212,7 +216,7 @@ struct agg_query *queries_add(struct queries *q, const struct pool *pool, const 
 		return row;
 	row->count++;
 	if (c->error)
-		row_error(row, c->sqlstate);
+		query_error(row, c->sqlstate, 1);
 	if (!span_timed(c->flags) || !c->start_ns || c->end_ns < c->start_ns) {
 		row->untimed++;
 		return row;

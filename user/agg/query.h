@@ -30,4 +30,7 @@ void queries_release(struct queries *q);
 /* The call's row, counted; NULL when memory is short. */
 struct agg_query *queries_add(struct queries *q, const struct pool *pool, const struct db_call *c);
 
+void query_error(struct agg_query *row, const char code[6], u64 n); /* n failed calls */
+void query_free(struct agg_query *row);
+
 #endif

@@ -205,6 +205,7 @@ static int report_queries(struct agg *a)
 	struct agg_report *r = &a->report;
 	u32 i;
 
+	a->adopted = queries_adopt(a);
 	a->query_list = calloc(MAX(a->queries.n, 1U), sizeof(*a->query_list));
 	if (!a->query_list)
 		return -ENOMEM;
