@@ -391,8 +391,9 @@ static void t_tls(void **state)
 
 static void t_unknown(void **state)
 {
-	static const struct session_opts no_http = { .no_http = true },
-					 literals = { .show_literals = true };
+	static const struct session_opts no_http = { .no_http = true };
+	static const struct session_opts no_db = { .no_db = true };
+	static const struct session_opts literals = { .show_literals = true };
 	_release_(buf) struct buf b = BUF_INIT;
 	struct world w;
 
@@ -418,6 +419,21 @@ static void t_unknown(void **state)
 	has(&w.lines, "1 conn unparsed  role=1 127.0.0.1:8000>127.0.0.2:50000 (not measured)");
 	has(&w.lines, "2 conn parsed postgresql");
 	assert_int_equal(w.http, 0);
+	assert_false(holds(&b, "GET"));
+	world_release(&w);
+
+	buf_clear(&b);
+	put_open(&b, 2, HP_ROLE_CLIENT, HP_ORIGIN_CONNECT, 10);
+	put_data(&b, 2, HP_SEND, 0, STARTUP, sizeof(STARTUP), 1000);
+	put_open(&b, 3, HP_ROLE_CLIENT, HP_ORIGIN_CONNECT, 10);
+	put_data(&b, 3, HP_SEND, 0, "hunter2", 7, 1000);
+	put_open(&b, 4, HP_ROLE_SERVER, HP_ORIGIN_ACCEPT, 10);
+	exchange(&b, 4, 0, 0, 1000);
+	run(&w, &no_db, &b, 9000);
+	has(&w.lines, "2 conn unparsed  role=2 127.0.0.1:40000>127.0.0.2:9000 (not measured)");
+	has(&w.lines, "3 conn unparsed  role=2 127.0.0.1:40000>127.0.0.2:9000 (unknown protocol)");
+	assert_int_equal(w.http, 1);
+	assert_false(holds(&b, "bob") || holds(&b, "hunter2"));
 	world_release(&w);
 
 	/* With literals shown nothing is touched but what the kernel left behind the bytes. */

@@ -13,6 +13,7 @@
 #define CONN_PREFIX_MAX 64 /* bytes kept while the protocol is undecided */
 #define CONN_TRIES_MAX 8 /* transfers looked at before a connection is given up */
 #define CONN_UNWANTED 0xff /* overwrites bytes of no known protocol; begins none */
+#define CONN_SWITCHED_OFF 0xfe /* … of one that is not to be measured */
 
 struct session {
 	struct session_opts opts;

@@ -5,8 +5,9 @@
  * record header of TLS.
  *
  * A replay sees what was left and has to decide the same way. So bytes that nobody wanted become
- * CONN_UNWANTED, and a run that begins with it is unwanted without asking anybody: what a parser
- * thinks of the overwritten bytes does not matter. TLS is looked for first, by bytes that stay.
+ * CONN_UNWANTED, those that only a parser wanted that is switched off CONN_SWITCHED_OFF, and a run that
+ * begins with either is what it says without asking anybody: what a parser thinks of the overwritten
+ * bytes does not matter. TLS is looked for first, by bytes that stay.
  */
 #include "session/conn.h"
 
@@ -19,6 +20,11 @@
 static bool proto_wanted(const struct session *s, const struct proto *p)
 {
 	return p == &proto_http1 ? !s->opts.no_http : !s->opts.no_db;
+}
+
+static bool some_off(const struct session *s)
+{
+	return s->opts.no_http || s->opts.no_db;
 }
 
 static void conn_ignore(struct session *s, struct conn *c, enum conn_status status,
@@ -64,32 +70,34 @@ struct guess {
 	const struct proto *found; /* PROTO_YES */
 	enum proto_match best;
 	u8 role; /* in which it was found */
-	bool asked; /* some parser is there for it */
+	u8 mask; /* what overwrites the bytes when nobody gets them */
 };
 
 static struct guess guess_proto(const struct session *s, const struct conn *c, u32 dir,
 				const u8 *text, size_t n, size_t total)
 {
-	bool unwanted = text[c->prefix_len[dir]] == CONN_UNWANTED;
-	struct guess g = { .best = PROTO_NO };
+	struct guess g = { .best = PROTO_NO, .mask = text[c->prefix_len[dir]] };
 	enum proto_match match;
 	size_t i;
 	u8 role;
 
+	if (g.mask == CONN_UNWANTED || (g.mask == CONN_SWITCHED_OFF && some_off(s)))
+		return g;
+	g.mask = CONN_UNWANTED;
 	for (i = 0; protos[i]; i++) {
-		if (!proto_wanted(s, protos[i]))
-			continue;
 		for (role = HP_ROLE_SERVER; role <= HP_ROLE_CLIENT; role++) {
 			if (!(protos[i]->roles >> role & 1) ||
 			    (c->ctx.role != HP_ROLE_UNKNOWN && c->ctx.role != role))
-				continue;
-			g.asked = true;
-			if (unwanted)
 				continue;
 			match = protos[i]->detect(&c->ctx, role_side(role, dir), text, n, total);
 			g.best = MAX(g.best, match);
 			if (match != PROTO_YES)
 				continue;
+			if (!proto_wanted(s, protos[i])) {
+				g.mask = CONN_SWITCHED_OFF;
+				g.best = PROTO_NO;
+				return g;
+			}
 			g.found = protos[i];
 			g.role = role;
 			return g;
@@ -128,9 +136,10 @@ static int begin_parsing(struct session *s, struct conn *c, struct proto_in *in,
 static void reject(struct session *s, struct conn *c, struct proto_in *in, u32 dir,
 		   const struct guess *g)
 {
-	session_overwrite(s, in->data, in->len);
+	if (!s->opts.show_literals)
+		memset(in->data, g->mask, in->len);
 	c->prefix_len[dir] = 0;
-	if (!g->asked)
+	if (g->mask == CONN_SWITCHED_OFF)
 		conn_ignore(s, c, CONN_UNPARSED, "not measured");
 	else if (!c->ctx.mid_stream || ++c->tries >= CONN_TRIES_MAX)
 		conn_ignore(s, c, CONN_UNPARSED, "unknown protocol");
