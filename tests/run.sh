@@ -109,6 +109,9 @@ for binary in "$@"; do
 	esac
 done
 
+section "captures"
+one replay /usr/bin/python3 tests/replay/run.py
+
 section "SQL corpus"
 if [ -x "$output/test/compare_pg_query" ]; then
 	one compare_pg_query "$output/test/compare_pg_query" tests/sql/corpus.sql \

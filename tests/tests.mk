@@ -53,7 +53,7 @@ include tests/hostbpf/hostbpf.mk
 
 # Everything that needs no root, in less than a minute.
 .PHONY: check test bench
-check: check-build
+check: check-build $(O)/hostprof
 	$(Q)O=$(O) tests/run.sh check $(UNIT_BIN) $(HOSTBPF_BIN) $(FUZZ_BIN)
 
 # Everything, set-up included. Only the script knows the order: nothing can be built before the
