@@ -288,6 +288,63 @@ static void unseen(void **state)
 	link_close(&l);
 }
 
+/* No slot for the transfer in which a frame was to go on: the next one is not walked by guess. */
+static void unseen_for_lack_of_a_slot(void **state)
+{
+	u64 from;
+
+	(void)state;
+	start(16, 0, 0);
+	l.lossy = true;
+	align();
+	put('D', 100);
+	link_move(&l, HP_RECV, 3, NR_READ, 1); /* into a header */
+	mach_scratch(1);
+	link_move(&l, HP_RECV, 60, NR_READ, 1);
+	mach_scratch(0);
+	from = w->moved;
+	go();
+	put('Z', 1);
+	go();
+	put('D', 10);
+	go();
+	link_end(&l);
+	assert_true(link_carried(w, from, 42));
+	assert_int_equal(w->holes[w->nholes - 1].frames, 1);
+	link_close(&l);
+}
+
+/*
+ * A message sent in two calls, the first of them short enough to be carried without a look: what
+ * comes first in the second one is text, and text is no header.
+ */
+static void text_for_a_header(void **state)
+{
+	struct hp_verdict v = { .capture = HP_CAPTURE_BYTES };
+	struct way *out;
+	u8 digits[8000];
+
+	(void)state;
+	memset(digits, '1', sizeof(digits));
+	start(16, 0, 0);
+	v.turn_max[HP_SEND] = v.more_max[HP_SEND] = HP_PAYLOAD_MAX;
+	v.frames[HP_SEND] = (struct hp_frames){ .on = 1,
+						.len_off = 1,
+						.len_size = 4,
+						.hdr_len = 1,
+						.whole_max = 4096,
+						.body_max = 16 };
+	mach_profile(0, &v);
+	out = &l.way[HP_SEND];
+	link_add(&l, HP_SEND, "Q\0\0\x1f\x44", 5);
+	link_add(&l, HP_SEND, digits, sizeof(digits));
+	link_move(&l, HP_SEND, 3005, NR_WRITE, 1);
+	link_move(&l, HP_SEND, 5000, NR_WRITE, 1);
+	link_end(&l);
+	assert_true(link_carried(out, 0, 8005));
+	link_close(&l);
+}
+
 /* 32 frames a transfer without bpf_loop: what is past them is said to be missing. */
 static void old_steps(void **state)
 {
@@ -313,11 +370,18 @@ static void old_steps(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(runs),	   cmocka_unit_test(room),
-		cmocka_unit_test(rows),	   cmocka_unit_test(steps),
-		cmocka_unit_test(garbage), cmocka_unit_test(garbage_joined),
-		cmocka_unit_test(pieces),  cmocka_unit_test(pieces_in_a_row),
-		cmocka_unit_test(unseen),  cmocka_unit_test(old_steps),
+		cmocka_unit_test(runs),
+		cmocka_unit_test(room),
+		cmocka_unit_test(rows),
+		cmocka_unit_test(steps),
+		cmocka_unit_test(garbage),
+		cmocka_unit_test(garbage_joined),
+		cmocka_unit_test(pieces),
+		cmocka_unit_test(pieces_in_a_row),
+		cmocka_unit_test(unseen),
+		cmocka_unit_test(unseen_for_lack_of_a_slot),
+		cmocka_unit_test(text_for_a_header),
+		cmocka_unit_test(old_steps),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

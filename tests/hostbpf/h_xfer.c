@@ -102,6 +102,50 @@ static void conts_of_both_ways(void **state)
 	link_close(&l);
 }
 
+/* Nothing is carried at all: a run ends where the direction turns. */
+static void counted_turns(void **state)
+{
+	const struct hp_verdict v = verdict(0, 0, 0);
+	struct link l;
+
+	(void)state;
+	start(&l, 12, &v, 0);
+	for (u32 i = 0; i < 9; i++)
+		move(&l, i & 1, 100);
+	move(&l, 0, 100);
+	link_end(&l);
+	assert_int_equal(l.way[0].conts, 5);
+	assert_int_equal(l.way[0].calls, 6);
+	assert_int_equal(l.way[1].conts, 4);
+	link_close(&l);
+}
+
+/* What no slot was free for is a hole, and no held-back run hides it. */
+static void no_slot(void **state)
+{
+	const struct hp_verdict v = verdict(100, 0, 0);
+	struct link l;
+	struct way *w;
+
+	(void)state;
+	start(&l, 13, &v, 0);
+	w = &l.way[HP_RECV];
+	move(&l, HP_RECV, 10);
+	move(&l, HP_RECV, 200);
+	mach_scratch(1);
+	move(&l, HP_RECV, 300);
+	mach_scratch(0);
+	move(&l, HP_RECV, 400);
+	assert_int_equal(mach_drops(DROP_SCRATCH_BUSY), 1);
+	l.lossy = true;
+	link_end(&l);
+	assert_int_equal(w->conts, 2);
+	assert_int_equal(w->calls, 2);
+	assert_true(link_carried(w, 210 - HP_TAIL_MAX, HP_TAIL_MAX));
+	assert_true(link_carried(w, 910 - HP_TAIL_MAX, HP_TAIL_MAX));
+	link_close(&l);
+}
+
 /* A transfer that begins with a known start counts as the first of a turn. */
 static void known_start(void **state)
 {
@@ -373,6 +417,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(whole_then_heads), cmocka_unit_test(conts_of_both_ways),
+		cmocka_unit_test(counted_turns),    cmocka_unit_test(no_slot),
 		cmocka_unit_test(known_start),	    cmocka_unit_test(budget),
 		cmocka_unit_test(random_pieces),    cmocka_unit_test(heads_of_entries),
 		cmocka_unit_test(entries_limit),    cmocka_unit_test(partial),

@@ -3,7 +3,7 @@
 
 HOSTBPF_SRC := $(sort $(wildcard tests/hostbpf/h_*.c))
 HOSTBPF_BIN := $(HOSTBPF_SRC:tests/hostbpf/%.c=$(TO)/%)
-HOSTBPF_PARTS := $(TO)/tests/hostbpf/machine.o $(TO)/tests/hostbpf/link.o
+HOSTBPF_PARTS := $(TO)/tests/hostbpf/machine.o $(TO)/tests/hostbpf/link.o $(TO)/user/load/verdicts.o
 HOSTBPF_KERNEL := $(TO)/tests/hostbpf/kernel.o
 
 $(HOSTBPF_PARTS) $(HOSTBPF_SRC:%.c=$(TO)/%.o): TEST_CFLAGS += -Itests/hostbpf

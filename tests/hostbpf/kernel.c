@@ -118,6 +118,7 @@ void mach_kernel_reset(void)
 	k.next_ino = 1000;
 	verdict_epoch = 0;
 	live = 1;
+	mach_scratch(0);
 	seed_pass = 0;
 	seed_count = 0;
 }
@@ -371,6 +372,14 @@ void mach_end(__u32 live_threads)
 {
 	k.signal.live.counter = live_threads;
 	proc_exit(mach_task_now());
+}
+
+void mach_scratch(int busy)
+{
+	u32 slot;
+
+	for (slot = 0; slot < 2 * cfg_ncpus; slot++)
+		slot_of(slot)->busy = busy;
 }
 
 void mach_live(int on)

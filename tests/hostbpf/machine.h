@@ -108,6 +108,7 @@ void mach_enter(long nr, __u64 a0, __u64 a1, __u64 a2, __u64 a3);
 void mach_exit(long nr, long ret, __u64 a0, __u64 a1, __u64 a2, __u64 a3);
 void mach_call(long nr, long ret, __u64 a0, __u64 a1, __u64 a2, __u64 a3);
 void mach_live(int on); /* every probe is attached: so after mach_reset() */
+void mach_scratch(int busy); /* no slot is left: a program was interrupted by another */
 void mach_seed(void); /* both passes over all descriptors */
 void mach_fork(__u32 child);
 void mach_end(__u32 live_threads); /* of the current task */
