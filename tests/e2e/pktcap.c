@@ -228,7 +228,7 @@ int main(int argc, char **argv)
 	setvbuf(c.out, NULL, _IOFBF, 1 << 20);
 	sigaction(SIGINT, &sa, NULL);
 	sigaction(SIGTERM, &sa, NULL);
-	open_ring(&c, (uint16_t)atoi(argv[1]));
+	open_ring(&c, (uint16_t)strtoul(argv[1], NULL, 10));
 	put_clock(&c);
 	printf("listening\n");
 	fflush(stdout);

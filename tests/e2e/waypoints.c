@@ -100,7 +100,7 @@ static unsigned field_at(const char *event, const char *field)
 		return 0;
 	p = strstr(text, field);
 	p = p ? strstr(p, "offset:") : NULL;
-	return p ? (unsigned)atoi(p + strlen("offset:")) : 0;
+	return p ? (unsigned)strtoul(p + strlen("offset:"), NULL, 10) : 0;
 }
 
 /* The tracepoint on one CPU (tid -1) or of one thread (cpu -1). */
@@ -122,7 +122,7 @@ static void watch_event(struct watch *w, enum point point, const char *event, co
 
 	if (!read_event_file(event, "id", id, sizeof(id)))
 		die(event);
-	attr.config = (uint64_t)atoi(id);
+	attr.config = strtoull(id, NULL, 10);
 	fd = (int)syscall(SYS_perf_event_open, &attr, tid, cpu, -1, PERF_FLAG_FD_CLOEXEC);
 	if (fd < 0 || ioctl(fd, PERF_EVENT_IOC_SET_FILTER, filter))
 		die(event);
@@ -212,7 +212,8 @@ int main(int argc, char **argv)
 	w.ready_sk_at = field_at("sock/sk_data_ready", "skaddr;");
 	if (!w.dport_at || !w.len_at)
 		die("tcp/tcp_probe");
-	snprintf(filter, sizeof(filter), "sport == %d && data_len > 0", atoi(argv[1]));
+	snprintf(filter, sizeof(filter), "sport == %d && data_len > 0",
+		 (int)strtol(argv[1], NULL, 10));
 	for (int cpu = 0; cpu < cpus; cpu++) {
 		watch_event(&w, ARRIVE, "tcp/tcp_probe", filter, -1, cpu);
 		if (w.sk_at && w.ready_sk_at)
@@ -220,7 +221,7 @@ int main(int argc, char **argv)
 	}
 	snprintf(filter, sizeof(filter), "id == %d || id == %d || id == %d || id == %d", SYS_write,
 		 SYS_writev, SYS_sendto, SYS_sendmsg);
-	watch_event(&w, SEND, "raw_syscalls/sys_enter", filter, atoi(argv[2]), -1);
+	watch_event(&w, SEND, "raw_syscalls/sys_enter", filter, (int)strtol(argv[2], NULL, 10), -1);
 	printf("watching\n");
 	fflush(stdout);
 	while (!ended) {

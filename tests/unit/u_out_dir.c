@@ -38,7 +38,7 @@ static int setup(void **state)
 
 	unsetenv("SUDO_UID");
 	unsetenv("SUDO_GID");
-	strcpy(p->dir, "/tmp/u_out_dir.XXXXXX");
+	snprintf(p->dir, sizeof(p->dir), "/tmp/u_out_dir.XXXXXX");
 	if (!mkdtemp(p->dir))
 		return -1;
 	snprintf(p->out, sizeof(p->out), "%s/out", p->dir);

@@ -83,7 +83,11 @@ static void unsafe_text(void **state)
 
 	(void)state;
 	assert_string_equal(clipped(&b, SLICE("a\x1b[31mb\r\nc\td\x7f"), 40), "a.[31mb..c.d.");
-	assert_string_equal(clipped(&b, SLICE("a\xe2\x80\xae" "b\xc2\x9b"), 40), "a.b.");
+	assert_string_equal(clipped(&b,
+				    SLICE("a\xe2\x80\xae"
+					  "b\xc2\x9b"),
+				    40),
+			    "a.b.");
 	assert_string_equal(clipped(&b, SLICE("\xef\xbb\xbfx\xe2\x80\xa8y\xe2\x81\xa6z"), 40),
 			    ".x.y.z");
 	/* Overlong, surrogate, past the end, cut. */

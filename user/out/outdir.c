@@ -132,7 +132,7 @@ int outs_begin(struct outs *o, const char *dir, bool force)
 		slash = strrchr(parent, '/');
 		o->name = slash ? o->dir + (slash - parent) + 1 : o->dir;
 		if (!slash)
-			strcpy(parent, "."); /* at least one character was there */
+			memcpy(parent, ".", 2); /* at least one character was there */
 		else
 			slash[slash == parent] = 0;
 	}
