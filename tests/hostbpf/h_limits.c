@@ -255,6 +255,7 @@ static void pieces_in_a_row(void **state)
 	put('C', 5);
 	go();
 	assert_true(link_carried(w, w->n - 10, 10));
+	assert_false(link_carried(w, w->n - 11, 1)); /* still known to be the row */
 	assert_int_equal(link_frames(w), 1);
 	put('D', 30);
 	put('Z', 1);
