@@ -50,6 +50,7 @@ $(SQL_TOOL): $(TO)/%: $(TO)/tests/sql/%.o $(TEST_LIB)
 check-build: $(SQL_TOOL)
 
 include tests/hostbpf/hostbpf.mk
+include tests/bpf/bpf.mk
 
 # Everything that needs no root, in less than a minute.
 .PHONY: check test bench

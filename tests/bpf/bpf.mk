@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+# The probes on the running kernel; needs root. tests/run.sh starts them with the end-to-end tests.
+
+BPFT_SRC := $(sort $(wildcard tests/bpf/b_*.c))
+BPFT_BIN := $(BPFT_SRC:tests/bpf/%.c=$(TO)/%)
+BPFT_LOAD := $(patsubst %.c,$(TO)/%.o,$(wildcard user/load/*.c))
+BPFT_PARTS := $(TO)/tests/bpf/lab.o $(BPFT_LOAD)
+
+$(BPFT_LOAD): | $(SKEL)
+$(BPFT_SRC:%.c=$(TO)/%.o) $(TO)/tests/bpf/lab.o: TEST_CFLAGS += -Itests/bpf
+
+$(BPFT_BIN): $(TO)/%: $(TO)/tests/bpf/%.o $(BPFT_PARTS) $(TEST_LIB)
+	$(call msg,LINK,$@)
+	$(Q)$(CC) -fsanitize=$(TEST_SAN) -o $@ $^ -lcmocka $(HP_LIBS)
+
+-include $(BPFT_PARTS:.o=.d) $(BPFT_SRC:%.c=$(TO)/%.d)
+
+.PHONY: bpf-build
+bpf-build: $(BPFT_BIN)
