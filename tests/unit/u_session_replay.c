@@ -445,7 +445,10 @@ static void t_replay(void **state)
 				live.lines.p);
 			fail();
 		}
-		assert_null(live.lines.n ? memchr(live.lines.p, SECRET, live.lines.n) : NULL);
+		if (!g.lies && live.lines.n && memchr(live.lines.p, SECRET, live.lines.n)) {
+			fprintf(stderr, "seed %u: a secret in:\n%s\n", seed, live.lines.p);
+			fail();
+		}
 		http += live.http;
 		db += live.db;
 		checked += !g.lies;
