@@ -8,8 +8,16 @@
 #ifndef TESTS_SESSION_WORLD_H
 #define TESTS_SESSION_WORLD_H
 
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
+
+#include "base/cleanup.h"
 
 #include "decode/record.h"
 #include "records.h"
@@ -151,6 +159,77 @@ static inline void world_run(struct world *w, const struct session_opts *opts, s
 	world_new(w, opts);
 	world_feed(w, b);
 	session_finish(w->s, end_ns);
+}
+
+/* ---- for tests of single cases ---- */
+
+#define REQ "GET /a HTTP/1.1\r\nHost: h\r\n\r\n"
+#define RES "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+#define REQ_N (sizeof(REQ) - 1)
+#define RES_N (sizeof(RES) - 1)
+#define STARTUP "\0\0\0\x13\0\3\0\0user\0bob\0\0"
+
+static inline void has(const struct buf *text, const char *what)
+{
+	if (text->p && strstr(text->p, what))
+		return;
+	fprintf(stderr, "no \"%s\" in:\n%s\n", what, text->p ? text->p : "");
+	fail();
+}
+
+static inline void has_not(const struct buf *text, const char *what)
+{
+	if (!text->p || !strstr(text->p, what))
+		return;
+	fprintf(stderr, "\"%s\" in:\n%s\n", what, text->p);
+	fail();
+}
+
+static inline u32 count(const struct buf *text, const char *what)
+{
+	const char *p = text->p;
+	u32 n = 0;
+
+	while (p && (p = strstr(p, what))) {
+		n++;
+		p++;
+	}
+	return n;
+}
+
+static inline bool holds(const struct buf *b, const char *bytes)
+{
+	return memmem(b->p, b->n, bytes, strlen(bytes)) != NULL;
+}
+
+static inline void same_text(const struct buf *a, const struct buf *b)
+{
+	if (a->n == b->n && (!a->n || !memcmp(a->p, b->p, a->n)))
+		return;
+	fprintf(stderr, "first:\n%s\nsecond:\n%s\n", a->p ? a->p : "", b->p ? b->p : "");
+	fail();
+}
+
+/* Runs b, then runs what it left: lines and bytes must be the same again. */
+static inline void run(struct world *w, const struct session_opts *opts, struct buf *b, u64 end_ns)
+{
+	_release_(buf) struct buf masked = BUF_INIT;
+	struct world again;
+
+	world_run(w, opts, b, end_ns);
+	buf_add(&masked, b->p, b->n);
+	world_run(&again, opts, &masked, end_ns);
+	same_text(&w->lines, &again.lines);
+	same_text(&w->verdicts, &again.verdicts);
+	assert_memory_equal(masked.p, b->p, b->n);
+	world_release(&again);
+}
+
+/* A request and its answer on conn at these positions and times. */
+static inline void exchange(struct buf *b, u64 conn, u64 in, u64 out, u64 ts)
+{
+	put_data(b, conn, HP_RECV, in, REQ, REQ_N, ts);
+	put_data(b, conn, HP_SEND, out, RES, RES_N, ts + 100);
 }
 
 #endif

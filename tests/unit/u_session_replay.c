@@ -7,14 +7,6 @@
  * the masked records give the same lines and the same bytes again, and no secret is left.
  * Secrets are runs of a byte that nothing else here contains (no length field either).
  */
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <setjmp.h>
-#include <cmocka.h>
-#include <stdio.h>
-
-#include "base/cleanup.h"
 #include "session_world.h"
 
 #define SECRET 0xfd
