@@ -281,6 +281,15 @@ static void on_window(struct analyst *a, struct ev_window *ev)
 	put_record(a, &ev->hdr);
 }
 
+/* What the checks refused does not reach the capture: a replay learns of it from here. */
+static void add_refused(const struct analyst *a, struct ev_loss *ev)
+{
+	__u64 *lost = (__u64 *)(ev + 1);
+
+	if (a->opts->live && ev->n > DROP_BAD_RECORD)
+		lost[DROP_BAD_RECORD] += a->stream.bad;
+}
+
 static void on_record(struct analyst *a, struct ev_hdr *rec)
 {
 	if (rec->ts_ns > a->last_ns)
@@ -305,6 +314,9 @@ static void on_record(struct analyst *a, struct ev_hdr *rec)
 
 			sym_add_mapping(a->sym, m, slice_of(m + 1, m->path_len));
 		}
+		break;
+	case EV_LOSS:
+		add_refused(a, (struct ev_loss *)rec);
 		break;
 	case EV_PROC:
 		/* Names of its code are gone with the process: ask before. */
@@ -454,7 +466,7 @@ int analyst_run(const struct analyst_opts *opts)
 		log_err("the capture holds nothing: it ends before the window begins");
 		goto out;
 	}
-	if (a.stream.bad)
+	if (a.stream.bad && !opts->live)
 		agg_drop(a.agg, DROP_BAD_RECORD, a.stream.bad);
 	if (!a.ended)
 		stream_error(&a, err);
