@@ -258,7 +258,8 @@ static __noinline int sock_announce(struct sock *sk, struct sock_state *ss, __u6
 			read_unix_name(peer, ev->path);
 	} else {
 		ev->local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
-		ev->peer_port = bswap16(BPF_CORE_READ(sk, __sk_common.skc_dport));
+		ev->peer_port = BPF_CORE_READ(sk, __sk_common.skc_dport);
+		ev->peer_port = bswap16(ev->peer_port ? ev->peer_port : ss->peer_port);
 		if (ss->family == AF_INET) {
 			BPF_CORE_READ_INTO((__u32 *)ev->local_addr, sk, __sk_common.skc_rcv_saddr);
 			BPF_CORE_READ_INTO((__u32 *)ev->peer_addr, sk, __sk_common.skc_daddr);

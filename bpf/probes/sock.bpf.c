@@ -38,12 +38,30 @@ static __always_inline bool sock_held(struct sock *sk)
 	return file && file_holders(file) > 0;
 }
 
+/* The end of a socket that no descriptor leads to any more, in whatever context that is. */
+static __noinline int sock_gone(struct sock *sk, struct sock_state *ss)
+{
+	__u64 pid_tgid = bpf_get_current_pid_tgid(), now = bpf_ktime_get_ns();
+	__u32 err;
+
+	if (!sk || !ss)
+		return 0;
+	if (!target_of(pid_tgid >> 32))
+		pid_tgid = 0;
+	err = BPF_CORE_READ(sk, sk_err);
+	if (err)
+		sock_trouble(ss, err, pid_tgid, now); /* no call has taken it */
+	sock_end(sk, ss, pid_tgid, now);
+	return 0;
+}
+
 SEC("raw_tp/inet_sock_set_state")
 int BPF_PROG(inet_sock_set_state, struct sock *sk, int oldstate, int newstate)
 {
 	struct sock_state *ss;
 	__u64 now, pid_tgid;
 	__u16 *target;
+	__u32 err;
 
 	if (newstate == TCP_LISTEN) {
 		pid_tgid = bpf_get_current_pid_tgid();
@@ -80,6 +98,10 @@ int BPF_PROG(inet_sock_set_state, struct sock *sk, int oldstate, int newstate)
 	}
 	if (!ss)
 		return 0;
+	if (newstate == TCP_SYN_SENT) {
+		ss->peer_port = BPF_CORE_READ(sk, __sk_common.skc_dport);
+		return 0;
+	}
 	/*
 	 * The last descriptor is closed: tcp_close() sets both shutdown bits before it leaves the
 	 * established states. shutdown(SHUT_WR) sets one.
@@ -96,13 +118,16 @@ int BPF_PROG(inet_sock_set_state, struct sock *sk, int oldstate, int newstate)
 		if (!(ss->flags & SOCK_ANNOUNCED))
 			return 0;
 		now = bpf_ktime_get_ns();
-		emit_conn_state(ss, 0, now, HP_CONN_FAILED, BPF_CORE_READ(sk, sk_err), 0);
+		err = BPF_CORE_READ(sk, sk_err);
+		/* Without one the process gave up waiting and closed it. */
+		if (err)
+			emit_conn_state(ss, 0, now, HP_CONN_FAILED, err, 0);
 		sock_end(sk, ss, 0, now);
 		return 0;
 	}
 	/* Reset by the peer, say: what came before it can still be read. See tcp_destroy_sock. */
 	if (!sock_held(sk))
-		sock_end(sk, ss, 0, bpf_ktime_get_ns());
+		sock_gone(sk, ss);
 	return 0;
 }
 
@@ -110,23 +135,10 @@ int BPF_PROG(inet_sock_set_state, struct sock *sk, int oldstate, int newstate)
 SEC("raw_tp/tcp_destroy_sock")
 int BPF_PROG(tcp_destroy_sock, struct sock *sk)
 {
-	struct sock_state *ss;
-	__u64 now, pid_tgid;
-	__u32 err;
+	struct sock_state *ss = sock_maybe(sk) ? sock_find(sk) : NULL;
 
-	if (!sock_maybe(sk))
-		return 0;
-	ss = sock_find(sk);
-	if (!ss)
-		return 0;
-	now = bpf_ktime_get_ns();
-	pid_tgid = bpf_get_current_pid_tgid();
-	if (!target_of(pid_tgid >> 32))
-		pid_tgid = 0;
-	err = BPF_CORE_READ(sk, sk_err);
-	if (err)
-		sock_trouble(ss, err, pid_tgid, now); /* no call has taken it */
-	sock_end(sk, ss, pid_tgid, now);
+	if (ss)
+		sock_gone(sk, ss);
 	return 0;
 }
 

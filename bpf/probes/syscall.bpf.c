@@ -342,7 +342,8 @@ static __always_inline int on_enter(long id, __u32 fd)
 		if (!sock_of_fd(fd, &ref))
 			return 0;
 		ss = sock_find(ref.sk);
-		if (ss && file_holders(ref.file) == 1)
+		/* TCP tells of its end itself, and why. */
+		if (ss && ss->family == AF_UNIX && file_holders(ref.file) == 1)
 			sock_end(ref.sk, ss, pid_tgid, now);
 		return 0;
 	}
@@ -419,6 +420,8 @@ static __noinline int sys_connect_done(struct sys_args *a, long ret, __u64 pid_t
 	__u64 now = bpf_ktime_get_ns();
 	struct sock_ref ref;
 	struct sock_state *ss;
+	struct sock *sk;
+	__u32 err;
 
 	if (!a || !sock_of_fd(a->a0, &ref))
 		return 0;
@@ -440,7 +443,14 @@ static __noinline int sys_connect_done(struct sys_args *a, long ret, __u64 pid_t
 		return 0;
 	if (ss->family == AF_UNIX && !ret)
 		ss->established_ns = now;
-	sock_announce(ref.sk, ss, pid_tgid, ss->open_ns);
+	sk = ref.sk;
+	sock_announce(sk, ss, pid_tgid, ss->open_ns);
+	if (ret && BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_CLOSE) {
+		/* Refused before the call came back. */
+		err = BPF_CORE_READ(sk, sk_err);
+		emit_conn_state(ss, pid_tgid, now, HP_CONN_FAILED, err, 0);
+		sock_end(sk, ss, pid_tgid, now);
+	}
 	return 0;
 }
 

@@ -66,7 +66,7 @@ struct sock_state {
 	__u8 flags; /* enum sock_flags */
 	__u8 last_dir;
 	__u16 profile; /* index into m_profiles; 0 = default */
-	__u8 pad0[2];
+	__u16 peer_port; /* network order, from the handshake: a refused socket forgets it */
 	__u32 inode; /* of the socket; tells apart unix sockets that got the same memory */
 	__u32 pad1;
 	struct cont_state cont;

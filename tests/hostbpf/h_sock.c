@@ -168,6 +168,13 @@ static void others_are_not_seen(void **state)
 	assert_int_equal(mach_socks(), 0);
 }
 
+static void tcp_close(int fd, u8 state)
+{
+	mach_release(fd);
+	mach_shut(fd, 3);
+	mach_tcp_state(fd, ESTABLISHED, state);
+}
+
 /* A listener that opens after attach gives its connections their role and their handshake time. */
 static void accepted(void **state)
 {
@@ -389,6 +396,45 @@ static void refused_later(void **state)
 	assert_int_equal(count(EV_CONN_CLOSE), 1);
 }
 
+/* Refused before connect() says that it is under way: loopback is that fast. */
+static void refused_at_once(void **state)
+{
+	int fd;
+
+	(void)state;
+	begin();
+	fd = mach_socket(AF_INET, CLOSED);
+	mach_enter(NR_CONNECT, fd, (u64)page, 16, 0);
+	mach_addr(fd, 40000, 5432);
+	mach_tcp_state(fd, CLOSED, SYN_SENT);
+	mach_sk_err(fd, ECONNREFUSED);
+	mach_tcp_state(fd, SYN_SENT, CLOSED);
+	mach_addr(fd, 0, 0);
+	mach_exit(NR_CONNECT, -EINPROGRESS, fd, (u64)page, 16, 0);
+	assert_int_equal(((struct ev_conn_open *)nth(EV_CONN_OPEN, 0))->peer_port, 5432);
+	state_is(0, HP_CONN_FAILED, ECONNREFUSED);
+	assert_int_equal(count(EV_CONN_CLOSE), 1);
+	assert_int_equal(mach_socks(), 0);
+}
+
+/* Closed while the handshake was waited for: nobody refused anything. */
+static void given_up(void **state)
+{
+	int fd;
+
+	(void)state;
+	begin();
+	fd = mach_socket(AF_INET, CLOSED);
+	mach_enter(NR_CONNECT, fd, (u64)page, 16, 0);
+	mach_addr(fd, 40000, 5432);
+	mach_tcp_state(fd, CLOSED, SYN_SENT);
+	mach_exit(NR_CONNECT, -EINPROGRESS, fd, (u64)page, 16, 0);
+	mach_release(fd);
+	mach_tcp_state(fd, SYN_SENT, CLOSED);
+	assert_int_equal(count(EV_CONN_STATE), 0);
+	assert_int_equal(count(EV_CONN_CLOSE), 1);
+}
+
 /* connect(AF_UNSPEC) ends a connection and leaves the socket: the next one is another connection. */
 static void dissolved(void **state)
 {
@@ -431,13 +477,6 @@ static void closed_once_by_the_last(void **state)
 	assert_int_equal(close->bytes[HP_SEND], 15);
 	assert_int_equal(close->bytes[HP_RECV], 0);
 	assert_int_equal(mach_socks(), 0);
-}
-
-static void tcp_close(int fd, u8 state)
-{
-	mach_release(fd);
-	mach_shut(fd, 3);
-	mach_tcp_state(fd, ESTABLISHED, state);
 }
 
 static void closed_by_tcp(void **state)
@@ -819,7 +858,7 @@ static void verdicts(void **state)
 	send_bytes(a, 100);
 	send_bytes(b, 100);
 	assert_int_equal(count(EV_DATA), 4);
-	mach_call(NR_CLOSE, 0, a, 0, 0, 0);
+	tcp_close(a, FIN_WAIT1);
 	assert_int_equal(((struct ev_conn_close *)nth(EV_CONN_CLOSE, 0))->bytes[HP_SEND], 210);
 }
 
@@ -928,6 +967,8 @@ int main(void)
 		cmocka_unit_test(connected_later),
 		cmocka_unit_test(refused_and_again),
 		cmocka_unit_test(refused_later),
+		cmocka_unit_test(refused_at_once),
+		cmocka_unit_test(given_up),
 		cmocka_unit_test(dissolved),
 		cmocka_unit_test(closed_once_by_the_last),
 		cmocka_unit_test(closed_by_tcp),
