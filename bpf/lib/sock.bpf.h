@@ -147,6 +147,16 @@ static __always_inline __u16 *listen_find(struct sock *sk)
 	return bpf_map_lookup_elem(&m_listen, &key);
 }
 
+/* Is there something in the receive queue? A FIN counts. */
+static __always_inline bool sock_unread(struct sock *sk, __u16 family)
+{
+	struct tcp_sock *tp = (void *)sk;
+
+	if (family == AF_UNIX)
+		return BPF_CORE_READ(sk, sk_receive_queue.qlen) != 0;
+	return BPF_CORE_READ(tp, copied_seq) != BPF_CORE_READ(tp, rcv_nxt);
+}
+
 /* The number of the socket's inode: never the same again, unlike the memory it lives in. */
 static __always_inline __u32 socket_inode(struct socket *socket)
 {

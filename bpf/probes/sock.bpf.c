@@ -21,7 +21,11 @@ int BPF_PROG(sk_data_ready, struct sock *sk)
 	if (!sock_maybe(sk))
 		return 0;
 	ss = sock_find(sk);
-	if (!ss)
+	/*
+	 * The data is queued before this is called, and a reader on another processor may have taken
+	 * it by now: a stamp would stay until the next request and make that one begin here.
+	 */
+	if (!ss || !sock_unread(sk, ss->family))
 		return 0;
 	now = bpf_ktime_get_ns();
 	if (!ss->arrival_ns)

@@ -76,19 +76,11 @@ static __always_inline __u32 profile_key(struct sock_state *ss)
 static __always_inline __u64 arrival_take(struct sock_state *ss, struct sock *sk)
 {
 	__u64 arrival_ns = ss->arrival_ns;
-	bool drained = true;
 
 	if (!arrival_ns)
 		return 0;
-	if (ss->family != AF_UNIX) {
-		struct tcp_sock *tp = (void *)sk;
-
-		drained = BPF_CORE_READ(tp, copied_seq) == BPF_CORE_READ(tp, rcv_nxt);
-	} else {
-		drained = !BPF_CORE_READ(sk, sk_receive_queue.qlen);
-	}
 	/* What is left came with the latest arrival, or later than the first. */
-	ss->arrival_ns = drained ? 0 : ss->arrival_last_ns;
+	ss->arrival_ns = sock_unread(sk, ss->family) ? ss->arrival_last_ns : 0;
 	return arrival_ns;
 }
 

@@ -814,6 +814,24 @@ static void arrivals(void **state)
 	assert_int_equal(((struct ev_data *)nth(EV_DATA, 4))->wire_ns, 0);
 }
 
+/* Read on another processor before the kernel says that it came: no stamp for the next transfer. */
+static void arrival_told_late(void **state)
+{
+	int fd;
+
+	(void)state;
+	begin();
+	fd = tcp_pair();
+	send_bytes(fd, 1);
+	mach_taken(fd, 10);
+	mach_call(NR_READ, 10, fd, (u64)page, 10, 0);
+	mach_arrive(fd, 10);
+	mach_sleep(1000000);
+	mach_call(NR_READ, 10, fd, (u64)page, 10, 0);
+	assert_int_equal(((struct ev_data *)nth(EV_DATA, 1))->wire_ns, 0);
+	assert_int_equal(((struct ev_data *)nth(EV_DATA, 2))->wire_ns, 0);
+}
+
 static void arrivals_unix(void **state)
 {
 	u64 first;
@@ -824,9 +842,9 @@ static void arrivals_unix(void **state)
 	fd = unix_client("/run/a");
 	send_bytes(fd, 1);
 	first = mach_clock();
+	mach_queue(fd, 1);
 	mach_arrive(fd, 10);
 	mach_sleep(1000000);
-	mach_queue(fd, 1);
 	mach_call(NR_READ, 4, fd, (u64)page, 4, 0);
 	mach_queue(fd, 0);
 	mach_call(NR_READ, 6, fd, (u64)page, 6, 0);
@@ -986,6 +1004,7 @@ int main(void)
 		cmocka_unit_test(moved_inside),
 		cmocka_unit_test(many_messages),
 		cmocka_unit_test(arrivals),
+		cmocka_unit_test(arrival_told_late),
 		cmocka_unit_test(arrivals_unix),
 		cmocka_unit_test(verdicts),
 		cmocka_unit_test(entries),
