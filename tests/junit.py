@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Counts of a JUnit file for tests/run.sh: prints "passed failed skipped".
 
+With --failed it prints the failed tests instead, as pytest takes them, one a line.
+
 With CI=true a skip counts as failed too, unless its reason begins with one of ALLOWED_SKIPS: those
 are facts about a machine. Everything else means that a test vanished.
 """
@@ -13,6 +15,12 @@ ALLOWED_SKIPS = (
     "not root",
     "this kernel",
 )
+
+
+def failed_ids(path):
+    for case in ET.parse(path).getroot().iter("testcase"):
+        if case.find("failure") is not None or case.find("error") is not None:
+            yield case.get("classname").replace(".", "/") + ".py::" + case.get("name")
 
 
 def main():
@@ -33,4 +41,7 @@ def main():
     print(passed, failed, skipped)
 
 
-main()
+if sys.argv[1] == "--failed":
+    print("\n".join(failed_ids(sys.argv[2])))
+else:
+    main()

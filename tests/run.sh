@@ -83,14 +83,23 @@ unit() {
 }
 
 # pytest_run NAME ARGUMENT…: counts come from the JUnit file, so a crash of pytest is a failure.
+# A few failures are run again, once and named: these tests compare times of different clocks to 100 µs,
+# and a virtual machine may stand still for longer. What fails twice has failed.
 pytest_run() {
-	local name=$1 xml=$results/$1.xml line p f s
+	local name=$1 xml=$results/$1.xml line p f s again=()
 	shift
 	/usr/bin/python3 -m pytest -p no:cacheprovider -q -rfEs --junitxml="$xml" "$@"
 	local status=$?
 	line=$(/usr/bin/python3 tests/junit.py "$xml") || true
 	read -r p f s <<<"${line:-0 1 0}"
 	[ $status = 0 ] || [ "$f" -gt 0 ] || f=1
+	[ "$f" = 0 ] || mapfile -t again < <(/usr/bin/python3 tests/junit.py --failed "$xml")
+	if [ ${#again[@]} = "$f" ] && [ "$f" -gt 0 ] && [ "$f" -le 6 ]; then
+		printf 'second run: %s\n' "${again[@]}"
+		if /usr/bin/python3 -m pytest -p no:cacheprovider -q -rfEs "${again[@]}"; then
+			p=$((p + f)) f=0
+		fi
+	fi
 	passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 	[ "$f" = 0 ] || failures+=("$name ($f)")
 }
