@@ -130,6 +130,14 @@ else
 fi
 
 if [ "$mode" = all ]; then
+	section "probes on this kernel"
+	if [ "$(id -u)" = 0 ]; then
+		for binary in "$output"/test/b_*; do
+			[ -x "$binary" ] && [ -f "$binary" ] && unit "$binary"
+		done
+	else
+		skip bpf "not root: loading the probes needs privileges"
+	fi
 	section "SQL corpus on a server"
 	one check_pgss /usr/bin/python3 tests/sql/check_pgss.py "$output/test/sqlfp" \
 		tests/sql/corpus.sql tests/sql/schema.sql

@@ -15,5 +15,13 @@ $(BPFT_BIN): $(TO)/%: $(TO)/tests/bpf/%.o $(BPFT_PARTS) $(TEST_LIB)
 
 -include $(BPFT_PARTS:.o=.d) $(BPFT_SRC:%.c=$(TO)/%.d)
 
+# What the verifier goes through, against a baseline.
+BPFT_COST := $(TO)/b_cost
+$(TO)/tests/cost/cost.o: | $(SKEL)
+$(BPFT_COST): $(TO)/tests/cost/cost.o
+	$(call msg,LINK,$@)
+	$(Q)$(CC) -fsanitize=$(TEST_SAN) -o $@ $^ -lcmocka -lbpf
+-include $(TO)/tests/cost/cost.d
+
 .PHONY: bpf-build
-bpf-build: $(BPFT_BIN)
+bpf-build: $(BPFT_BIN) $(BPFT_COST)
