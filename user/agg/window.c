@@ -128,10 +128,11 @@ void window_cpu(struct window *w, u64 from_ns, u64 to_ns, u64 cpu_ns)
 	for (at = MAX(from_ns, w->start_ns); at < to_ns;) {
 		struct window_block *b = window_at(w, at);
 		u64 block_ns = w->block_s * NSEC_PER_SEC;
-		u64 end = at + block_ns - (at - w->start_ns) % block_ns;
+		u64 left = block_ns - (at - w->start_ns) % block_ns;
+		/* Compared as lengths: times of a damaged capture may lie near the end of u64. */
+		u64 end = to_ns - at <= left ? to_ns : at + left;
 		u64 part;
 
-		end = MIN(end, to_ns);
 		part = (u64)((double)cpu_ns * (double)(end - from_ns) / (double)span);
 		if (at != from_ns && !done) /* the part before the start */
 			done = (u64)((double)cpu_ns * (double)(at - from_ns) / (double)span);
