@@ -138,6 +138,7 @@ if [ "$mode" = all ]; then
 	else
 		skip bpf "not root: loading the probes needs privileges"
 	fi
+	O="$output" pytest_run capture tests/bpf
 	section "SQL corpus on a server"
 	one check_pgss /usr/bin/python3 tests/sql/check_pgss.py "$output/test/sqlfp" \
 		tests/sql/corpus.sql tests/sql/schema.sql

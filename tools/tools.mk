@@ -28,3 +28,10 @@ install: all
 # Both set-up commands in a bare Debian 12, made for it in a temporary directory.
 test-bare:
 	$(Q)tools/test-bare.sh
+
+# Prints a capture record by record; see tools/hpcap-dump.c. Not installed.
+all: $(O)/hpcap-dump
+$(O)/hpcap-dump: $(O)/tools/hpcap-dump.o $(LIB)
+	$(call msg,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(HP_LDFLAGS) $(LDFLAGS) -o $@ $^ $(HP_LIBS)
+-include $(O)/tools/hpcap-dump.d
