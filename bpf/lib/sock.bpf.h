@@ -169,9 +169,11 @@ static __always_inline __u32 socket_inode(struct socket *socket)
  */
 static __always_inline bool sock_same(const struct sock_state *ss, const struct sock_ref *ref)
 {
+	struct file *file = ref->file;
+
 	if (ss->socket != (__u64)ref->socket)
 		return false;
-	return ss->family != AF_UNIX || ss->inode == socket_inode(ref->socket);
+	return ss->family != AF_UNIX || ss->inode == (__u32)BPF_CORE_READ(file, f_inode, i_ino);
 }
 
 /*
