@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the tests of the socket table share: a machine under the verdict that applies before any other,
- * descriptors of the usual kinds, and the records as they came.
+ * What the tests of the socket table share: a machine under the verdict that applies before any
+ * other, descriptors of the usual kinds, and the records as they came.
  */
 #ifndef HOSTBPF_EVENTS_H
 #define HOSTBPF_EVENTS_H

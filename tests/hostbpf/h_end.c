@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How connections end: by their last descriptor, by TCP, half by half, by a reset that somebody or nobody
- * notices; and which failing calls are no end at all.
+ * How connections end: by their last descriptor, by TCP, half by half, by a reset that somebody or
+ * nobody notices; and which failing calls are no end at all.
  */
 #include "events.h"
 

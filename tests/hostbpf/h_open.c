@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How connections are found, named and told apart: at their first transfer, by accept() and connect() in
- * every outcome, by the walk over open descriptors, in memory that another one had before.
+ * How connections are found, named and told apart: at their first transfer, by accept() and
+ * connect() in every outcome, by the walk over open descriptors, in memory of one that ended.
  */
 #include "events.h"
 
