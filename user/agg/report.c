@@ -229,7 +229,7 @@ static int report_pools(struct agg *a)
 	struct agg_report *r = &a->report;
 	u32 i;
 
-	conns_finish(&a->conns, (u64)(r->window.duration_s * 1e9));
+	conns_finish(&a->conns, r->window.stop_ns - r->window.start_ns);
 	a->pool_list = calloc(a->conns.npools, sizeof(*a->pool_list));
 	if (!a->pool_list)
 		return -ENOMEM;

@@ -119,6 +119,14 @@ void window_call(struct window *w, u64 end_ns)
 		b->calls++;
 }
 
+/* What of cpu_ns falls on part of span, by time. */
+static u64 share(u64 cpu_ns, u64 part_ns, u64 span_ns)
+{
+	double v = (double)cpu_ns * (double)part_ns / (double)span_ns;
+
+	return v < 0x1p64 ? (u64)v : UINT64_MAX;
+}
+
 void window_cpu(struct window *w, u64 from_ns, u64 to_ns, u64 cpu_ns)
 {
 	u64 span = to_ns - from_ns, at, done = 0;
@@ -133,9 +141,9 @@ void window_cpu(struct window *w, u64 from_ns, u64 to_ns, u64 cpu_ns)
 		u64 end = to_ns - at <= left ? to_ns : at + left;
 		u64 part;
 
-		part = (u64)((double)cpu_ns * (double)(end - from_ns) / (double)span);
+		part = share(cpu_ns, end - from_ns, span);
 		if (at != from_ns && !done) /* the part before the start */
-			done = (u64)((double)cpu_ns * (double)(at - from_ns) / (double)span);
+			done = share(cpu_ns, at - from_ns, span);
 		b->cpu_ns += part - MIN(part, done);
 		b->cpu_span_ns += end - at;
 		done = MAX(part, done);
