@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /* Processes of the targets: children join, exits leave, threads' state is cleaned up. */
-#include "lib/maps.bpf.h"
+#include "lib/sock.bpf.h"
+
+#define EXIT_FDS_MAX 16384
 
 static __always_inline void emit_proc(__u16 target, __u32 tgid, __u32 what, __u32 parent, int code)
 {
@@ -53,6 +55,32 @@ int BPF_PROG(proc_exec, struct task_struct *task)
 	return 0;
 }
 
+/* A descriptor of a process that exits: nobody else tells of the end of a unix socket. */
+static long exit_step(__u32 fd, void *ctx)
+{
+	struct sock_state *ss;
+	struct sock_ref ref;
+
+	if (!sock_of_fd(fd, &ref) || !sock_maybe(ref.sk))
+		return 0;
+	ss = sock_find(ref.sk);
+	if (ss && ss->family == AF_UNIX && file_holders(ref.file) == 1)
+		sock_end(ref.sk, ss, bpf_get_current_pid_tgid(), bpf_ktime_get_ns());
+	return 0;
+}
+
+static __always_inline void close_all(struct task_struct *task)
+{
+	__u32 max = BPF_CORE_READ(task, files, fdt, max_fds);
+
+	if (BPF_CORE_READ(task, files, count.counter) != 1)
+		return; /* another process goes on with them */
+	if (max > EXIT_FDS_MAX)
+		max = EXIT_FDS_MAX;
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop))
+		bpf_loop(max, exit_step, NULL, 0);
+}
+
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(proc_exit, struct task_struct *task)
 {
@@ -64,6 +92,7 @@ int BPF_PROG(proc_exit, struct task_struct *task)
 	bpf_map_delete_elem(&m_threads, &tid);
 	if (BPF_CORE_READ(task, signal, live.counter) > 0)
 		return 0;
+	close_all(task);
 	emit_proc(target->target, tgid, HP_PROC_EXIT, 0, BPF_CORE_READ(task, exit_code));
 	bpf_map_delete_elem(&m_targets, &tgid);
 	return 0;

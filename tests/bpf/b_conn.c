@@ -688,11 +688,15 @@ static void taken_over(void)
 static void taking_over(void **state)
 {
 	struct lab lab = { 0 };
-	u64 in = 0, out = 0;
+	u64 in = 0, out = 0, closed = 0;
 
 	(void)state;
 	lab_run(&lab, &(struct lab_opts){ .act = taken_over });
 	lab_no_drops(&lab);
+	/* Those that dup2() took are noticed when their memory is used again, or not. */
+	for (u32 i = 0; i < lab.n; i++)
+		closed += lab.conns[i].closes;
+	assert_in_range(closed, lab.n - 10, lab.n);
 	assert_int_equal(lab_count(&lab, HP_ROLE_SERVER), 20 + 10 + 20);
 	assert_int_equal(lab_count(&lab, HP_ROLE_CLIENT), 20 + 10 + 20);
 	for (u32 i = 0; i < 50; i++) {

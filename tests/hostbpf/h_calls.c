@@ -226,6 +226,32 @@ static void entries(void **state)
 	assert_int_equal(((struct ev_data *)nth(EV_DATA, 3))->flags, HP_DATA_NONBLOCK);
 }
 
+/* No room in the tables: counted, and what is known already goes on. */
+static void full_tables(void **state)
+{
+	int known, fresh;
+
+	(void)state;
+	begin();
+	known = unix_client("/run/a");
+	mach_exit(NR_WRITE, 10, known, (u64)page, 10, 0);
+	mach_full(1);
+	send_bytes(known, 10);
+	assert_int_equal(mach_drops(DROP_THREAD_TABLE_FULL), 1);
+	assert_int_equal(count(EV_DATA), 2);
+	assert_int_equal(((struct ev_data *)nth(EV_DATA, 1))->pos, 10);
+	assert_int_equal(((struct ev_data *)nth(EV_DATA, 1))->enter_ns, 0);
+	fresh = tcp_pair();
+	recv_bytes(fresh, 10);
+	assert_int_equal(mach_drops(DROP_SOCK_TABLE_FULL), 1);
+	assert_int_equal(count(EV_CONN_OPEN), 1);
+	mach_full(0);
+	recv_bytes(fresh, 10);
+	assert_int_equal(count(EV_CONN_OPEN), 2);
+	assert_int_equal(((struct ev_data *)nth(EV_DATA, 2))->pos, 0);
+	assert_int_equal(mach_socks(), 2);
+}
+
 static void children(void **state)
 {
 	int fd;
@@ -278,8 +304,8 @@ int main(void)
 		cmocka_unit_test(moved_inside),	 cmocka_unit_test(many_messages),
 		cmocka_unit_test(arrivals),	 cmocka_unit_test(arrival_told_late),
 		cmocka_unit_test(arrivals_unix), cmocka_unit_test(verdicts),
-		cmocka_unit_test(entries),	 cmocka_unit_test(children),
-		cmocka_unit_test(old_kernel),
+		cmocka_unit_test(entries),	 cmocka_unit_test(full_tables),
+		cmocka_unit_test(children),	 cmocka_unit_test(old_kernel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

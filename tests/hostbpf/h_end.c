@@ -146,13 +146,41 @@ static void harmless_errors(void **state)
 	assert_int_equal(count(EV_CONN_STATE), 0);
 }
 
+/* A process that ends closes what nobody else holds, and no close() is seen. */
+static void closed_by_exit(void **state)
+{
+	int only, copied, tcp;
+
+	(void)state;
+	begin();
+	only = unix_client("/run/a");
+	copied = unix_client("/run/b");
+	tcp = tcp_pair();
+	send_bytes(only, 10);
+	send_bytes(copied, 10);
+	send_bytes(tcp, 10);
+	mach_dup(copied); /* in another process, say */
+	mach_end(3);
+	assert_int_equal(count(EV_CONN_CLOSE), 0);
+	mach_share_files(2);
+	mach_end(0);
+	assert_int_equal(count(EV_CONN_CLOSE), 0);
+	mach_target(MACH_TGID, 0);
+	mach_share_files(1);
+	mach_end(0);
+	assert_int_equal(count(EV_CONN_CLOSE), 1);
+	assert_int_equal(((struct ev_conn_close *)nth(EV_CONN_CLOSE, 0))->conn_id,
+			 ((struct ev_data *)nth(EV_DATA, 0))->conn_id);
+	assert_int_equal(mach_socks(), 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(closed_once_by_the_last), cmocka_unit_test(closed_by_tcp),
 		cmocka_unit_test(shut_but_open),	   cmocka_unit_test(reset_with_unread),
 		cmocka_unit_test(reset_unnoticed),	   cmocka_unit_test(end_of_file_then_error),
-		cmocka_unit_test(harmless_errors),
+		cmocka_unit_test(closed_by_exit),	   cmocka_unit_test(harmless_errors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

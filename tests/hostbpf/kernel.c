@@ -113,6 +113,7 @@ void mach_kernel_reset(void)
 	k.fdt.max_fds = FDS_MAX;
 	k.fdt.fd = k.fds;
 	k.files.fdt = &k.fdt;
+	k.files.count.counter = 1;
 	k.task.files = &k.files;
 	k.task.signal = &k.signal;
 	k.next_ino = 1000;
@@ -366,6 +367,11 @@ void mach_fork(__u32 child)
 	struct task_struct task = { .pid = child, .tgid = child };
 
 	proc_fork(mach_task_now(), &task);
+}
+
+void mach_share_files(int holders)
+{
+	k.files.count.counter = holders;
 }
 
 void mach_end(__u32 live_threads)

@@ -44,6 +44,7 @@ static struct {
 	u32 tgid;
 	u32 tid;
 	int old;
+	bool full; /* no hash takes another row */
 } m;
 
 static void *must(void *p)
@@ -115,7 +116,7 @@ long mach_map_update(void *map, u32 type, u32 max, u32 key_size, u32 val_size, c
 	(void)flags;
 	if (t->array && *(const u32 *)key >= max)
 		return -E2BIG;
-	if (!e && t->n >= max)
+	if (!e && (t->n >= max || (m.full && !t->array)))
 		return -E2BIG;
 	if (!e)
 		e = entry_add(t, key);
@@ -289,6 +290,11 @@ int mach_has_func(u32 func)
 	return !m.old;
 }
 
+void mach_full(int on)
+{
+	m.full = on;
+}
+
 void mach_task(u32 tgid, u32 tid)
 {
 	m.tgid = tgid;
@@ -324,6 +330,7 @@ void mach_reset(int old)
 	m.now = 1000000000;
 	m.faults = 0;
 	m.old = old;
+	m.full = false;
 	mach_task(MACH_TGID, MACH_TID);
 	mach_target(MACH_TGID, 0);
 }

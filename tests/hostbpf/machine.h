@@ -65,6 +65,7 @@ struct mach_mmsg {
 
 /* Empties everything and makes MACH_TGID a target. old: no helper that came after 5.10. */
 void mach_reset(int old);
+void mach_full(int on); /* tables take no more rows */
 void mach_task(__u32 tgid, __u32 tid);
 void mach_target(__u32 tgid, __u16 target);
 
@@ -111,6 +112,7 @@ void mach_live(int on); /* every probe is attached: so after mach_reset() */
 void mach_scratch(int busy); /* no slot is left: a program was interrupted by another */
 void mach_seed(void); /* both passes over all descriptors */
 void mach_fork(__u32 child);
+void mach_share_files(int holders); /* processes with this table of descriptors */
 void mach_end(__u32 live_threads); /* of the current task */
 void mach_profile(__u32 n, const struct hp_verdict *v);
 void mach_verdict(__u64 conn_id, __u32 profile);
