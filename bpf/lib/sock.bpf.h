@@ -177,6 +177,24 @@ static __always_inline bool sock_same(const struct sock_state *ss, const struct 
 }
 
 /*
+ * What lies unread in a TCP socket that becomes known only now, an accepted one say, came when TCP last
+ * looked at the clock for it. tcp_clock_cache: d3edd06ea8ea (4.20).
+ */
+static __always_inline void sock_seed_arrival(struct sock_state *ss, struct sock *sk)
+{
+	struct tcp_sock *tp = (void *)sk;
+	__u64 clock_ns;
+
+	ss->taken_seq = BPF_CORE_READ(tp, copied_seq);
+	ss->arrival_seq = BPF_CORE_READ(tp, rcv_nxt);
+	clock_ns = BPF_CORE_READ(tp, tcp_clock_cache);
+	if (ss->arrival_seq == ss->taken_seq || clock_ns > ss->open_ns)
+		return;
+	ss->arrival_ns = clock_ns;
+	ss->arrival_last_ns = clock_ns;
+}
+
+/*
  * Adds a connection. Returns its state, or NULL when it is not one hostprof follows (no stream) or
  * the table is full. tgid is only used for the target index.
  */
@@ -214,6 +232,8 @@ static __noinline struct sock_state *sock_track(struct sock *sk, struct socket *
 		}
 	}
 	ss.role = role;
+	if (family != AF_UNIX)
+		sock_seed_arrival(&ss, sk);
 	if (bpf_map_update_elem(&m_socks, &key, &ss, BPF_NOEXIST)) {
 		/* A stale entry, or no room. */
 		if (bpf_map_update_elem(&m_socks, &key, &ss, BPF_EXIST)) {

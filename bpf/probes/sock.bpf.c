@@ -15,18 +15,32 @@ __u32 sock_filter[SOCK_FILTER_SLOTS];
 SEC("raw_tp/sk_data_ready")
 int BPF_PROG(sk_data_ready, struct sock *sk)
 {
+	struct tcp_sock *tp = (void *)sk;
 	struct sock_state *ss;
+	__u32 seq;
 	__u64 now;
 
 	if (!sock_maybe(sk))
 		return 0;
 	ss = sock_find(sk);
+	if (!ss)
+		return 0;
 	/*
 	 * The data is queued before this is called, and a reader on another processor may have taken
-	 * it by now: a stamp would stay until the next request and make that one begin here.
+	 * it by now: once its call is over, a stamp would stay until the next request and make that one
+	 * begin here.
 	 */
-	if (!ss || !sock_unread(sk, ss->family))
-		return 0;
+	if (ss->family == AF_UNIX) {
+		if (!sock_unread(sk, AF_UNIX))
+			return 0;
+	} else {
+		if (!live) /* reads are not followed yet */
+			ss->taken_seq = BPF_CORE_READ(tp, copied_seq);
+		seq = BPF_CORE_READ(tp, rcv_nxt);
+		if (seq == ss->taken_seq)
+			return 0;
+		ss->arrival_seq = seq;
+	}
 	now = bpf_ktime_get_ns();
 	if (!ss->arrival_ns)
 		ss->arrival_ns = now;

@@ -75,12 +75,21 @@ static __always_inline __u32 profile_key(struct sock_state *ss)
 
 static __always_inline __u64 arrival_take(struct sock_state *ss, struct sock *sk)
 {
+	struct tcp_sock *tp = (void *)sk;
 	__u64 arrival_ns = ss->arrival_ns;
+	bool left;
 
-	if (!arrival_ns)
-		return 0;
+	/* Zero before the look at what is left: what arrives meanwhile brings its own stamp. */
+	ss->arrival_ns = 0;
+	if (ss->family == AF_UNIX) {
+		left = arrival_ns && sock_unread(sk, AF_UNIX);
+	} else {
+		ss->taken_seq = BPF_CORE_READ(tp, copied_seq);
+		left = arrival_ns && (__s32)(ss->arrival_seq - ss->taken_seq) > 0;
+	}
 	/* What is left came with the latest arrival, or later than the first. */
-	ss->arrival_ns = sock_unread(sk, ss->family) ? ss->arrival_last_ns : 0;
+	if (left)
+		ss->arrival_ns = ss->arrival_last_ns;
 	return arrival_ns;
 }
 

@@ -190,6 +190,7 @@ struct socket {
 
 struct tcp_sock {
 	u64 tcp_wstamp_ns;
+	u64 tcp_clock_cache;
 	__u32 copied_seq;
 	__u32 rcv_nxt;
 };

@@ -53,6 +53,8 @@ struct sock_state {
 	__u64 established_ns;
 	__u64 arrival_ns; /* first unread data became readable; 0 = all read */
 	__u64 arrival_last_ns;
+	__u32 arrival_seq; /* TCP: end of what that brought */
+	__u32 taken_seq; /* TCP: copied_seq after the last read that was seen */
 	__u64 verdict_epoch;
 	__u32 frame_left[2]; /* bytes of the current frame still to come */
 	__u32 frame_want[2]; /* of these, to be carried */

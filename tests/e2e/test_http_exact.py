@@ -20,6 +20,9 @@ from lib import pcap, servers
 PARTIAL = {"at_attach", "at_detach"}
 EDGE_NS = 200_000  # around the window's two instants either answer is right
 HELD_MAX = 0.005  # of all requests
+# An interrupt may fall into the program that stamps arrivals (1 in 100,000 and less): the kernel does
+# not run it a second time then, says so, and the request that it would have stamped begins with its read.
+MISSED_MAX = 2
 
 
 def name_of(path):
@@ -74,11 +77,13 @@ RECONNECT = ("GET:/crash/{id}", "POST:/echo/{id}")
 def test_every_request(pg, tmp_path, cleanup, hostprof, loop, http, think_ms, routes):
     app = servers.App(pg, tmp_path, loop, http)
     cleanup(app)
-    capture = pcap.Capture(app.port, tmp_path / "lo.packets", app.pid)
+    capture = pcap.Capture(app.port, tmp_path / "lo.packets")
     load = servers.Load(app.port, tmp_path, connections=64, think_ms=think_ms,
                         routes=routes)
     load.warm()
-    report = hostprof(app.pid, "-d", "10s").report()
+    run = hostprof(app.pid, "-d", "10s")
+    capture.watch(app.pid)
+    report = run.report()
     load.stop()
     servers.http_get(app.port, "/ready?end-of-capture")
     capture.stop(b"end-of-capture")
@@ -104,7 +109,9 @@ def test_every_request(pg, tmp_path, cleanup, hostprof, loop, http, think_ms, ro
     seen = Counter(name_of(r["path"]) for r in whole)
 
     # Once each, none missing, none that was not there.
-    assert report.lost() == {}
+    lost = report.lost()
+    missed = lost.pop("program_missed", 0)
+    assert lost == {} and missed <= MISSED_MAX
     twice = [n for n, c in seen.items() if c > 1]
     assert not twice, [r for r in whole if name_of(r["path"]) == twice[0]]
     missing = set(inside) - set(seen) - edge
@@ -124,7 +131,7 @@ def test_every_request(pg, tmp_path, cleanup, hostprof, loop, http, think_ms, ro
     # Each one's time, size and status against its packets.
     by_name = {name_of(r["path"]): r for r in whole}
     handlers = app.handler_times()
-    late, held = [], []
+    late, held, unstamped = [], [], []
     for name, x in inside.items():
         row = by_name.get(name)
         if row is None:
@@ -135,6 +142,12 @@ def test_every_request(pg, tmp_path, cleanup, hostprof, loop, http, think_ms, ro
         assert row["request_bytes"] == x.request_bytes, row
         took, want = row["end_ns"] - row["start_ns"], x.last_ns - x.first_ns
         assert abs(row["latency_ms"] - took / 1e6) <= 0.0011, row
+        begun, ended = handlers[name]
+        assert took >= ended - begun, (name, took, ended - begun)
+        if "no_arrival" in row["flags"]:
+            assert row["start_ns"] == row["read_ns"], row
+            unstamped.append(name)
+            continue
         tolerance = max(0.03 * want, 100_000)
         from_stamps, from_ends = off_by(row, x)
         if from_stamps > tolerance:
@@ -142,8 +155,7 @@ def test_every_request(pg, tmp_path, cleanup, hostprof, loop, http, think_ms, ro
                 dict(name=name, want=want, start=row["start_ns"] - x.first_ns,
                      end=row["end_ns"] - x.last_ns, in_socket=x.socket_ns - x.first_ns,
                      in_call=x.call_ns - x.last_ns))
-        begun, ended = handlers[name]
-        assert took >= ended - begun, (name, took, ended - begun)
+    assert len(unstamped) <= missed, unstamped
     print(f"{len(by_name)} requests, {len(held)} held by the machine: {held[:5]}")
     assert not late, f"{len(late)} of {len(inside)}: {late[:5]}"
     assert len(held) <= HELD_MAX * len(inside), f"{len(held)} of {len(inside)}: {held[:5]}"

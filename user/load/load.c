@@ -503,8 +503,9 @@ void probes_cost(const struct probes *p, struct probes_cost *ret)
 		ret->bpf_ns += info.run_time_ns;
 		ret->runs += info.run_cnt;
 		ret->missed += info.recursion_misses;
-		log_debug("program %s: %llu runs, %llu ns", bpf_program__name(prog),
-			  (unsigned long long)info.run_cnt, (unsigned long long)info.run_time_ns);
+		log_debug("program %s: %llu runs, %llu ns, %llu missed", bpf_program__name(prog),
+			  (unsigned long long)info.run_cnt, (unsigned long long)info.run_time_ns,
+			  (unsigned long long)info.recursion_misses);
 	}
 }
 

@@ -7,8 +7,8 @@ no idea with the profiler. For each request it gives when the packet with the re
 arrived and when the packet with the response's last byte left, moved to CLOCK_MONOTONIC by the
 difference of the clocks that pktcap measures twenty times a second.
 
-With the tid of the thread that sends, ../waypoints.c adds for each of the two packets the other end
-of its way through the kernel: when the reader was told, and when the call that sent it was entered.
+After Capture.watch, ../waypoints.c adds for each of the two packets the other end of its way through
+the kernel: when the reader was told, and when the call that sent it was entered.
 """
 
 import bisect
@@ -94,13 +94,22 @@ class Waypoints:
 class Capture:
     """Packets of one TCP port on loopback from start to stop()."""
 
-    def __init__(self, port, path, sender=None):
+    def __init__(self, port, path):
         self.port = port
         self.path = str(path)
         self.clocks = []
-        self.waypoints = Waypoints(port, sender, f"{path}.waypoints") if sender else None
+        self.waypoints = None
         self.process = procs.Process([_binary("pktcap"), port, self.path])
         self.process.wait_line("listening")
+
+    def watch(self, tid):
+        """Adds the ways' other ends from now on; tid is the thread that sends.
+
+        A tracepoint calls its probes in the order in which they came. Called when the profiler is
+        attached, this one's comes last, and what the profiler stamped lies between packet and
+        waypoint even when the machine stands still between the two probes.
+        """
+        self.waypoints = Waypoints(self.port, tid, f"{self.path}.waypoints")
 
     def stop(self, marker):
         """Ends the capture; marker is in the last packet that belongs to it."""
