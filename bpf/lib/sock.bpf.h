@@ -10,6 +10,7 @@
 #define BPF_SOCK_H
 
 #include "lib/maps.bpf.h"
+#include "lib/read.bpf.h"
 #include "lib/fixes.bpf.h"
 
 extern __u64 verdict_epoch; /* user space adds one whenever it writes m_verdicts */
@@ -66,24 +67,23 @@ static __always_inline struct file **fd_table(__u32 *ret_max)
 /* fd → socket of the current task; false when it is none. */
 static __always_inline bool sock_of_fd(__u32 fd, struct sock_ref *ret)
 {
-	struct file **fds, *file = NULL, *back;
+	struct file **fds, *file;
 	struct socket *socket;
 	__u32 max;
 
 	fds = fd_table(&max);
 	if (fd >= NFDBITS_MAX || fd >= max)
 		return false;
-	bpf_probe_read_kernel(&file, sizeof(file), fds + fd);
+	file = (void *)kernel_read_word(fds + fd);
 	if (!file)
 		return false;
 	/* A file that is no socket has no struct socket that points back at it. */
-	socket = BPF_CORE_READ(file, private_data);
+	socket = kernel_read_ptr(struct file, file, private_data);
 	if (!socket)
 		return false;
-	back = BPF_CORE_READ(socket, file);
-	if (back != file)
+	if (kernel_read_ptr(struct socket, socket, file) != file)
 		return false;
-	ret->sk = BPF_CORE_READ(socket, sk);
+	ret->sk = kernel_read_ptr(struct socket, socket, sk);
 	ret->socket = socket;
 	ret->file = file;
 	return ret->sk != NULL;
@@ -396,6 +396,17 @@ static __always_inline void sock_trouble(struct sock_state *ss, __u32 err, __u64
 	ss->flags |= flag;
 	cont_flush(ss);
 	emit_conn_state(ss, pid_tgid, now, err ? HP_CONN_ERROR : HP_CONN_EOF, err, 0);
+}
+
+/* The connection of a descriptor, when this process is known to have used it before. */
+static __always_inline struct sock_state *sock_known(struct sock_ref *ref, __u32 tgid)
+{
+	struct sock_state *ss = sock_find(ref->sk);
+
+	if (!ss || ss->tgid != tgid || !sock_same(ss, ref) ||
+	    (ss->flags & (SOCK_ANNOUNCED | SOCK_DEAF)) != SOCK_ANNOUNCED)
+		return NULL;
+	return ss;
 }
 
 /* The connection of a descriptor used by a target's syscall; added when it is new here. */

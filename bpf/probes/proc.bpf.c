@@ -4,6 +4,8 @@
 
 #define EXIT_FDS_MAX 16384
 
+__u32 target_filter[TARGET_FILTER_SLOTS];
+
 static __always_inline void emit_proc(__u16 target, __u32 tgid, __u32 what, __u32 parent, int code)
 {
 	struct ev_proc *ev = bpf_ringbuf_reserve(&m_events, sizeof(*ev), 0);
@@ -38,7 +40,10 @@ int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
 	if (!target)
 		return 0;
 	copy = *target;
-	if (bpf_map_update_elem(&m_targets, &tgid, &copy, BPF_ANY))
+	/* Not new: its end was missed, and its id came round. */
+	if (!bpf_map_update_elem(&m_targets, &tgid, &copy, BPF_NOEXIST))
+		__sync_fetch_and_add(&target_filter[tgid & (TARGET_FILTER_SLOTS - 1)], 1);
+	else if (bpf_map_update_elem(&m_targets, &tgid, &copy, BPF_EXIST))
 		return 0;
 	emit_proc(copy.target, tgid, HP_PROC_FORK, parent_tgid, 0);
 	return 0;
@@ -94,7 +99,8 @@ int BPF_PROG(proc_exit, struct task_struct *task)
 		return 0;
 	close_all(task);
 	emit_proc(target->target, tgid, HP_PROC_EXIT, 0, BPF_CORE_READ(task, exit_code));
-	bpf_map_delete_elem(&m_targets, &tgid);
+	if (!bpf_map_delete_elem(&m_targets, &tgid))
+		__sync_fetch_and_sub(&target_filter[tgid & (TARGET_FILTER_SLOTS - 1)], 1);
 	return 0;
 }
 

@@ -15,7 +15,6 @@ __u32 sock_filter[SOCK_FILTER_SLOTS];
 SEC("raw_tp/sk_data_ready")
 int BPF_PROG(sk_data_ready, struct sock *sk)
 {
-	struct tcp_sock *tp = (void *)sk;
 	struct sock_state *ss;
 	__u32 seq;
 	__u64 now;
@@ -35,8 +34,8 @@ int BPF_PROG(sk_data_ready, struct sock *sk)
 			return 0;
 	} else {
 		if (!live) /* reads are not followed yet */
-			ss->taken_seq = BPF_CORE_READ(tp, copied_seq);
-		seq = BPF_CORE_READ(tp, rcv_nxt);
+			ss->taken_seq = kernel_read(struct tcp_sock, sk, copied_seq);
+		seq = kernel_read(struct tcp_sock, sk, rcv_nxt);
 		if (seq == ss->taken_seq)
 			return 0;
 		ss->arrival_seq = seq;

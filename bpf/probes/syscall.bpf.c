@@ -7,8 +7,12 @@
  * taken for what exit cannot tell: when a send began, and the socket behind a descriptor that
  * close() is about to end. A table picks the calls that matter before anything else is looked at.
  */
+#define TYPED_READS
 #include "lib/arch.bpf.h"
 #include "lib/walk.bpf.h"
+
+const volatile bool cfg_typed_reads = false;
+__u32 entries; /* user space attached entries of sends */
 
 enum sys_class {
 	SYS_NONE,
@@ -75,7 +79,6 @@ static __always_inline __u32 profile_key(struct sock_state *ss)
 
 static __always_inline __u64 arrival_take(struct sock_state *ss, struct sock *sk)
 {
-	struct tcp_sock *tp = (void *)sk;
 	__u64 arrival_ns = ss->arrival_ns;
 	bool left;
 
@@ -84,7 +87,7 @@ static __always_inline __u64 arrival_take(struct sock_state *ss, struct sock *sk
 	if (ss->family == AF_UNIX) {
 		left = arrival_ns && sock_unread(sk, AF_UNIX);
 	} else {
-		ss->taken_seq = BPF_CORE_READ(tp, copied_seq);
+		ss->taken_seq = kernel_read(struct tcp_sock, sk, copied_seq);
 		left = arrival_ns && (__s32)(ss->arrival_seq - ss->taken_seq) > 0;
 	}
 	/* What is left came with the latest arrival, or later than the first. */
@@ -227,7 +230,6 @@ struct call {
 static long call_step(__u32 i, struct call *c)
 {
 	struct sock_state *ss = c->ss;
-	struct tcp_sock *tp = (void *)c->sk;
 	const struct hp_verdict *v;
 	__u32 slot, key, dir = c->dir & 1;
 	struct scratch *s;
@@ -262,7 +264,7 @@ static long call_step(__u32 i, struct call *c)
 		wire_ns = arrival_take(ss, c->sk);
 	else if (ss->family != AF_UNIX)
 		/* CLOCK_MONOTONIC since d3edd06ea8ea "tcp: provide earliest departure time" (4.20). */
-		wire_ns = BPF_CORE_READ(tp, tcp_wstamp_ns);
+		wire_ns = kernel_read(struct tcp_sock, c->sk, tcp_wstamp_ns);
 	if (v->capture == HP_CAPTURE_COUNT || v->capture == HP_CAPTURE_IGNORE) {
 		ss->pos[dir] += c->total;
 		ss->last_dir = dir;
@@ -457,13 +459,13 @@ static __noinline int sys_connect_done(struct sys_args *a, long ret, __u64 pid_t
 
 /* Everything that moves bytes or ends a direction. */
 static __always_inline int sys_transfer_done(struct pt_regs *regs, long id, long ret, __u32 class,
-					     __u64 pid_tgid, __u16 target)
+					     __u64 pid_tgid)
 {
+	struct target_state *target;
 	struct user_msghdr msg;
 	struct sys_args a;
 	struct sock_ref ref;
 	struct call c = {};
-	struct file *file;
 	__u32 n = 1;
 
 	sys_args_read(regs, &a);
@@ -502,15 +504,20 @@ static __always_inline int sys_transfer_done(struct pt_regs *regs, long id, long
 		transfer_error(&ref, ret, pid_tgid, c.now, c.dir == HP_RECV);
 		return 0;
 	}
-	c.ss = sock_get(&ref, target, pid_tgid, c.now);
-	if (!c.ss)
-		return 0;
+	c.ss = sock_known(&ref, pid_tgid >> 32);
+	if (!c.ss) {
+		target = target_of(pid_tgid >> 32);
+		c.ss = target ? sock_get(&ref, target->target, pid_tgid, c.now) : NULL;
+		if (!c.ss)
+			return 0;
+		c.ss->tgid = pid_tgid >> 32;
+	}
 	c.pid_tgid = pid_tgid;
 	c.total = ret;
 	if (c.dir == HP_SEND) {
-		file = ref.file;
-		c.enter_ns = enter_of(pid_tgid, id);
-		if (BPF_CORE_READ(file, f_flags) & O_NONBLOCK ||
+		if (entries)
+			c.enter_ns = enter_of(pid_tgid, id);
+		if (kernel_read(struct file, ref.file, f_flags) & O_NONBLOCK ||
 		    ((class == SYS_SENDTO || class == SYS_SENDMMSG) && a.a3 & MSG_DONTWAIT) ||
 		    (class == SYS_SENDMSG && a.a2 & MSG_DONTWAIT))
 			c.flags = HP_DATA_NONBLOCK;
@@ -587,16 +594,17 @@ static __always_inline int on_exit(struct pt_regs *regs, long id, long ret)
 	if (!live)
 		return 0;
 	pid_tgid = bpf_get_current_pid_tgid();
+	if (!target_maybe(pid_tgid >> 32))
+		return 0;
+	if (class != SYS_ACCEPT && class != SYS_CONNECT)
+		return sys_transfer_done(regs, id, ret, class, pid_tgid);
 	target = target_of(pid_tgid >> 32);
 	if (!target)
 		return 0;
 	if (class == SYS_ACCEPT)
 		return sys_accept_done(ret, pid_tgid, target->target);
-	if (class == SYS_CONNECT) {
-		sys_args_read(regs, &a);
-		return sys_connect_done(&a, ret, pid_tgid);
-	}
-	return sys_transfer_done(regs, id, ret, class, pid_tgid, target->target);
+	sys_args_read(regs, &a);
+	return sys_connect_done(&a, ret, pid_tgid);
 }
 
 /*

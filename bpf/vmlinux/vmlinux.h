@@ -97,6 +97,10 @@ struct bpf_perf_event_data {
 	__u64 addr;
 };
 
+struct timespec64 {
+	__s64 tv_sec;
+};
+
 struct fdtable {
 	unsigned int max_fds;
 	struct file **fd;

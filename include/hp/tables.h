@@ -19,14 +19,14 @@ struct thread_state {
 
 /* Transfers held back because nothing but their last bytes matters; see struct ev_cont. */
 struct cont_state {
+	__u32 calls;
+	__u32 frames;
 	__u64 pos;
 	__u64 len;
 	__u64 first_ns;
 	__u64 last_ns;
 	__u64 enter_ns;
 	__u64 wire_ns;
-	__u32 calls;
-	__u32 frames;
 	__u32 tgid;
 	__u32 tid;
 	__u8 dir;
@@ -45,22 +45,17 @@ enum sock_flags {
 	SOCK_ERROR_SENT = 16,
 };
 
+#define TARGET_FILTER_SLOTS 4096 /* of target_filter, by the low bits of the process id */
+
+/* In the order of use: a transfer that is carried whole touches the lines down to cont.calls. */
 struct sock_state {
-	__u64 conn_id;
 	__u64 socket; /* struct socket *, 0 before accept(): guards against a reused struct sock */
-	__u64 pos[2];
-	__u64 open_ns;
-	__u64 established_ns;
 	__u64 arrival_ns; /* first unread data became readable; 0 = all read */
 	__u64 arrival_last_ns;
 	__u32 arrival_seq; /* TCP: end of what that brought */
 	__u32 taken_seq; /* TCP: copied_seq after the last read that was seen */
-	__u64 verdict_epoch;
-	__u32 frame_left[2]; /* bytes of the current frame still to come */
-	__u32 frame_want[2]; /* of these, to be carried */
-	__u8 frame_aligned[2]; /* frame_left is right */
-	__u8 frame_part_len[2]; /* bytes of a header that the last transfer cut */
-	__u8 frame_part[2][16]; /* those bytes; room for the whole header behind them */
+	__u32 tgid; /* the target's process that used it last */
+	__u32 inode; /* of the socket; tells apart unix sockets that got the same memory */
 	__u16 target;
 	__u16 family;
 	__u8 role;
@@ -69,9 +64,18 @@ struct sock_state {
 	__u8 last_dir;
 	__u16 profile; /* index into m_profiles; 0 = default */
 	__u16 peer_port; /* network order, from the handshake: a refused socket forgets it */
-	__u32 inode; /* of the socket; tells apart unix sockets that got the same memory */
-	__u32 pad1;
+	__u8 frame_part_len[2]; /* bytes of a header that the last transfer cut */
+	__u8 frame_aligned[2]; /* frame_left is right */
+	__u64 conn_id;
+	__u64 verdict_epoch;
+	__u64 pos[2];
 	struct cont_state cont;
+	__u64 open_ns;
+	__u64 established_ns;
+	__u32 frame_left[2]; /* bytes of the current frame still to come */
+	__u32 frame_want[2]; /* of these, to be carried */
+	__u8 frame_part
+		[2][16]; /* the bytes of frame_part_len; room for the whole header behind them */
 };
 
 #endif

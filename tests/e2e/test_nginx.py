@@ -46,7 +46,8 @@ def measured(nginx, tmp_path, start, path, connections):
     """
     for attempt in range(3):
         before = len(nginx.log())
-        run = start(nginx.pid, "-d", "0", path=tmp_path / f"out{attempt}")
+        run = start(nginx.pid, "-d", "0", "--max-capture", "1GiB",
+                    path=tmp_path / f"out{attempt}")
         counted = servers.wrk(nginx.port, path, connections=connections, seconds=3)
         rows = nginx.log()[before:]
         report = run.stop()

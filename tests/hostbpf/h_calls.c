@@ -226,6 +226,24 @@ static void entries(void **state)
 	assert_int_equal(((struct ev_data *)nth(EV_DATA, 3))->flags, HP_DATA_NONBLOCK);
 }
 
+/* A process that is no target and holds the same socket; its id has the low bits of a target's. */
+static void strangers(void **state)
+{
+	int fd;
+
+	(void)state;
+	begin();
+	fd = tcp_pair();
+	send_bytes(fd, 10);
+	mach_task(MACH_TGID + TARGET_FILTER_SLOTS, 9);
+	send_bytes(fd, 20);
+	assert_int_equal(count(EV_DATA), 1);
+	mach_task(MACH_TGID, MACH_TID);
+	send_bytes(fd, 30);
+	assert_int_equal(count(EV_DATA), 2);
+	assert_int_equal(((struct ev_data *)nth(EV_DATA, 1))->len, 30);
+}
+
 /* No room in the tables: counted, and what is known already goes on. */
 static void full_tables(void **state)
 {
@@ -304,8 +322,9 @@ int main(void)
 		cmocka_unit_test(moved_inside),	 cmocka_unit_test(many_messages),
 		cmocka_unit_test(arrivals),	 cmocka_unit_test(arrival_told_late),
 		cmocka_unit_test(arrivals_unix), cmocka_unit_test(verdicts),
-		cmocka_unit_test(entries),	 cmocka_unit_test(full_tables),
-		cmocka_unit_test(children),	 cmocka_unit_test(old_kernel),
+		cmocka_unit_test(entries),	 cmocka_unit_test(strangers),
+		cmocka_unit_test(full_tables),	 cmocka_unit_test(children),
+		cmocka_unit_test(old_kernel),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

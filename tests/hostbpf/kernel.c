@@ -3,6 +3,7 @@
  * See machine.h: the probes themselves, compiled as they are, and the kernel objects that they walk.
  * The only file of the tests that sees vmlinux.h; no C library header goes with it.
  */
+#define TYPED_READS
 #include "vmlinux.h"
 
 struct sys_args;
@@ -119,6 +120,7 @@ void mach_kernel_reset(void)
 	k.next_ino = 1000;
 	verdict_epoch = 0;
 	live = 1;
+	entries = 1;
 	mach_scratch(0);
 	seed_pass = 0;
 	seed_count = 0;
@@ -398,6 +400,7 @@ void mach_target(__u32 tgid, __u16 target)
 	struct target_state ts = { .target = target };
 
 	bpf_map_update_elem(&m_targets, &tgid, &ts, BPF_ANY);
+	target_filter[tgid % TARGET_FILTER_SLOTS] = 1;
 }
 
 void mach_profile(__u32 n, const struct hp_verdict *v)

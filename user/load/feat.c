@@ -141,6 +141,28 @@ static int probe_data_ready(void)
 			   find_btf("btf_trace_", "sk_data_ready", BTF_KIND_TYPEDEF));
 }
 
+/* Typed reads, tried in a program of the type that needs them most. */
+static int probe_typed_reads(void)
+{
+	int func = find_btf("", "bpf_rdonly_cast", BTF_KIND_FUNC);
+	int type = find_btf("", "timespec64", BTF_KIND_STRUCT);
+	const struct bpf_insn insns[] = {
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_1 },
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_2, .imm = type },
+		{ .code = BPF_JMP | BPF_CALL, .src_reg = BPF_PSEUDO_KFUNC_CALL, .imm = func },
+		{ .code = BPF_LDX | BPF_MEM | BPF_DW, .dst_reg = BPF_REG_0, .src_reg = BPF_REG_0 },
+		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
+		{ .code = BPF_JMP | BPF_EXIT },
+	};
+	int fd;
+
+	if (func < 0 || type < 0)
+		return func < 0 ? func : type;
+	fd = bpf_prog_load(BPF_PROG_TYPE_TRACEPOINT, "hp_probe", "GPL", insns, ARRAY_SIZE(insns),
+			   NULL);
+	return fd < 0 ? -errno : close_ok(fd);
+}
+
 static int probe_iter_task_file(void)
 {
 	int id = find_btf("bpf_iter_", "task_file", BTF_KIND_FUNC);
@@ -309,6 +331,9 @@ const struct feat_row feat_rows[FEAT_COUNT] = {
 			   "samples also where interrupts are off", "the software clock is used",
 			   "2.6.31", "in a virtual machine, let the host pass the PMU through",
 			   FEAT_DEGRADES, probe_perf_hw },
+	[FEAT_TYPED_READS] = { "typed_reads", "typed reads of kernel memory",
+			       "reads sockets without a call a field", "a transfer costs more",
+			       "6.2", "use Linux 6.2 or newer", FEAT_DEGRADES, probe_typed_reads },
 	[FEAT_RUN_STATS] = { "run_stats", "BPF run-time statistics",
 			     "measures what hostprof itself costs", "that cost is not reported",
 			     "5.8", "grant CAP_SYS_ADMIN, or set kernel.bpf_stats_enabled to 1",

@@ -21,6 +21,7 @@ enum feat {
 	FEAT_ITER_TASK_FILE,
 	FEAT_PERF_PROG, /* BPF on a software clock event */
 	FEAT_PERF_HW, /* hardware cycles */
+	FEAT_TYPED_READS,
 	FEAT_RUN_STATS,
 	FEAT_FENTRY,
 	FEAT_KPROBE,

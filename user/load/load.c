@@ -143,6 +143,7 @@ int probes_open(struct probes **ret, const struct probes_opts *opts, struct prob
 	}
 	p->skel->rodata->cfg_ncpus = p->ncpus;
 	p->skel->rodata->cfg_follow_children = opts->follow_children;
+	p->skel->rodata->cfg_typed_reads = feat_has(FEAT_TYPED_READS);
 	bpf_map__set_max_entries(p->skel->maps.m_events,
 				 opts->ring_bytes ? opts->ring_bytes : RING_BYTES_DEFAULT);
 	bpf_map__set_max_entries(p->skel->maps.m_scratch, 2 * p->ncpus);
@@ -190,9 +191,15 @@ void probes_free(struct probes *p)
 int probes_add_target(struct probes *p, u32 tgid, u16 target)
 {
 	struct target_state val = { .target = target };
+	struct bpf_map *map = p->skel->maps.m_targets;
+	int err = bpf_map__update_elem(map, &tgid, sizeof(tgid), &val, sizeof(val), BPF_NOEXIST);
 
-	return bpf_map__update_elem(p->skel->maps.m_targets, &tgid, sizeof(tgid), &val, sizeof(val),
-				    BPF_ANY);
+	if (err == -EEXIST)
+		return bpf_map__update_elem(map, &tgid, sizeof(tgid), &val, sizeof(val), BPF_EXIST);
+	if (!err)
+		__atomic_fetch_add(&p->skel->bss->target_filter[tgid % TARGET_FILTER_SLOTS], 1,
+				   __ATOMIC_RELEASE);
+	return err;
 }
 
 static int perf_open(struct probes *p, int cpu, bool hw)
@@ -280,6 +287,7 @@ int probes_attach(struct probes *p, struct probes_error *ret_err)
 			return err;
 		}
 	}
+	p->skel->bss->entries = p->net && !p->sys_each;
 	if (p->sys_each) {
 		err = sysprobes_attach(&p->sys, &p->sys_ids, SYSPROBES_BASE,
 				       p->skel->progs.sys_enter_each, p->skel->progs.sys_exit_each);
@@ -300,6 +308,7 @@ int probes_want_unix(struct probes *p)
 	if (!p->sys_each || p->unix_on)
 		return 0;
 	p->unix_on = true;
+	__atomic_store_n(&p->skel->bss->entries, 1, __ATOMIC_RELEASE);
 	return sysprobes_attach(&p->sys, &p->sys_ids, SYSPROBES_UNIX, p->skel->progs.sys_enter_each,
 				p->skel->progs.sys_exit_each);
 }

@@ -32,6 +32,8 @@ void *mach_ref_of(const void *file);
 		 : mach_ref_of(x), default                                                         \
 		 : (x))
 #define bpf_core_field_exists(f) 1
+#define bpf_core_type_id_kernel(type) 0
+#define bpf_core_field_offset(f) ((__u64) & (f))
 #define bpf_core_enum_value_exists(type, val) mach_has_func(val)
 
 #endif

@@ -8,6 +8,7 @@
 #define SHIM_BPF_HELPERS_H
 
 #define SEC(name)
+#define __ksym
 #define __weak
 #define __noinline __attribute__((noinline))
 #ifndef __always_inline
