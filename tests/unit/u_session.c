@@ -27,6 +27,25 @@ static void t_exchange(void **state)
 	world_release(&w);
 }
 
+/* What went by before the protocol was known was the answer to a request from before attach. */
+static void t_passed(void **state)
+{
+	_release_(buf) struct buf b = BUF_INIT;
+	struct world w;
+
+	(void)state;
+	put_open(&b, 3, HP_ROLE_SERVER, HP_ORIGIN_SEED, 10);
+	put_data(&b, 3, HP_SEND, 0, "eight by", 8, 400);
+	put_data(&b, 3, HP_SEND, 8, "te lines", 8, 500);
+	exchange(&b, 3, 0, 16, 1000);
+	put_end(&b, EV_CONN_CLOSE, 3, REQ_N, 16 + RES_N, 3000);
+	run(&w, NULL, &b, 9000);
+	has(&w.lines, "3 served   host= 0 start=0 read=0 first=0 end=500 in=0 out=16 flags=1\n");
+	has(&w.lines, "start=980 read=1000 first=1100 end=1100 in=28 out=40 flags=0\n");
+	assert_int_equal(w.http, 2);
+	world_release(&w);
+}
+
 /* A position past the expected one is a loss; what was under way is not timed. */
 static void t_lost(void **state)
 {
@@ -391,12 +410,13 @@ static void t_sent_ns(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(t_exchange),	   cmocka_unit_test(t_lost),
-		cmocka_unit_test(t_lost_at_close), cmocka_unit_test(t_reordered),
-		cmocka_unit_test(t_padding),	   cmocka_unit_test(t_cont),
-		cmocka_unit_test(t_bytes),	   cmocka_unit_test(t_states),
-		cmocka_unit_test(t_names),	   cmocka_unit_test(t_table_full),
-		cmocka_unit_test(t_finish_order),  cmocka_unit_test(t_sent_ns),
+		cmocka_unit_test(t_exchange),	cmocka_unit_test(t_passed),
+		cmocka_unit_test(t_lost),	cmocka_unit_test(t_lost_at_close),
+		cmocka_unit_test(t_reordered),	cmocka_unit_test(t_padding),
+		cmocka_unit_test(t_cont),	cmocka_unit_test(t_bytes),
+		cmocka_unit_test(t_states),	cmocka_unit_test(t_names),
+		cmocka_unit_test(t_table_full), cmocka_unit_test(t_finish_order),
+		cmocka_unit_test(t_sent_ns),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -33,6 +33,8 @@ struct conn {
 	u8 prefix[2][CONN_PREFIX_MAX];
 	u8 prefix_len[2];
 	struct proto_in prefix_in[2]; /* times and position of prefix[][0] */
+	struct proto_in passed
+		[2]; /* the hole of what went by before the protocol was known, by enum hp_dir */
 	u64 transfer_end; /* of the transfer at hand: position behind its last byte */
 	u8 tries;
 	bool adopted; /* its CONN_OPEN has not come */

@@ -119,13 +119,45 @@ static void feed_prefix(struct conn *c, u32 dir)
 	c->prefix_len[dir] = 0;
 }
 
-/* The parser is found: what was kept for it goes first, as it came. */
+/* In the middle of a stream an answer may have been under way: its parser hears that bytes went by. */
+static void pass_over(struct conn *c, const struct proto_in *in, u32 dir)
+{
+	struct proto_in *p = &c->passed[dir];
+	u64 len = p->len;
+
+	if (!c->ctx.mid_stream || in->lost || c->info.status != CONN_UNDECIDED)
+		return;
+	if (!len)
+		*p = *in;
+	p->data = NULL;
+	p->len = len + in->len;
+	p->ts_ns = in->ts_ns;
+	p->frames = 0;
+	p->lost = false;
+	p->start = true;
+	p->end = true;
+}
+
+static void feed_passed(struct conn *c, u32 dir)
+{
+	struct proto_in *p = &c->passed[dir];
+
+	if (!p->len)
+		return;
+	p->side = conn_side(c, dir);
+	c->proto->feed(c->state, &c->ctx, p);
+	p->len = 0;
+}
+
+/* The parser is found: what went by and what was kept for it goes first, as it came. */
 static int begin_parsing(struct session *s, struct conn *c, struct proto_in *in,
 			 const struct guess *g, u32 dir)
 {
 	c->ctx.role = c->info.role = g->role;
 	if (conn_start(s, c, g->found))
 		return -ENOMEM;
+	feed_passed(c, !dir);
+	feed_passed(c, dir);
 	feed_prefix(c, !dir);
 	feed_prefix(c, dir);
 	in->side = conn_side(c, dir);
@@ -164,11 +196,13 @@ bool conn_recognise(struct session *s, struct conn *c, struct proto_in *in, u32 
 		/* What was kept does not go on here; after a loss nor does the beginning. */
 		c->prefix_len[dir] = 0;
 		c->ctx.mid_stream |= in->lost;
+		pass_over(c, in, dir);
 		return false;
 	}
 	/* The middle of a transfer tells nothing. */
 	if (c->info.status != CONN_UNDECIDED || (!had && !in->start)) {
 		session_overwrite(s, in->data, in->len);
+		pass_over(c, in, dir);
 		return false;
 	}
 	memcpy(text, c->prefix[dir], had);
@@ -196,5 +230,6 @@ bool conn_recognise(struct session *s, struct conn *c, struct proto_in *in, u32 
 		return false;
 	}
 	reject(s, c, in, dir, &g);
+	pass_over(c, in, dir);
 	return false;
 }
