@@ -247,13 +247,13 @@ static void t_socket_link(void **state)
 	assert_int_equal(proc_parse_socket_link(SLICE("socket:[1]x"), &inode), -EINVAL);
 }
 
-/* Arguments are written with spaces; each becomes a NUL. */
+/* Arguments are written with spaces; each becomes a NUL. A '~' is a space inside one. */
 static struct slice cmdline(const char *text, char *store)
 {
 	size_t n = strlen(text), i;
 
 	for (i = 0; i <= n; i++)
-		store[i] = text[i] == ' ' ? '\0' : text[i];
+		store[i] = text[i] == ' ' ? '\0' : text[i] == '~' ? ' ' : text[i];
 	return slice_of(store, n ? n + 1 : 0);
 }
 
@@ -300,6 +300,54 @@ static void t_cmdline(void **state)
 	}
 }
 
+static void t_app(void **state)
+{
+	static const char *const rows[][2] = {
+		{ "python3 -m uvicorn shop:app --host localhost --port 80", "shop:app" },
+		{ "python3 /venv/bin/uvicorn --host localhost shop:app", "shop:app" },
+		{ "python3 -m uvicorn --reload shop", "shop" },
+		{ "python3 -m uvicorn --log-level=info shop.main:make_app()",
+		  "shop.main:make_app()" },
+		{ "python3 /bin/gunicorn proj.wsgi --log-level info", "proj.wsgi" },
+		{ "python3 /bin/gunicorn -w 4 -k uvicorn.workers.UvicornWorker proj.asgi:app",
+		  "proj.asgi:app" },
+		{ "python3 /bin/gunicorn --bind unix:shop --preload proj.wsgi", "proj.wsgi" },
+		{ "python3 /bin/gunicorn --bind localhost:8000 proj.wsgi", "proj.wsgi" },
+		{ "python3 -m uvicorn --new-switch shop:app", "shop:app" },
+		{ "python3 -m uvicorn --new-switch shop", "" },
+		{ "python3 /bin/celery -A proj worker", "proj" },
+		{ "python3 -m flask --app=shop run", "shop" },
+		{ "python3 -m flask --app shop run", "shop" },
+		{ "python3 -m flask run", "" },
+		{ "gunicorn:~master~[shop:app]", "shop:app" },
+		{ "gunicorn:~master~[shop:app]~~", "shop:app" },
+		{ "gunicorn:~master~[", "" },
+		{ "gunicorn:~]", "" },
+		{ "gunicorn:~[]", "" },
+		{ "python3 -m uvicorn", "" },
+		{ "python3 -m uvicorn 127.0.0.1:80", "" },
+		{ "python3 -m uvicorn :app", "" },
+		{ "python3 -m uvicorn shop:", "" },
+		{ "python3 -m uvicorn a:b:c", "" },
+		{ "python3 -m uvicorn a..b", "" },
+		{ "python3 -m uvicorn a:b(", "" },
+		{ "python3 -m uvicorn -A", "" },
+		{ "python3 -m uvicorn.main shop:app", "" },
+		{ "node uvicorn.js shop:app", "" },
+	};
+	char store[256];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct proc_program p;
+
+		proc_parse_cmdline(cmdline(rows[i][0], store), &p);
+		if (!slice_eq(p.app, slice_str(rows[i][1])))
+			fail_msg("'%s': '%.*s'", rows[i][0], (int)p.app.n, p.app.n ? p.app.p : "");
+	}
+}
+
 static void t_match(void **state)
 {
 	static const struct {
@@ -315,7 +363,18 @@ static void t_match(void **state)
 		{ "python3.1?", "x", "/usr/bin/python3.11", "python3 /srv/app.py", true },
 		{ "nginx", "nginx", "/usr/sbin/nginx", "nginx: worker process", true },
 		{ "gunicorn", "python3", "/usr/bin/python3.11", "gunicorn: master [app]", true },
-		{ "a:b", "python3", "/usr/bin/python3.11", "python3 -m uvicorn a:b", false },
+		{ "a:b", "python3", "/usr/bin/python3.11", "python3 -m uvicorn a:b", true },
+		{ "shop", "python3", "/usr/bin/python3", "python3 /bin/uvicorn shop:app", true },
+		{ "shop", "python3", "/usr/bin/python3", "python3 -m uvicorn shop.main:app", true },
+		{ "shop.main", "python3", "/x", "python3 -m uvicorn shop.main:app", true },
+		{ "main", "python3", "/x", "python3 -m uvicorn shop.main:app", false },
+		{ "app", "python3", "/x", "python3 -m uvicorn shop:app", false },
+		{ "sho*", "python3", "/x", "python3 -m gunicorn -w 4 shop:app", true },
+		{ "shop", "gunicorn", "/x", "gunicorn:~worker~[shop:app]", true },
+		{ "8000", "python3", "/x", "python3 -m uvicorn shop:app --port 8000", false },
+		{ "info", "python3", "/x", "python3 -m uvicorn shop:app --log-level info", false },
+		{ "a:b", "python3", "/x", "python3 run.py a:b", false },
+		{ "", "python3", "/x", "python3 -m uvicorn", false },
 		{ "uvicor", "python3", "/usr/bin/python3.11", "python3 -m uvicorn a:b", false },
 		{ "srv", "python3", "/usr/bin/python3.11", "python3 /srv/app.py", false },
 		{ "", "x", "/x", "x", false },
@@ -404,8 +463,8 @@ int main(void)
 		cmocka_unit_test(t_maps),     cmocka_unit_test(t_own_maps),
 		cmocka_unit_test(t_tcp),      cmocka_unit_test(t_socket_link),
 		cmocka_unit_test(t_unix),     cmocka_unit_test(t_cmdline),
-		cmocka_unit_test(t_match),    cmocka_unit_test(t_service),
-		cmocka_unit_test(t_runtime),
+		cmocka_unit_test(t_app),      cmocka_unit_test(t_match),
+		cmocka_unit_test(t_service),  cmocka_unit_test(t_runtime),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

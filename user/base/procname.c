@@ -4,7 +4,8 @@
  *
  * Input: comm, executable path, command line, cgroup text. Output: names for reports and for
  * --name. "python3 -m uvicorn app:app" is uvicorn to everybody but the kernel, so the command
- * lines of interpreters are read the way the interpreters read them; each interpreter is a row.
+ * lines of interpreters are read the way the interpreters read them; each interpreter is a row. On
+ * a host with five uvicorns the application tells them apart, so those servers have rows too.
  */
 #include <fnmatch.h>
 #include <stdio.h>
@@ -150,6 +151,121 @@ static enum interp_step interp_arg(const struct interp *in, struct slice arg, st
 	return interp_letters(in, arg, rest, ret);
 }
 
+/* Servers that are told which application to run; the others of Python name it by their script. */
+static const struct {
+	const char *name;
+	bool positional; /* as an argument of its own; else behind -A or --app only */
+} servers[] = {
+	{ "uvicorn", true },	    { "gunicorn", true }, { "hypercorn", true }, { "daphne", true },
+	{ "waitress-serve", true }, { "granian", true },  { "celery", false },	 { "flask", false },
+};
+
+/* Options of those servers without a value: what follows one may be the application. */
+static const char *const server_flags[] = {
+	"--reload",	   "--preload",		 "--daemon",	     "-D",
+	"--proxy-headers", "--no-access-log",	 "--factory",	     "--use-colors",
+	"--no-use-colors", "--capture-output",	 "--reuse-port",     "-R",
+	"--no-sendfile",   "--no-server-header", "--no-date-header", "--debug",
+	"--spew",	   "--no-proxy-headers",
+};
+
+static bool is_name_byte(char c)
+{
+	return c == '_' || (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') ||
+	       (c & 0x80);
+}
+
+/* "proj.wsgi", "shop:app", "shop.main:make_app()": names joined by dots, one colon at most. */
+static bool is_app(struct slice s, bool *ret_colon)
+{
+	bool start = true;
+	size_t i;
+
+	*ret_colon = false;
+	for (i = 0; i < s.n; i++) {
+		char c = s.p[i];
+
+		if (c == '(' && *ret_colon && !start)
+			return s.p[s.n - 1] == ')';
+		if (start ? !is_name_byte(c) || (c >= '0' && c <= '9')
+			  : !is_name_byte(c) && c != '.' && (c != ':' || *ret_colon))
+			return false;
+		*ret_colon |= c == ':';
+		start = c == '.' || c == ':';
+	}
+	/* "unix:shop" is where a server listens. */
+	return s.n && !start && !slice_starts(s, SLICE("unix:"));
+}
+
+static bool is_flag(struct slice arg)
+{
+	size_t i;
+
+	if (slice_starts(arg, SLICE("--")) && memchr(arg.p, '=', arg.n))
+		return true;
+	for (i = 0; i < ARRAY_SIZE(server_flags); i++)
+		if (slice_eq(arg, slice_str(server_flags[i])))
+			return true;
+	return false;
+}
+
+/*
+ * The application among the arguments behind a server's name. The best is one that cannot be the
+ * value of an option; behind an option that is not known here it takes a colon to be believed.
+ */
+static struct slice app_of(struct slice args, bool positional)
+{
+	struct slice arg, app = { 0 };
+	bool value = false, for_app = false, colon;
+	int i;
+
+	for (i = 0; i < PROC_ARGS_MAX && next_arg(&args, &arg); i++) {
+		if (for_app)
+			return is_app(arg, &colon) ? arg : app;
+		if (slice_starts(arg, SLICE("--app=")))
+			return slice_of(arg.p + 6, arg.n - 6);
+		if (arg.n && *arg.p == '-') {
+			for_app = slice_eq(arg, SLICE("-A")) || slice_eq(arg, SLICE("--app"));
+			value = !is_flag(arg);
+			continue;
+		}
+		if (positional && is_app(arg, &colon)) {
+			if (!value)
+				return arg;
+			if (colon && !app.n)
+				app = arg;
+		}
+		value = false;
+	}
+	return app;
+}
+
+static struct slice server_app(struct slice script, struct slice args)
+{
+	struct slice name = proc_basename(script);
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(servers); i++)
+		if (slice_eq(name, slice_str(servers[i].name)))
+			return app_of(args, servers[i].positional);
+	return slice_of(NULL, 0);
+}
+
+/* gunicorn with setproctitle: "gunicorn: worker [shop:app]" is the whole command line. */
+static struct slice title_app(struct slice title)
+{
+	const char *open;
+
+	if (!slice_starts(title, SLICE("gunicorn: ")))
+		return slice_of(NULL, 0);
+	while (title.n && title.p[title.n - 1] == ' ')
+		title.n--;
+	open = memchr(title.p, '[', title.n);
+	if (!open || title.p[title.n - 1] != ']')
+		return slice_of(NULL, 0);
+	return slice_of(open + 1, (size_t)(title.p + title.n - 1 - open) - 1);
+}
+
 void proc_parse_cmdline(struct slice cmdline, struct proc_program *ret)
 {
 	const struct interp *in;
@@ -160,8 +276,10 @@ void proc_parse_cmdline(struct slice cmdline, struct proc_program *ret)
 	if (!next_arg(&cmdline, &ret->argv0))
 		return;
 	in = interp_of(ret->argv0);
-	if (!in)
+	if (!in) {
+		ret->app = title_app(ret->argv0);
 		return;
+	}
 	for (i = 0; i < PROC_ARGS_MAX && next_arg(&cmdline, &arg); i++) {
 		enum interp_step step = interp_arg(in, arg, &cmdline, ret);
 
@@ -170,6 +288,8 @@ void proc_parse_cmdline(struct slice cmdline, struct proc_program *ret)
 		if (step == STEP_NONE || !ret->script.n) {
 			ret->script = slice_of(NULL, 0);
 			ret->module = false;
+		} else {
+			ret->app = server_app(ret->script, cmdline);
 		}
 		return;
 	}
@@ -201,6 +321,22 @@ static struct slice title_name(struct slice argv0)
 	return proc_basename(slice_of(argv0.p, (size_t)(colon - argv0.p)));
 }
 
+/* "shop.main:app" is also "shop.main" and "shop". */
+static bool app_matches(const char *glob, struct slice app)
+{
+	size_t i;
+
+	if (glob_slice(glob, app))
+		return true;
+	for (i = 0; i < app.n && app.p[i] != ':'; i++)
+		;
+	if (glob_slice(glob, slice_of(app.p, i)))
+		return true;
+	for (i = 0; i < app.n && app.p[i] != ':' && app.p[i] != '.'; i++)
+		;
+	return glob_slice(glob, slice_of(app.p, i));
+}
+
 bool proc_name_matches(const char *glob, const char *comm, struct slice exe, struct slice cmdline)
 {
 	struct proc_program prog;
@@ -210,7 +346,8 @@ bool proc_name_matches(const char *glob, const char *comm, struct slice exe, str
 		return glob_slice(glob, exe) || glob_slice(glob, prog.argv0) ||
 		       (!prog.module && glob_slice(glob, prog.script));
 	if (glob_slice(glob, slice_str(comm)) || glob_slice(glob, proc_basename(exe)) ||
-	    glob_slice(glob, proc_basename(prog.argv0)) || glob_slice(glob, title_name(prog.argv0)))
+	    glob_slice(glob, proc_basename(prog.argv0)) ||
+	    glob_slice(glob, title_name(prog.argv0)) || app_matches(glob, prog.app))
 		return true;
 	if (prog.module)
 		return glob_slice(glob, prog.script);

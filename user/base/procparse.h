@@ -85,6 +85,7 @@ struct proc_program {
 	struct slice argv0;
 	struct slice script; /* interpreters: script path, module or jar; empty = none */
 	bool module; /* script is a module name (python -m, java -m) */
+	struct slice app; /* Python servers: what they serve, "shop:app"; empty = none */
 };
 
 /* cmdline as in procfs: arguments with a NUL behind each. */
@@ -92,8 +93,9 @@ void proc_parse_cmdline(struct slice cmdline, struct proc_program *ret);
 
 /*
  * Whether glob (fnmatch) names the process: its comm, argv[0] (or the title before ':' that servers
- * put there), executable, script or module, each as base name and without extension. A glob with
- * a '/' is held against the whole paths instead.
+ * put there), executable, script or module, each as base name and without extension; of a Python
+ * server also the application that it is told to serve, whole, without ":attribute" and by package.
+ * A glob with a '/' is held against the whole paths instead.
  */
 bool proc_name_matches(const char *glob, const char *comm, struct slice exe, struct slice cmdline);
 
