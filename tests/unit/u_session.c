@@ -407,6 +407,56 @@ static void t_sent_ns(void **state)
 	}
 }
 
+/* All parsers together keep to a limit: the connection that grows past it is given up, no other. */
+static void t_memory(void **state)
+{
+	static const struct session_opts small = { .memory_max = 32 * 1024 };
+	static const char ready[] = "R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I";
+	static const char query[] = "Q\0\0\0\x0dselect 1";
+	_release_(buf) struct buf b = BUF_INIT, queries = BUF_INIT, requests = BUF_INIT;
+	struct world w;
+	u32 i;
+
+	(void)state;
+	for (i = 0; i < 200; i++) {
+		buf_add(&requests, REQ, REQ_N);
+		buf_add(&queries, query, sizeof(query));
+	}
+	put_open(&b, 1, HP_ROLE_SERVER, HP_ORIGIN_ACCEPT, 10);
+	exchange(&b, 1, 0, 0, 1000);
+	put_open(&b, 2, HP_ROLE_SERVER, HP_ORIGIN_ACCEPT, 1100);
+	put_data(&b, 2, HP_RECV, 0, requests.p, requests.n, 1200);
+	put_data(&b, 2, HP_RECV, requests.n, "GET /hunter2 HTTP/1.1\r\n\r\n", 25, 1300);
+	put_open(&b, 3, HP_ROLE_CLIENT, HP_ORIGIN_CONNECT, 2000);
+	put_data(&b, 3, HP_SEND, 0, STARTUP, sizeof(STARTUP), 2100);
+	put_data(&b, 3, HP_RECV, 0, ready, sizeof(ready) - 1, 2200);
+	put_data(&b, 3, HP_SEND, sizeof(STARTUP), queries.p, queries.n, 2300);
+	exchange(&b, 1, REQ_N, RES_N, 3000);
+	put_end(&b, EV_CONN_CLOSE, 1, 2 * REQ_N, 2 * RES_N, 3200);
+	put_open(&b, 4, HP_ROLE_SERVER, HP_ORIGIN_ACCEPT, 3300);
+	exchange(&b, 4, 0, 0, 4000);
+	run(&w, &small, &b, 9000);
+	assert_int_equal(w.drops[DROP_MEMORY], 2);
+	assert_int_equal(w.http, 3);
+	has(&w.lines, "2 conn unparsed http role=1 127.0.0.1:8000>127.0.0.2:50000 (out of memory)");
+	has(&w.lines, "3 conn unparsed postgresql role=2");
+	assert_int_equal(w.ended, 4);
+	assert_false(holds(&b, "hunter2"));
+	world_release(&w);
+
+	/* What ends gives back: one after the other they all fit. */
+	buf_clear(&b);
+	for (i = 1; i <= 100; i++) {
+		put_open(&b, i, HP_ROLE_SERVER, HP_ORIGIN_ACCEPT, i * 1000);
+		put_data(&b, i, HP_RECV, 0, requests.p, 20 * REQ_N, i * 1000 + 1);
+		put_end(&b, EV_CONN_CLOSE, i, 20 * REQ_N, 0, i * 1000 + 2);
+	}
+	run(&w, &small, &b, 900000);
+	assert_int_equal(w.drops[DROP_MEMORY], 0);
+	assert_int_equal(w.http, 2000);
+	world_release(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -416,7 +466,7 @@ int main(void)
 		cmocka_unit_test(t_cont),	cmocka_unit_test(t_bytes),
 		cmocka_unit_test(t_states),	cmocka_unit_test(t_names),
 		cmocka_unit_test(t_table_full), cmocka_unit_test(t_finish_order),
-		cmocka_unit_test(t_sent_ns),
+		cmocka_unit_test(t_sent_ns),	cmocka_unit_test(t_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

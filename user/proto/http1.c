@@ -366,6 +366,13 @@ static void http1_finish(void *state, const struct proto_ctx *ctx, u64 ts_ns, bo
 	st->tunnel = true;
 }
 
+static size_t http1_held(const void *state)
+{
+	const struct http1 *st = state;
+
+	return st->cap * sizeof(*st->queue) + st->text_bytes;
+}
+
 const struct proto proto_http1 = {
 	.name = "http",
 	.roles = 1 << HP_ROLE_SERVER | 1 << HP_ROLE_CLIENT,
@@ -373,6 +380,7 @@ const struct proto proto_http1 = {
 	.detect = http1_detect,
 	.init = http1_init,
 	.release = http1_release,
+	.held = http1_held,
 	.feed = http1_feed,
 	.eof = http1_eof,
 	.finish = http1_finish,

@@ -438,6 +438,15 @@ static void pgsql_finish(void *state, const struct proto_ctx *ctx, u64 ts_ns, bo
 	pg_q_abort(pg, closed ? SPAN_ABORTED : SPAN_AT_DETACH, closed ? ts_ns : 0);
 }
 
+static size_t pgsql_held(const void *state)
+{
+	const struct pgsql *pg = state;
+
+	return pg->q_cap * sizeof(*pg->q) + pg->arena + pg->names.cap * sizeof(*pg->names.slots) +
+	       pg->side[PROTO_CLIENT].acc.cap + pg->side[PROTO_SERVER].acc.cap +
+	       (pg->portals ? PG_PORTALS_MAX * sizeof(*pg->portals) : 0);
+}
+
 const struct proto proto_pgsql = {
 	.name = "postgresql",
 	.roles = 1 << HP_ROLE_CLIENT,
@@ -445,6 +454,7 @@ const struct proto proto_pgsql = {
 	.detect = pgsql_detect,
 	.init = pgsql_init,
 	.release = pgsql_release,
+	.held = pgsql_held,
 	.feed = pgsql_feed,
 	.eof = pgsql_eof,
 	.finish = pgsql_finish,

@@ -91,6 +91,8 @@ struct proto {
 				   const u8 *data, size_t n, size_t total);
 	int (*init)(void *state, const struct proto_ctx *ctx); /* 0 or -errno; sets first verdict */
 	void (*release)(void *state);
+	/* Bytes allocated beyond state_size, for the session's limit. Asked after every run. */
+	size_t (*held)(const void *state);
 	void (*feed)(void *state, const struct proto_ctx *ctx, struct proto_in *in);
 	/* One side has ended (EOF, shutdown) or failed (err > 0). */
 	void (*eof)(void *state, const struct proto_ctx *ctx, enum proto_side side, u64 ts_ns,

@@ -20,6 +20,7 @@ struct session {
 	struct session_sink sink;
 	struct proto_sink proto_sink;
 	struct map conns; /* conn_id → struct conn * */
+	size_t held; /* sum of the connections' */
 	struct conn *current; /* whose bytes are being parsed */
 };
 
@@ -28,6 +29,7 @@ struct conn {
 	struct conn_info info;
 	const struct proto *proto; /* NULL until recognised */
 	void *state; /* of the parser */
+	size_t held; /* what the parser had allocated when last asked */
 	u64 expected[2]; /* next stream position per enum hp_dir */
 	u64 last_ns; /* exit of the newest transfer, either direction */
 	u8 prefix[2][CONN_PREFIX_MAX];
@@ -65,6 +67,9 @@ static inline enum proto_side conn_side(const struct conn *c, u32 dir)
  * is the parser's (what was kept before it has been fed).
  */
 bool conn_recognise(struct session *s, struct conn *c, struct proto_in *in, u32 dir);
+
+/* No parser follows it, or none does from here on: its bytes are only counted. */
+void conn_ignore(struct session *s, struct conn *c, enum conn_status status, const char *reason);
 
 static inline void session_tell(struct session *s, struct conn *c)
 {

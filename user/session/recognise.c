@@ -27,8 +27,7 @@ static bool some_off(const struct session *s)
 	return s->opts.no_http || s->opts.no_db;
 }
 
-static void conn_ignore(struct session *s, struct conn *c, enum conn_status status,
-			const char *reason)
+void conn_ignore(struct session *s, struct conn *c, enum conn_status status, const char *reason)
 {
 	static const struct hp_verdict count = { .capture = HP_CAPTURE_COUNT };
 

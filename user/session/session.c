@@ -18,6 +18,7 @@
 #include "session/conn.h"
 
 #define CONNS_MAX_DEFAULT 65536
+#define MEMORY_MAX_DEFAULT (128u << 20)
 
 static void on_http(void *arg, const struct http_exchange *x)
 {
@@ -78,6 +79,8 @@ int session_new(struct session **ret, const struct session_opts *opts,
 		.verdict = on_verdict,
 		.drop = on_drop,
 	};
+	if (!s->opts.memory_max)
+		s->opts.memory_max = MEMORY_MAX_DEFAULT;
 	map_init(&s->conns, opts->conns_max ? opts->conns_max : CONNS_MAX_DEFAULT);
 	*ret = s;
 	return 0;
@@ -150,6 +153,34 @@ static void on_open(struct session *s, const struct ev_conn_open *ev)
 	}
 }
 
+static void set_held(struct session *s, struct conn *c, size_t held)
+{
+	s->held += held - c->held;
+	c->held = held;
+}
+
+/*
+ * Each parser keeps to its caps, but a few bytes a queue entry on many connections add up to
+ * gigabytes. Past the limit the connection that grew is given up, with what it had under way, rather
+ * than a quiet one. A replay sees the same sizes in the same order and gives up the same one.
+ */
+static void limit_memory(struct session *s, struct conn *c)
+{
+	size_t held = c->proto->held(c->state);
+	bool grew = held > c->held;
+
+	set_held(s, c, held);
+	if (!grew || s->held <= s->opts.memory_max)
+		return;
+	s->sink.drop(s->sink.arg, DROP_MEMORY, 1);
+	c->proto->release(c->state);
+	free(c->state);
+	c->state = NULL;
+	c->proto = NULL;
+	set_held(s, c, 0);
+	conn_ignore(s, c, CONN_UNPARSED, "out of memory");
+}
+
 static void give(struct session *s, struct conn *c, struct proto_in *in, u32 dir)
 {
 	if (!in->len)
@@ -157,6 +188,7 @@ static void give(struct session *s, struct conn *c, struct proto_in *in, u32 dir
 	if (!c->proto && !conn_recognise(s, c, in, dir))
 		return;
 	c->proto->feed(c->state, &c->ctx, in);
+	limit_memory(s, c);
 }
 
 static void give_hole(struct session *s, struct conn *c, struct proto_in *in, u32 dir, u64 len,
@@ -355,6 +387,7 @@ static void on_close(struct session *s, const struct ev_conn_close *ev)
 	}
 	conn_end(s, c, ev->hdr.ts_ns, true);
 	map_del(&s->conns, ev->conn_id);
+	set_held(s, c, 0);
 	conn_free(c);
 }
 

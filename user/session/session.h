@@ -20,6 +20,7 @@ struct session_opts {
 	bool no_http;
 	bool no_db;
 	u32 conns_max; /* 0 = 65536 */
+	size_t memory_max; /* of all parsers beyond their fixed states; 0 = 128 MiB */
 };
 
 /* All set; arg is given back. Spans are valid during the callback only. */
