@@ -93,7 +93,8 @@ static __always_inline __u64 arrival_take(struct sock_state *ss, struct sock *sk
 	/* What is left came with the latest arrival, or later than the first. */
 	if (left)
 		ss->arrival_ns = ss->arrival_last_ns;
-	return arrival_ns;
+	/* A request begins with its first byte, an answer ends with its last. */
+	return arrival_ns && ss->role == HP_ROLE_CLIENT ? ss->arrival_last_ns : arrival_ns;
 }
 
 /* Is this transfer the first of a turn, or does it begin with what begins one? */

@@ -82,8 +82,11 @@ struct ev_data {
 	__u64 conn_id;
 	__u64 pos; /* stream position of the transfer's first byte */
 	__u64 enter_ns; /* syscall entry for sends; 0 = not taken */
-	__u64 wire_ns; /* receives: when the first byte became readable; sends: when TCP passed its
-			* latest segment on; 0 = not seen */
+	/*
+	 * Receives: when the first byte became readable; on connections that the target opened, the last.
+	 * Sends: when TCP passed its latest segment on. 0 = not seen.
+	 */
+	__u64 wire_ns;
 	__u32 len; /* bytes moved */
 	__u32 frames_after;
 	__u16 nsegs;

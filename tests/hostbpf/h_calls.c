@@ -104,33 +104,58 @@ static void many_messages(void **state)
 	state_is(0, HP_CONN_EOF, 0);
 }
 
-/* The clock of what is left after a partial read. */
-static void arrivals(void **state)
+/* Stamps of three reads, the second of which leaves what a later arrival brought. */
+static void arrivals_read(int fd, const struct ev_data *ret[4], u64 at[2])
 {
-	u64 first, second;
-	int fd;
+	u32 n = count(EV_DATA), i;
 
-	(void)state;
-	begin();
-	fd = tcp_pair();
-	send_bytes(fd, 1);
-	first = mach_clock();
+	at[0] = mach_clock();
 	mach_arrive(fd, 10);
 	mach_sleep(1000000);
 	mach_taken(fd, 4);
 	mach_call(NR_READ, 4, fd, (u64)page, 4, 0);
 	mach_sleep(1000000);
-	second = mach_clock();
+	at[1] = mach_clock();
 	mach_arrive(fd, 10);
 	mach_taken(fd, 6);
 	mach_call(NR_READ, 6, fd, (u64)page, 6, 0);
 	mach_taken(fd, 10);
 	mach_call(NR_READ, 10, fd, (u64)page, 10, 0);
 	mach_call(NR_READ, 10, fd, (u64)page, 10, 0);
-	assert_true(((struct ev_data *)nth(EV_DATA, 1))->wire_ns - first < 1000);
-	assert_true(((struct ev_data *)nth(EV_DATA, 2))->wire_ns - first < 1000);
-	assert_true(((struct ev_data *)nth(EV_DATA, 3))->wire_ns - second < 1000);
-	assert_int_equal(((struct ev_data *)nth(EV_DATA, 4))->wire_ns, 0);
+	for (i = 0; i < 4; i++)
+		ret[i] = nth(EV_DATA, n + i);
+}
+
+/* The clock of what is left after a partial read: a request's first byte counts, an answer's last. */
+static void arrivals(void **state)
+{
+	const struct ev_data *ev[4];
+	u64 at[2];
+	int fd, lfd;
+
+	(void)state;
+	begin();
+	lfd = mach_socket(AF_INET, CLOSED);
+	mach_addr(lfd, 40000, 0);
+	mach_tcp_state(lfd, CLOSED, LISTEN);
+	fd = tcp_pair();
+	send_bytes(fd, 1);
+	assert_int_equal(((struct ev_conn_open *)nth(EV_CONN_OPEN, 0))->role, HP_ROLE_SERVER);
+	arrivals_read(fd, ev, at);
+	assert_true(ev[0]->wire_ns - at[0] < 1000);
+	assert_true(ev[1]->wire_ns - at[0] < 1000);
+	assert_true(ev[2]->wire_ns - at[1] < 1000);
+	assert_int_equal(ev[3]->wire_ns, 0);
+
+	begin();
+	fd = tcp_pair();
+	send_bytes(fd, 1);
+	assert_int_equal(((struct ev_conn_open *)nth(EV_CONN_OPEN, 0))->role, HP_ROLE_CLIENT);
+	arrivals_read(fd, ev, at);
+	assert_true(ev[0]->wire_ns - at[0] < 1000);
+	assert_true(ev[1]->wire_ns - at[1] < 1000);
+	assert_true(ev[2]->wire_ns - at[1] < 1000);
+	assert_int_equal(ev[3]->wire_ns, 0);
 }
 
 /* Read on another processor before the kernel says that it came: no stamp for the next transfer. */

@@ -107,8 +107,9 @@ static void pgt_on_db(void *arg, const struct db_call *c)
 		 kinds[c->kind], c->round_trip, c->trips, c->first_in_trip ? " first" : "", c->rows,
 		 c->txn ? c->txn : '-', pgt_flags(c->flags, flags, sizeof(flags)));
 	if (t->with_times)
-		buf_addf(&t->out, " start=%" PRIu64 " row=%" PRIu64 " end=%" PRIu64 " arr=%" PRIu64,
-			 c->start_ns, c->first_row_ns, c->end_ns, c->arrival_ns);
+		buf_addf(&t->out,
+			 " start=%" PRIu64 " row=%" PRIu64 " end=%" PRIu64 " read=%" PRIu64,
+			 c->start_ns, c->first_row_ns, c->end_ns, c->read_ns);
 	if (c->error)
 		buf_addf(&t->out, " error=%s", c->sqlstate);
 	buf_adds(&t->out, " sql=");
@@ -189,7 +190,7 @@ static void pgt_run(struct pgt *t, enum proto_side side, void *data, size_t n, b
 		.end = end,
 		.enter_ns = side == PROTO_CLIENT ? t->clock - 100 : 0,
 		.ts_ns = t->clock,
-		.arrival_ns = side == PROTO_SERVER ? t->clock - 300 : 0,
+		.read_ns = t->clock + (side == PROTO_SERVER ? 300 : 0),
 		.tgid = 100,
 		.tid = 101,
 	};
@@ -216,7 +217,7 @@ static inline void pgt_hole(struct pgt *t, enum proto_side side, u64 n, u32 fram
 		.end = end,
 		.enter_ns = side == PROTO_CLIENT ? t->clock - 100 : 0,
 		.ts_ns = t->clock,
-		.arrival_ns = side == PROTO_SERVER ? t->clock - 300 : 0,
+		.read_ns = t->clock + (side == PROTO_SERVER ? 300 : 0),
 		.tgid = 100,
 		.tid = 101,
 	};

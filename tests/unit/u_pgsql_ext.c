@@ -370,14 +370,14 @@ static const struct scenario scenarios[] = {
 	  .run = two_trips,
 	  .want = "call execute trip=2 trips=2 first rows=1 txn=I flags=- start=1002900 "
 		  "row=1006000 "
-		  "end=1006000 arr=1005700 sql=select $1\n"
+		  "end=1006000 read=1006300 sql=select $1\n"
 		  "call execute trip=3 trips=1 first rows=0 txn=I flags=- start=1006900 row=0 "
-		  "end=1008000 arr=1007700 sql=select $1\n",
+		  "end=1008000 read=1008300 sql=select $1\n",
 	  .times = true },
 	{ .name = "prepared early",
 	  .run = prepared_early,
 	  .want = "call execute trip=2 trips=2 first rows=0 txn=I flags=- start=51004900 row=0 "
-		  "end=51006000 arr=51005700 sql=select 0\n",
+		  "end=51006000 read=51006300 sql=select 0\n",
 	  .times = true },
 	{ .name = "unnamed",
 	  .run = unnamed,
@@ -416,11 +416,11 @@ static const struct scenario scenarios[] = {
 	  .run = pipeline,
 	  .want = "call execute trip=1 trips=1 first rows=1 txn=I flags=- start=1002900 "
 		  "row=1004000 "
-		  "end=1004000 arr=1003700 sql=other\n"
+		  "end=1004000 read=1004300 sql=other\n"
 		  "call execute trip=1 trips=0 rows=1 txn=I flags=- start=1004000 row=1005000 "
-		  "end=1006000 arr=1005700 sql=second\n"
+		  "end=1006000 read=1006300 sql=second\n"
 		  "call execute trip=1 trips=0 rows=0 txn=I flags=- start=1006000 row=0 "
-		  "end=1006000 arr=1005700 sql=other\n",
+		  "end=1006000 read=1006300 sql=other\n",
 	  .times = true },
 	{ .name = "portal",
 	  .run = portal,

@@ -18,7 +18,7 @@ static void t_adopted(void **state)
 	exchange(&b, 4, 714, RES_N, 2000);
 	run(&w, NULL, &b, 9000);
 	has(&w.lines, "1 served GET /a host=h 200 start=980");
-	has(&w.lines, "2 called GET /a host=h 200 start=990 read=1000 first=1500 end=1500");
+	has(&w.lines, "2 called GET /a host=h 200 start=990 read=1000 first=1480 end=1480");
 	has(&w.lines, "1 conn parsed http role=1 ?:0>?:0");
 	has(&w.lines, "2 conn parsed http role=2 ?:0>?:0");
 	has(&w.lines, "3 conn parsed postgresql role=2 ?:0>?:0");

@@ -395,7 +395,7 @@ static void run_times(struct pgsql *pg, const struct proto_ctx *ctx, const struc
 {
 	pg->ctx = ctx;
 	pg->now_ns = in->ts_ns;
-	pg->arrival_ns = in->arrival_ns;
+	pg->read_ns = in->read_ns;
 	pg->run_tid = in->tid;
 	pg->run_tgid = in->tgid;
 }

@@ -203,7 +203,7 @@ struct pgsql {
 
 	/* times of the run under way */
 	u64 now_ns;
-	u64 arrival_ns;
+	u64 read_ns;
 	u32 run_tid;
 	u32 run_tgid;
 	u64 answer_ns; /* last message of the server */

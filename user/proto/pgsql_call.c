@@ -221,12 +221,18 @@ static struct db_call *call_end(struct pgsql *pg, struct pg_pend *e, struct slic
 	return c;
 }
 
-static void call_at(struct pgsql *pg, struct db_call *c, u64 end_ns, u64 arrival_ns)
+static void call_at(struct pgsql *pg, struct db_call *c, u64 end_ns, u64 read_ns)
 {
 	c->end_ns = end_ns;
-	c->arrival_ns = arrival_ns;
+	c->read_ns = read_ns;
 	if (end_ns > pg->last_end_ns)
 		pg->last_end_ns = end_ns;
+}
+
+/* An answer cannot be there before its question: such a stamp is of something else. */
+static void call_done(struct pgsql *pg, struct db_call *c)
+{
+	call_at(pg, c, pg->now_ns < c->start_ns ? pg->read_ns : pg->now_ns, pg->read_ns);
 }
 
 /*
@@ -408,7 +414,7 @@ void pg_q_complete(struct pgsql *pg, struct slice tag, bool suspended)
 		c = call_end(pg, e, sql, flags);
 	}
 	c->rows = suspended && tag_has_no_rows(sql) ? 0 : rows;
-	call_at(pg, c, pg->now_ns, pg->arrival_ns);
+	call_done(pg, c);
 	if (!e)
 		return;
 	if (suspended) {
@@ -472,7 +478,7 @@ void pg_q_fail(struct pgsql *pg, const char *sqlstate, bool fatal)
 			return;
 		c = call_end(pg, NULL, SLICE("<unknown>"), orphan_flags(pg));
 		call_fail(c, sqlstate);
-		call_at(pg, c, pg->now_ns, pg->arrival_ns);
+		call_done(pg, c);
 		return;
 	}
 	e = pg_q_at(pg, 0);
@@ -488,7 +494,7 @@ void pg_q_fail(struct pgsql *pg, const char *sqlstate, bool fatal)
 
 		c = call_end(pg, e, sql, flags);
 		call_fail(c, sqlstate);
-		call_at(pg, c, pg->now_ns, pg->arrival_ns);
+		call_done(pg, c);
 		e->flags |= PG_PEND_FAILED;
 		if (e->what == PG_UNIT)
 			q_skip(pg);

@@ -67,8 +67,14 @@ struct proto_in {
 	bool start; /* first run of its transfer */
 	bool end; /* last run of its transfer */
 	u64 enter_ns; /* syscall entry; 0 = not known */
-	u64 ts_ns; /* syscall exit */
-	u64 arrival_ns; /* became readable at the host; 0 = not known */
+	/*
+	 * When it happened. Of a send: it was handed over. Of what a server receives: the call that took
+	 * it. Of what a client receives: all of it was at the host, where that is known; a process that
+	 * is busy takes it later, and the peer does not answer for that.
+	 */
+	u64 ts_ns;
+	u64 arrival_ns; /* of what a server receives: its first byte was at the host; 0 = not known */
+	u64 read_ns; /* of what was received: the exit of the call that took it */
 	u32 tgid;
 	u32 tid;
 };

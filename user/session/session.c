@@ -253,7 +253,11 @@ static void set_times(struct conn *c, struct proto_in *in, u8 dir, u8 flags, u64
 {
 	in->ts_ns = exit_ns;
 	if (dir == HP_RECV) {
-		in->arrival_ns = wire_ns;
+		in->read_ns = exit_ns;
+		if (!c || c->ctx.role != HP_ROLE_CLIENT)
+			in->arrival_ns = wire_ns;
+		else if (wire_ns && wire_ns < exit_ns)
+			in->ts_ns = wire_ns;
 	} else {
 		in->ts_ns = sent_ns(c, flags, enter_ns, wire_ns, exit_ns, len);
 		in->enter_ns = enter_ns ? enter_ns : in->ts_ns;

@@ -67,8 +67,8 @@ struct db_call {
 	u64 conn_id;
 	u64 start_ns; /* entry of the send that carried its first byte */
 	u64 first_row_ns; /* first row reached the process; 0 = no row */
-	u64 end_ns; /* its CommandComplete, error or equivalent reached the process */
-	u64 arrival_ns; /* the same at the host; 0 = not seen */
+	u64 end_ns; /* its CommandComplete, error or equivalent reached the host */
+	u64 read_ns; /* the process took it: later by what it was busy with */
 	u64 round_trip; /* number of the wait for the server, 1.. per connection */
 	u64 rows;
 	u64 sql_hash; /* hash_bytes(sql) kept from Parse; 0 = not computed */
