@@ -272,12 +272,55 @@ static void t_cgroup(void **state)
 	rmdir(dir);
 }
 
+static void named(u32 ntargets, u32 n, char *cmdline, const char *want)
+{
+	struct target_proc v[8] = { 0 };
+	struct targets t = { .v = v, .n = n, .ntargets = ntargets };
+	_release_(buf) struct buf b = BUF_INIT;
+	u32 i;
+
+	/* The processes below stand behind the first root. */
+	for (i = 0; i < n; i++) {
+		v[i].pid = 10 + i;
+		v[i].root_pid = i <= n - ntargets ? 10 : 10 + i;
+		v[i].cmdline = cmdline;
+		v[i].service = (char *)"service";
+	}
+	targets_name(&t, &b);
+	assert_string_equal(b.p, want);
+}
+
+static void t_named(void **state)
+{
+	char line[200], want[300];
+
+	(void)state;
+	named(1, 1, (char *)"./shop", "10 (./shop)");
+	named(1, 1, (char *)"", "10 (service)");
+	named(1, 2, (char *)"a b", "10 (a b) and 1 process below it");
+	named(1, 4, (char *)"a", "10 (a) and 3 processes below it");
+	named(2, 2, (char *)"a", "10 (a), 11 (a)");
+	named(3, 3, (char *)"a", "10 (a), 11 (a), 12 (a)");
+	named(5, 5, (char *)"a", "10 (a), 11 (a), 12 (a), 2 more");
+	named(2, 5, (char *)"a", "10 (a), 14 (a) and 3 processes below them");
+	/* Cut at 120 bytes, and not inside a letter. */
+	memset(line, 'x', sizeof(line));
+	memcpy(line + 119, "\xc3\xa4", 2);
+	line[199] = '\0';
+	snprintf(want, sizeof(want), "10 (%.119s…)", line);
+	named(1, 1, line, want);
+	line[120] = '\0';
+	line[119] = 'x';
+	snprintf(want, sizeof(want), "10 (%s)", line);
+	named(1, 1, line, want);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(t_ways_to_name), cmocka_unit_test(t_described),
 		cmocka_unit_test(t_refused),	  cmocka_unit_test(t_nothing_found),
-		cmocka_unit_test(t_cgroup),
+		cmocka_unit_test(t_cgroup),	  cmocka_unit_test(t_named),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

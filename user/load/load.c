@@ -512,6 +512,9 @@ void probes_cost(const struct probes *p, struct probes_cost *ret)
 		ret->bpf_ns += info.run_time_ns;
 		ret->runs += info.run_cnt;
 		ret->missed += info.recursion_misses;
+		/* What an older or newer kernel needs is loaded too, and never runs here. */
+		if (!info.run_cnt && !info.recursion_misses)
+			continue;
 		log_debug("program %s: %llu runs, %llu ns, %llu missed", bpf_program__name(prog),
 			  (unsigned long long)info.run_cnt, (unsigned long long)info.run_time_ns,
 			  (unsigned long long)info.recursion_misses);

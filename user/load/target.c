@@ -43,6 +43,15 @@ static int refuse_gone(struct target_error *err, u32 pid)
 		      pid);
 }
 
+/* What helps against a refusal; "run with sudo" is no help to who has done it. */
+static const char *rights_fix(void)
+{
+	return geteuid()
+		       ? "run with sudo, or with CAP_SYS_PTRACE"
+		       : "root lacks CAP_SYS_PTRACE for it here: run hostprof on the host, or in a "
+			 "container with --pid=host --cap-add=SYS_PTRACE";
+}
+
 /* /proc/TID exists for every thread, though it is not listed. */
 static int check_thread(int dir, u32 pid, struct target_error *err)
 {
@@ -62,10 +71,10 @@ static int check_exe(int dir, u32 pid, const char *comm, struct target_error *er
 	struct elf_facts facts;
 
 	if (exe < 0 && (errno == EACCES || errno == EPERM))
-		return refuse(err, EXIT_PRIVILEGE, -EPERM,
-			      "process %u (%s) belongs to another user; run with sudo, or with "
-			      "CAP_SYS_PTRACE",
-			      pid, comm);
+		return refuse(err, EXIT_PRIVILEGE, -EPERM, "process %u (%s) %s; %s", pid, comm,
+			      geteuid() ? "belongs to another user"
+					: "may not be looked into, though this is root",
+			      rights_fix());
 	if (exe < 0) /* gone, or on a file system that is: nothing to say against it */
 		return 0;
 	if (elf_facts_read(exe, &facts) == -ENOTSUP && !facts.is_64)
@@ -156,8 +165,8 @@ static int mark(struct snapshot *s, const struct target_sel *sel, struct target_
 			return refuse(
 				err, EXIT_PRIVILEGE, -EPERM,
 				"TCP port %u is listened on, but by a process that this user may "
-				"not look into; run with sudo",
-				sel->port);
+				"not look into; %s",
+				sel->port, rights_fix());
 		if (!found)
 			return refuse(err, EXIT_NO_TARGET, -ESRCH,
 				      "nothing listens on TCP port %u; 'ss -ltnp' lists what does",
@@ -303,6 +312,38 @@ int targets_find(struct targets *ret, const struct target_sel *sel, struct targe
 			      strerror(-res));
 	}
 	return 0;
+}
+
+/* Its command line in at most max bytes and whole letters; a process without one has a name. */
+static void add_cmdline(const struct target_proc *p, size_t max, struct buf *out)
+{
+	struct slice s = slice_str(*p->cmdline ? p->cmdline : p->service);
+	size_t n = s.n;
+
+	if (n > max)
+		for (n = max; n && ((unsigned char)s.p[n] & 0xc0) == 0x80; n--)
+			;
+	buf_addf(out, "%u (", p->pid);
+	buf_add_slice(out, slice_of(s.p, n));
+	buf_adds(out, n < s.n ? "…)" : ")");
+}
+
+void targets_name(const struct targets *t, struct buf *out)
+{
+	u32 i, named = 0, below = t->n - t->ntargets;
+
+	for (i = 0; i < t->n && named < TARGETS_NAMED; i++) {
+		if (t->v[i].pid != t->v[i].root_pid)
+			continue;
+		if (named++)
+			buf_adds(out, ", ");
+		add_cmdline(&t->v[i], t->ntargets > 1 ? 60 : 120, out);
+	}
+	if (t->ntargets > named)
+		buf_addf(out, ", %u more", t->ntargets - named);
+	if (below)
+		buf_addf(out, " and %u process%s below %s", below, below == 1 ? "" : "es",
+			 t->ntargets > 1 ? "them" : "it");
 }
 
 void targets_release(struct targets *t)

@@ -14,6 +14,7 @@
 #include "base/exit.h"
 
 #define TARGET_PROCS_MAX 4096
+#define TARGETS_NAMED 3 /* by targets_name() */
 
 /* Exactly one of pids, port, name, cgroup. */
 struct target_sel {
@@ -56,6 +57,8 @@ struct target_error {
 
 /* 0, or -errno with err filled; ret then needs no release. */
 int targets_find(struct targets *ret, const struct target_sel *sel, struct target_error *err);
+/* "12 (python3 app.py), 34 (…), 56 (…), 2 more and 7 processes below them" */
+void targets_name(const struct targets *t, struct buf *out);
 void targets_release(struct targets *t);
 
 /* Whether attaching to this one process makes sense; as targets_find() does for named ones. */
