@@ -59,6 +59,52 @@ def test_by_name(two, hostprof, tmp_path, cleanup):
     assert process.pid in report.summary["targets"][0]["pids"]
 
 
+def attached_line(run):
+    """What the person at the terminal is told."""
+    line, = [l for l in run.process.stderr.splitlines() if l.startswith("hostprof: attached to ")]
+    return line
+
+
+def test_by_application(tmp_path, cleanup, hostprof):
+    """Servers of one name are told apart by what they serve."""
+    module = f"shop{os.getpid()}"
+    (tmp_path / f"{module}.py").write_text(
+        "async def app(scope, receive, send):\n"
+        "    await send({'type': 'http.response.start', 'status': 200, 'headers': []})\n"
+        "    await send({'type': 'http.response.body', 'body': b'ok'})\n")
+    port = procs.free_port()
+    process = procs.Process([procs.PYTHON, "-m", "uvicorn", "--lifespan", "off", f"{module}:app",
+                             "--app-dir", tmp_path, "--port", port])
+    cleanup(process)
+    procs.wait_for(lambda: ready(port), 20, "uvicorn")
+    for n, pattern in enumerate((f"{module}:app", module)):
+        run = hostprof("--name", pattern, "-d", "300ms", path=tmp_path / f"out{n}")
+        target, = run.report().summary["targets"]
+        assert target["pid"] == process.pid
+        line = attached_line(run)
+        assert line.startswith(f"hostprof: attached to {process.pid} (")
+        assert f"-m uvicorn --lifespan off {module}:app" in line
+
+
+def test_several_services_are_named(tmp_path, cleanup, hostprof):
+    """One line: how many there are, the first three, and how to have one alone."""
+    program = tmp_path / f"many-{os.getpid()}"
+    program.symlink_to("/bin/sleep")
+    many = [procs.Process([program, "1000"]) for _ in range(4)]
+    for process in many:
+        cleanup(process)
+    pids = sorted(p.pid for p in many)
+    run = hostprof("--name", program.name, "-d", "300ms")
+    assert len(run.report().summary["targets"]) == 4
+    line = attached_line(run)
+    assert line.startswith(f"hostprof: attached to 4 services that match '{program.name}': ")
+    assert [pid for pid in pids if f"{pid} (" in line] == pids[:3] and ", 1 more; " in line
+    assert line.endswith("give a process id to measure one alone")
+    run = hostprof(pids[0], "-d", "300ms", "-q", path=tmp_path / "quiet", wait=False)
+    run.report()
+    assert run.process.stderr == ""
+
+
 def test_several_pids(two, hostprof):
     run = hostprof(two[0].pid, two[1].pid, "-d", "0")
     ask(two[0], "first", 10)

@@ -59,7 +59,8 @@ static void t_accepted(void **state)
 	assert_int_equal(o.freq, 49);
 	assert_true(!o.children && o.common.verbose);
 
-	assert_int_equal(parse("-d 0 --port 8000 --json --format ndjson,md", &o, err, store), 0);
+	assert_int_equal(parse("-d 0 --port 8000 --json -o out --format ndjson,md", &o, err, store),
+			 0);
 	assert_int_equal(o.duration_ns, 0);
 	assert_int_equal(o.port, 8000);
 	assert_int_equal(o.npids, 0);
@@ -141,6 +142,7 @@ static void t_refused(void **state)
 		{ "-q -v 1", "contradict each other" },
 		{ "--children --no-children 1", "--children and --no-children contradict" },
 		{ "--no-cpu --no-http --no-db 1", "leave nothing to measure" },
+		{ "1 --json --format md", "--json without -o writes no files; give -o DIR" },
 		{ "--no-cpu=yes 1", "option '--no-cpu' takes no value" },
 		{ "--durration 5s 1", "unknown option '--durration'; did you mean --duration?" },
 		{ "--dur 5s 1", "unknown option '--dur'" },

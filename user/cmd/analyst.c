@@ -19,6 +19,7 @@
 #include "decode/channel.h"
 #include "decode/record.h"
 #include "decode/stream.h"
+#include "out/fmt.h"
 #include "out/requests.h"
 #include "session/session.h"
 #include "sym/sym.h"
@@ -245,18 +246,31 @@ static void put_cost(struct analyst *a)
 	put_record(a, &ev.hdr);
 }
 
+/*
+ * From the first whole second on: rates are of whole seconds, and by then the collector has said on
+ * the same terminal what it attached to.
+ */
 static void show_progress(struct analyst *a)
 {
+	_release_(buf) struct buf line = BUF_INIT, clipped = BUF_INIT;
 	struct agg_live live;
 
-	if (a->last_ns - a->progress_ns < PROGRESS_NS)
+	if (a->last_ns - a->start_ns < NSEC_PER_SEC || a->last_ns - a->progress_ns < PROGRESS_NS)
 		return;
 	a->progress_ns = a->last_ns;
 	agg_live(a->agg, &live);
-	fprintf(stderr, "\r\033[K%5.1f s  %llu requests (%.0f/s, p95 %.2f ms)  %llu calls (%.0f/s)",
-		(double)(a->last_ns - a->start_ns) / NSEC_PER_SEC,
-		(unsigned long long)live.requests, live.rate, live.p95_ns / NSEC_PER_MSEC,
-		(unsigned long long)live.calls, live.calls_rate);
+	buf_addf(&line, "%5.1f s  %s requests (%.0f/s",
+		 (double)(a->last_ns - a->start_ns) / NSEC_PER_SEC, fmt_count(FMT, live.requests),
+		 live.rate);
+	if (live.p95_ns > 0)
+		buf_addf(&line, ", p95 %s", fmt_dur(FMT, live.p95_ns));
+	buf_adds(&line, ")");
+	if (live.calls)
+		buf_addf(&line, "  %s calls in %s round trips", fmt_count(FMT, live.calls),
+			 fmt_count(FMT, live.round_trips));
+	/* A line that wraps could not be overwritten. */
+	text_clip(&clipped, buf_slice(&line), out_width(STDERR_FILENO) - 1);
+	fprintf(stderr, "\r\033[K%.*s", (int)clipped.n, clipped.n ? clipped.p : "");
 	fflush(stderr);
 	a->progress_shown = true;
 }
@@ -376,6 +390,8 @@ static int write_report(struct analyst *a)
 			log_err("%s", outs->err[0] ? outs->err : strerror(-err));
 			return EXIT_FAILED;
 		}
+	} else if (a->opts->aborted && *a->opts->aborted) {
+		return EXIT_ABORTED;
 	}
 	if (common->json) {
 		err = out_summary(a->agg, &text, &oo);
@@ -395,11 +411,18 @@ static int write_report(struct analyst *a)
 
 static void stream_error(struct analyst *a, int err)
 {
+	const char *text = NULL;
+
 	if (err == 0 || err == -ENODATA)
-		put_note(a, "the capture ends early: the figures cover what is whole");
+		text = "the capture ends early: the figures cover what is whole";
 	else if (err == -EPROTO)
-		put_note(a,
-			 "the capture is damaged: the figures cover what comes before the damage");
+		text = "the capture is damaged: the figures cover what comes before the damage";
+	if (!text)
+		return;
+	put_note(a, text);
+	/* The summary on the terminal begins with it. */
+	if (a->opts->common->json)
+		log_warn("%s", text);
 }
 
 static int analyst_setup(struct analyst *a)

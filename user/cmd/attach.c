@@ -66,12 +66,38 @@ static void default_dir(u32 pid, char *out, size_t size)
 	snprintf(out, size, "hostprof-%u-%s", pid, stamp);
 }
 
+struct attached {
+	const struct attach_opts *opts;
+	const struct targets *targets;
+};
+
+/* Whoever named a pattern or a port learns here what it stands for on this host. */
+static void say_targets(const struct attach_opts *o, const struct targets *t)
+{
+	_release_(buf) struct buf b = BUF_INIT;
+
+	if (t->ntargets > 1)
+		buf_addf(&b, "%u %s", t->ntargets, o->npids ? "targets" : "services");
+	if (t->ntargets > 1 && o->port)
+		buf_addf(&b, " on port %u", o->port);
+	else if (t->ntargets > 1 && !o->npids)
+		buf_addf(&b, " that match '%.80s'", o->name ? o->name : o->cgroup);
+	buf_adds(&b, t->ntargets > 1 ? ": " : "");
+	targets_name(t, &b);
+	if (t->ntargets > 1 && !o->npids)
+		buf_adds(&b, "; give a process id to measure one alone");
+	if (b.p)
+		log_info("attached to %s", b.p);
+}
+
 static void say_attached(void *arg)
 {
-	const struct attach_opts *o = arg;
+	const struct attached *at = arg;
+	const struct attach_opts *o = at->opts;
 
 	if (o->common.quiet)
 		return;
+	say_targets(o, at->targets);
 	if (o->duration_ns)
 		log_info("attached; measuring for %.4g s, Ctrl-C ends it early",
 			 (double)o->duration_ns / NSEC_PER_SEC);
@@ -101,7 +127,7 @@ static int be_analyst(const struct attach_opts *o, int stream_fd, int chan_fd)
 	_release_(outs) struct outs outs = { .parent_fd = -1, .tmp_fd = -1 };
 	const struct analyst_opts ao = {
 		.common = &o->common,
-		.outs = &outs,
+		.outs = o->common.output ? &outs : NULL,
 		.stream_fd = stream_fd,
 		.chan_fd = chan_fd,
 		.max_capture = o->max_capture,
@@ -117,7 +143,7 @@ static int be_analyst(const struct attach_opts *o, int stream_fd, int chan_fd)
 	catch_signal(SIGHUP, SIG_IGN);
 	catch_signal(SIGPIPE, SIG_IGN);
 	catch_signal(SIGUSR1, on_abort);
-	if (outs_begin(&outs, o->common.output, o->common.force)) {
+	if (ao.outs && outs_begin(&outs, o->common.output, o->common.force)) {
 		log_err("%s", outs.err);
 		return EXIT_FAILED;
 	}
@@ -144,6 +170,7 @@ static int be_collector(const struct attach_opts *o, const struct targets *targe
 			int chan_fd, bool *ret_failed)
 {
 	_release_(buf) struct buf config = BUF_INIT;
+	struct attached at = { .opts = o, .targets = targets };
 	struct collector_opts co = {
 		.targets = targets,
 		.duration_ns = o->duration_ns,
@@ -155,7 +182,7 @@ static int be_collector(const struct attach_opts *o, const struct targets *targe
 		.chan_fd = chan_fd,
 		.stop = &stop_asked,
 		.attached = say_attached,
-		.arg = (void *)o,
+		.arg = &at,
 	};
 	struct collector_error ce;
 	char ready;
@@ -242,7 +269,8 @@ static int attach_run(const struct cmd *c, struct args *a)
 		log_err("%s", te.text);
 		return te.status;
 	}
-	if (!o.common.output) {
+	/* --json alone is for pipes: no directory then. */
+	if (!o.common.output && !o.common.json) {
 		default_dir(targets.v[0].pid, dir, sizeof(dir));
 		o.common.output = dir;
 	}
@@ -259,7 +287,7 @@ static int attach_run(const struct cmd *c, struct args *a)
 
 const struct cmd cmd_attach = {
 	.name = "attach",
-	.usage = "PID… [options]",
+	.usage = "PID… | --port N | --name GLOB | --cgroup PATH [options]",
 	.help = "measure running processes and write a report",
 	.opts = attach_opt_rows,
 	.run = attach_run,

@@ -26,23 +26,7 @@ const struct opt attach_opt_rows[] = {
 	  .max = DURATION_MAX_NS,
 	  .fix = "is longer than a week; use 0 to run until Ctrl-C" },
 	COMMON_OPT_ROWS,
-	{ .name = "port",
-	  .arg = "N",
-	  .help = "the processes that listen on TCP port N",
-	  .parse = opt_u32,
-	  .offset = ROW_OFFSET(port),
-	  .min = 1,
-	  .max = 65535 },
-	{ .name = "name",
-	  .arg = "GLOB",
-	  .help = "the processes of that name; for interpreters, of that script or module",
-	  .parse = opt_text,
-	  .offset = ROW_OFFSET(name) },
-	{ .name = "cgroup",
-	  .arg = "PATH",
-	  .help = "the processes in that cgroup and below",
-	  .parse = opt_text,
-	  .offset = ROW_OFFSET(cgroup) },
+	TARGET_OPT_ROWS(struct attach_opts),
 	{ .name = "children",
 	  .help = "follow child processes (default)",
 	  .parse = opt_true,
@@ -149,6 +133,11 @@ int attach_opts_finish(struct attach_opts *o, int npos, char **pos, char *err)
 	if (!o->cpu && !o->http && !o->db) {
 		snprintf(err, OPT_ERR_MAX,
 			 "--no-cpu --no-http --no-db leave nothing to measure; drop one of them");
+		return -EINVAL;
+	}
+	if (o->common.json && o->common.formats && !o->common.output) {
+		snprintf(err, OPT_ERR_MAX,
+			 "--json without -o writes no files; give -o DIR for those of --format");
 		return -EINVAL;
 	}
 	if (o->ring_bytes & (o->ring_bytes - 1)) {

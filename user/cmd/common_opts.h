@@ -31,7 +31,7 @@ int common_opt_formats(const struct opt *o, void *field, const char *text, char 
 	{ .name = "output",                                                                        \
 	  .letter = 'o',                                                                           \
 	  .arg = "DIR",                                                                            \
-	  .help = "directory for the report; refused when it exists",                              \
+	  .help = "directory for the report; refused when it exists (see --force)",                \
 	  .parse = opt_text,                                                                       \
 	  .offset = offsetof(struct common_opts, output) },                                        \
 		{ .name = "force",                                                                 \
@@ -44,7 +44,7 @@ int common_opt_formats(const struct opt *o, void *field, const char *text, char 
 		  .parse = common_opt_formats,                                                     \
 		  .offset = offsetof(struct common_opts, formats) },                               \
 		{ .name = "json",                                                                  \
-		  .help = "print summary.json on standard output, nothing else",                   \
+		  .help = "summary.json on standard output; no files unless -o is given",          \
 		  .parse = opt_true,                                                               \
 		  .offset = offsetof(struct common_opts, json) },                                  \
 		{ .name = "quiet",                                                                 \
@@ -64,6 +64,25 @@ int common_opt_formats(const struct opt *o, void *field, const char *text, char 
 	{                                                                                          \
 		.name = "no-progress", .help = "no progress line", .parse = opt_false,             \
 		.offset = offsetof(struct common_opts, progress)                                   \
+	}
+
+/* Ways to name a target, for commands whose options S have fields port, name and cgroup. */
+#define TARGET_OPT_ROWS(S)                                                                         \
+	{ .name = "port",                                                                          \
+	  .arg = "N",                                                                              \
+	  .help = "the processes that listen on TCP port N",                                       \
+	  .parse = opt_u32,                                                                        \
+	  .offset = offsetof(S, port),                                                             \
+	  .min = 1,                                                                                \
+	  .max = 65535 },                                                                          \
+		{ .name = "name",                                                                  \
+		  .arg = "GLOB",                                                                   \
+		  .help = "the processes of that name: program, script, module, or MODULE:APP",    \
+		  .parse = opt_text,                                                               \
+		  .offset = offsetof(S, name) },                                                   \
+	{                                                                                          \
+		.name = "cgroup", .arg = "PATH", .help = "the processes in that cgroup and below", \
+		.parse = opt_text, .offset = offsetof(S, cgroup)                                   \
 	}
 
 /* Default formats, -q against -v, NO_COLOR, log level. 0, or -EINVAL with err filled. */
