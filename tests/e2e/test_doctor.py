@@ -2,6 +2,7 @@
 """`hostprof doctor`: its verdicts are those of attach, and each bad one has a fix."""
 
 import json
+import os
 import subprocess
 
 import pytest
@@ -44,6 +45,37 @@ def test_no_privileges(target):
     verdicts = lines_of(got)
     assert verdicts["CAP_BPF"] == verdicts["CAP_PERFMON"] == "fail"
     assert "attach will not work" in got.stdout.splitlines()[-1]
+
+
+def test_one_line_for_all_privileges(target):
+    """Who has none is told once and first; who has all is not."""
+    got = profiler.run("doctor", user="nobody").stdout.splitlines()
+    assert got[1] == "" and got[2].startswith("run it with sudo: "), got
+    count = int(got[2].split(": ")[1].split()[0])
+    assert count == len([l for l in got if l.startswith("        fix: run with sudo")]) > 5
+    assert "run it with sudo" not in profiler.run("doctor", target.pid).stdout
+
+
+def test_found_as_attach_finds(target, tmp_path, cleanup):
+    """By port and name; of several the first, and the others are named."""
+    by_port = profiler.run("doctor", "--port", target.port)
+    assert by_port.returncode == 0 and f"process: {target.pid}: " in by_port.stdout
+    assert "selection" not in lines_of(by_port)
+    program = tmp_path / f"twice-{os.getpid()}"
+    program.symlink_to("/bin/sleep")
+    pair = [procs.Process([program, "1000"]) for _ in range(2)]
+    for process in pair:
+        cleanup(process)
+    pids = sorted(p.pid for p in pair)
+    got = profiler.run("doctor", "--name", program.name)
+    assert got.returncode == 0, got
+    assert lines_of(got)["selection"] == "warn"
+    line, = [l for l in got.stdout.splitlines() if "selection:" in l]
+    assert all(str(pid) in line for pid in pids) and f"process: {pids[0]}: " in got.stdout
+    nothing = profiler.run("doctor", "--port", procs.free_port())
+    assert nothing.returncode == 4 and lines_of(nothing)["process"] == "fail"
+    both = profiler.run("doctor", target.pid, "--name", "x")
+    assert both.returncode == 2 and "give one" in both.stderr
 
 
 def test_no_such_process():

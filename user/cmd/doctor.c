@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hostprof doctor [PID]: what this kernel, these rights and this target allow.
+ * hostprof doctor [PID|--port|--name|--cgroup]: what this kernel, these rights and this target allow.
  *
  * Input: the feature table, facts of the host, and one process looked into. Output: one line a
  * check with verdict, meaning and fix, or the same as JSON. The exit status says whether attach
@@ -19,10 +19,12 @@
 #include "base/log.h"
 #include "base/procparse.h"
 #include "cmd/cmd.h"
+#include "cmd/common_opts.h"
 #include "load/feat.h"
 #include "load/inspect.h"
 
 #define CHECKS_MAX 64
+#define SUDO "run with sudo" /* fixes that begin so are summed up in one line */
 #define INIT_PID_NS 0xEFFFFFFCU /* PROC_PID_INIT_INO: fixed since namespaces have inodes */
 
 enum verdict {
@@ -47,6 +49,9 @@ struct check {
 struct doctor_opts {
 	bool json;
 	bool color;
+	u32 port; /* 0 = not given */
+	const char *name; /* NULL = not given */
+	const char *cgroup;
 };
 
 struct doctor {
@@ -59,6 +64,7 @@ struct doctor {
 };
 
 static const struct opt doctor_opt_rows[] = {
+	TARGET_OPT_ROWS(struct doctor_opts),
 	{ .name = "json",
 	  .help = "print JSON",
 	  .parse = opt_true,
@@ -77,8 +83,13 @@ static struct check *add(struct doctor *d, const char *group, const char *key, c
 
 	d->n = MIN(d->n + 1, (size_t)CHECKS_MAX);
 	*c = (struct check){ .group = group, .key = key, .name = name, .verdict = verdict };
-	if (verdict != OK && fix)
-		snprintf(c->fix, sizeof(c->fix), "%s", fix);
+	if (verdict == OK || !fix)
+		return c;
+	/* Of no use to who has done it: root without rights is root of a container. */
+	if (!geteuid() && slice_starts(slice_str(fix), SLICE(SUDO)))
+		fix = "root lacks rights here: run it on the host, or in a container with "
+		      "--privileged --pid=host";
+	snprintf(c->fix, sizeof(c->fix), "%s", fix);
 	return c;
 }
 
@@ -104,7 +115,7 @@ static void check_features(struct doctor *d)
 		bool right = (err == -EPERM || err == -EACCES) && feat_probe(FEAT_BPF);
 		struct check *c =
 			add(d, "kernel", row->key, row->name, err ? missing[row->need] : OK,
-			    right ? "run with sudo; it cannot be tried without" : row->fix);
+			    right ? SUDO "; it cannot be tried without" : row->fix);
 
 		c->since = row->since;
 		if (err)
@@ -171,7 +182,7 @@ static void check_caps(struct doctor *d)
 			has_cap(d, row->nr) || (row->admin_does && has_cap(d, CAP_SYS_ADMIN_NR));
 		struct check *c =
 			add(d, "privileges", row->name, row->name, there ? OK : row->missing,
-			    "run with sudo, or give the binary the capability with setcap");
+			    SUDO ", or give the binary the capability with setcap");
 
 		DETAIL(c, "%sto %s", there ? "" : "missing; needed ", row->why);
 	}
@@ -207,7 +218,7 @@ static void check_sysctls(struct doctor *d)
 		bool refused = v && !feat_has(FEAT_BPF);
 
 		c = add(d, "privileges", "unprivileged_bpf_disabled",
-			"kernel.unprivileged_bpf_disabled", refused ? WARN : OK, "run with sudo");
+			"kernel.unprivileged_bpf_disabled", refused ? WARN : OK, SUDO);
 		DETAIL(c, "%ld: %s", v,
 		       v ? "BPF for privileged processes only"
 			 : "BPF for everybody, within limits");
@@ -217,7 +228,7 @@ static void check_sysctls(struct doctor *d)
 			v > 0 && !has_cap(d, CAP_PERFMON_NR) && !has_cap(d, CAP_SYS_ADMIN_NR);
 
 		c = add(d, "privileges", "perf_event_paranoid", "kernel.perf_event_paranoid",
-			refused ? WARN : OK, "run with sudo, or use --no-cpu");
+			refused ? WARN : OK, SUDO ", or use --no-cpu");
 		DETAIL(c, "%ld: %s", v,
 		       refused ? "no CPU sampling of the whole host without CAP_PERFMON"
 			       : "does not hold this process back");
@@ -226,8 +237,7 @@ static void check_sysctls(struct doctor *d)
 		bool refused = v >= 3 || (v > 0 && !has_cap(d, CAP_SYS_PTRACE_NR));
 
 		c = add(d, "privileges", "ptrace_scope", "kernel.yama.ptrace_scope",
-			refused ? WARN : OK,
-			v >= 3 ? "it can only be lowered by a reboot" : "run with sudo");
+			refused ? WARN : OK, v >= 3 ? "it can only be lowered by a reboot" : SUDO);
 		DETAIL(c, "%ld: %s", v,
 		       refused ? "memory of other processes cannot be read"
 			       : "does not hold this process back");
@@ -258,7 +268,7 @@ static void check_kallsyms(struct doctor *d)
 	/* Hidden addresses read as zeros. */
 	bool shown = (!err || err == -EFBIG) && b.n && strspn(b.p, "0") < strcspn(b.p, " ");
 	struct check *c = add(d, "kernel", "kallsyms", "kernel symbol addresses", shown ? OK : WARN,
-			      "run with sudo, or set kernel.kptr_restrict to 1 or 0");
+			      SUDO ", or set kernel.kptr_restrict to 1 or 0");
 
 	DETAIL(c, "%s",
 	       shown ? "name kernel functions in stacks"
@@ -281,7 +291,7 @@ static void check_exe(struct doctor *d)
 	struct check *c;
 
 	if (t->exe_err) {
-		c = add(d, "target", "exe", "program file", WARN, "run with sudo");
+		c = add(d, "target", "exe", "program file", WARN, SUDO);
 		DETAIL(c, "cannot read it: %s; functions stay unnamed", strerror(-t->exe_err));
 		return;
 	}
@@ -305,7 +315,7 @@ static void check_sockets(struct doctor *d)
 	u32 i;
 
 	if (t->fds_err) {
-		c = add(d, "target", "sockets", "sockets", WARN, "run with sudo");
+		c = add(d, "target", "sockets", "sockets", WARN, SUDO);
 		DETAIL(c, "cannot list its descriptors: %s", strerror(-t->fds_err));
 		return;
 	}
@@ -323,7 +333,7 @@ static void check_sockets(struct doctor *d)
 	DETAIL(c, "%u TCP, %u unix", t->tcp_open, t->unix_open);
 }
 
-static void check_target(struct doctor *d, u32 pid)
+static void check_pid(struct doctor *d, u32 pid)
 {
 	struct target_error err = { .status = EXIT_OK };
 	struct inspection *t = &d->target;
@@ -346,7 +356,7 @@ static void check_target(struct doctor *d, u32 pid)
 	c = add(d, "target", "runtime", "runtime", OK, NULL);
 	DETAIL(c, "%s", t->proc.runtime);
 	c = add(d, "target", "memory", "memory", t->memory_err ? WARN : OK,
-		"run with sudo, or grant CAP_SYS_PTRACE");
+		SUDO ", or grant CAP_SYS_PTRACE");
 	if (t->memory_err)
 		DETAIL(c, "cannot be read: %s", strerror(-t->memory_err));
 	else
@@ -370,6 +380,38 @@ static void check_target(struct doctor *d, u32 pid)
 		DETAIL(c, "no TLS library is loaded");
 }
 
+/* As attach finds it. Of several the first is looked at, and the others are named. */
+static void check_found(struct doctor *d, const struct target_sel *sel)
+{
+	struct target_error err = { .status = EXIT_OK };
+	_release_(buf) struct buf names = BUF_INIT;
+	struct targets t;
+	struct check *c;
+
+	if (targets_find(&t, sel, &err)) {
+		d->target_status = err.status;
+		add_refused(d, &err);
+		return;
+	}
+	if (t.ntargets > 1) {
+		c = add(d, "target", "selection", "selection", WARN,
+			"give a process id to look at another, and to measure one alone");
+		targets_name(&t, &names);
+		DETAIL(c, "%u match, attach takes them all, here is the first: %.150s", t.ntargets,
+		       names.p ? names.p : "");
+	}
+	check_pid(d, t.v[0].pid);
+	targets_release(&t);
+}
+
+static void check_target(struct doctor *d, const struct target_sel *sel)
+{
+	if (sel->npids)
+		check_pid(d, sel->pids[0]);
+	else if (sel->port || sel->name || sel->cgroup)
+		check_found(d, sel);
+}
+
 static size_t count_failed(const struct doctor *d)
 {
 	size_t i, n = 0;
@@ -379,6 +421,20 @@ static size_t count_failed(const struct doctor *d)
 	return n;
 }
 
+/* One line instead of the same advice nine times. */
+static void lead_with_sudo(const struct doctor *d, struct buf *out)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < d->n; i++)
+		n += slice_starts(slice_str(d->checks[i].fix), SLICE(SUDO));
+	if (n > 1)
+		buf_addf(out,
+			 "\nrun it with sudo: %zu of the points below only say that this user "
+			 "has no privileges\n",
+			 n);
+}
+
 static void print_text(const struct doctor *d, const struct utsname *un, bool color,
 		       struct buf *out)
 {
@@ -386,6 +442,7 @@ static void print_text(const struct doctor *d, const struct utsname *un, bool co
 	size_t i, failed = count_failed(d);
 
 	buf_addf(out, "hostprof %s on Linux %s %s\n", HOSTPROF_VERSION, un->release, un->machine);
+	lead_with_sudo(d, out);
 	for (i = 0; i < d->n; i++) {
 		const struct check *c = &d->checks[i];
 
@@ -471,7 +528,7 @@ static void print_json(const struct doctor *d, const struct utsname *un, int sta
 	buf_addch(out, '\n');
 }
 
-static int examine(struct doctor *d, u32 pid, const struct doctor_opts *o)
+static int examine(struct doctor *d, const struct target_sel *sel, const struct doctor_opts *o)
 {
 	_release_(buf) struct buf out = BUF_INIT;
 	const char *no_color = getenv("NO_COLOR");
@@ -485,8 +542,7 @@ static int examine(struct doctor *d, u32 pid, const struct doctor_opts *o)
 	check_caps(d);
 	check_pid_ns(d);
 	check_sysctls(d);
-	if (pid)
-		check_target(d, pid);
+	check_target(d, sel);
 	status = d->target_status  ? (int)d->target_status
 		 : count_failed(d) ? EXIT_PRIVILEGE
 				   : EXIT_OK;
@@ -503,7 +559,9 @@ static int doctor_run(const struct cmd *c, struct args *a)
 {
 	struct doctor_opts o = { .color = true };
 	_free_ struct doctor *d = calloc(1, sizeof(*d));
+	struct target_sel sel = { 0 };
 	u64 pid = 0;
+	u32 pid32;
 	int status;
 
 	if (!d) {
@@ -516,14 +574,22 @@ static int doctor_run(const struct cmd *c, struct args *a)
 		return cmd_usage_error(c, "doctor looks at one process at a time");
 	if (a->npos && parse_uint(a->pos[0], 1, INT32_MAX, &pid))
 		return cmd_usage_error(c, "'%.80s' is not a process id", a->pos[0]);
-	status = examine(d, (u32)pid, &o);
+	pid32 = (u32)pid;
+	sel = (struct target_sel){
+		.pids = &pid32, .npids = !!pid, .port = o.port, .name = o.name, .cgroup = o.cgroup
+	};
+	if (!!sel.npids + !!sel.port + !!sel.name + !!sel.cgroup > 1)
+		return cmd_usage_error(
+			c,
+			"a process id, --port, --name and --cgroup exclude each other; give one");
+	status = examine(d, &sel, &o);
 	inspection_release(&d->target);
 	return status;
 }
 
 const struct cmd cmd_doctor = {
 	.name = "doctor",
-	.usage = "[PID] [options]",
+	.usage = "[PID | --port N | --name GLOB | --cgroup PATH] [options]",
 	.help = "say what this kernel, these rights and this target allow",
 	.opts = doctor_opt_rows,
 	.run = doctor_run,
