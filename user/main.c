@@ -23,7 +23,16 @@ static void add_usage(struct buf *b)
 		    "Commands:\n");
 	for (i = 0; i < ARRAY_SIZE(cmds); i++)
 		buf_addf(b, "  %-10s %s\n", cmds[i]->name, cmds[i]->help);
+	buf_addf(b, "  %-10s %s\n", "help", "this text, or with a command its options");
 	buf_adds(b, "\n'hostprof COMMAND --help' lists the options of a command.\n");
+}
+
+static int usage(void)
+{
+	_release_(buf) struct buf b = BUF_INIT;
+
+	add_usage(&b);
+	return cmd_print(&b);
 }
 
 static int unknown_command(const char *word)
@@ -41,12 +50,41 @@ static int unknown_command(const char *word)
 	return EXIT_USAGE;
 }
 
+static const struct cmd *find_command(const char *word)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(cmds); i++)
+		if (!strcmp(word, cmds[i]->name))
+			return cmds[i];
+	return NULL;
+}
+
+/* "hostprof help attach" is "hostprof attach --help". */
+static int help(int nwords, char **words)
+{
+	char option[] = "--help";
+	char *argv[] = { words[0], option, NULL };
+	struct args a = { .argc = 2, .argv = argv };
+	const struct cmd *c;
+
+	if (!nwords)
+		return usage();
+	c = find_command(words[0]);
+	if (!c)
+		return unknown_command(words[0]);
+	if (nwords > 1) {
+		log_err("help takes one command; see 'hostprof help'");
+		return EXIT_USAGE;
+	}
+	return c->run(c, &a);
+}
+
 int main(int argc, char **argv)
 {
-	_release_(buf) struct buf b = BUF_INIT;
 	struct args a = { .argc = argc, .argv = argv };
 	const char *word = argc > 1 ? argv[1] : NULL;
-	size_t i;
+	const struct cmd *c;
 
 	/* A file size limit is an error to report like a full disk, not a reason to die. */
 	signal(SIGXFSZ, SIG_IGN);
@@ -55,16 +93,15 @@ int main(int argc, char **argv)
 			"all");
 		return EXIT_USAGE;
 	}
-	if (!strcmp(word, "--help") || !strcmp(word, "-h")) {
-		add_usage(&b);
-		return cmd_print(&b);
-	}
-	for (i = 0; i < ARRAY_SIZE(cmds); i++) {
-		if (strcmp(word, cmds[i]->name))
-			continue;
+	if (!strcmp(word, "--help") || !strcmp(word, "-h"))
+		return usage();
+	if (!strcmp(word, "help"))
+		return help(argc - 2, argv + 2);
+	c = find_command(word);
+	if (c) {
 		a.argc--;
 		a.argv++;
-		return cmds[i]->run(cmds[i], &a);
+		return c->run(c, &a);
 	}
 	if (*word == '-' || (*word >= '0' && *word <= '9'))
 		return cmd_attach.run(&cmd_attach, &a);

@@ -73,6 +73,10 @@ def test_help_names_what_exists():
         assert command in got.stdout
         own = profiler.run(command, "--help")
         assert own.returncode == 0 and "Usage: hostprof " + command in own.stdout
+        assert profiler.run("help", command).stdout == own.stdout
+    assert profiler.run("help").stdout == got.stdout
+    refuse(USAGE, "help", "attahc", says="attach")
+    refuse(USAGE, "help", "attach", "report", says="one command")
     for command in ("daemon", "simulate", "compare"):
         assert command not in got.stdout
     assert profiler.run("attach", "--version").stdout.startswith("hostprof ")
@@ -229,6 +233,43 @@ def test_json_on_standard_output(tiny, out):
     got = profiler.run("attach", tiny.pid, "-d", "300ms", "-o", out, "--json")
     assert got.returncode == 0
     assert json.loads(got.stdout)["schema_version"] == 1
+    assert (out / "summary.json").read_text() == got.stdout
+
+
+def test_json_alone_writes_no_file(tiny, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(os.listdir(tmp_path))
+    got = profiler.run("attach", tiny.pid, "-d", "300ms", "--json")
+    assert got.returncode == 0
+    assert json.loads(got.stdout)["targets"][0]["pid"] == tiny.pid
+    assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_verbose_names_programs_that_ran(tiny, out):
+    """A line of counters a program, but not of those that other kernels need."""
+    run = profiler.attach(out, tiny.pid, "-d", "0", extra=["-v"])
+    assert tiny.get("/") == 200
+    run.stop()
+    lines = [l for l in run.process.stderr.splitlines() if " runs, " in l]
+    assert lines and not [l for l in lines if ": 0 runs, " in l and l.endswith(" 0 missed")]
+
+
+def test_root_without_ptrace():
+    """What root may not do is not done by sudo."""
+    other = procs.Process(["sleep", "1000"], user="nobody")
+    try:
+        got = subprocess.run(["setpriv", "--bounding-set", "-sys_ptrace", profiler.BINARY,
+                              "attach", str(other.pid)], capture_output=True, text=True)
+        assert got.returncode == PRIVILEGE, got
+        assert "root lacks CAP_SYS_PTRACE" in got.stderr and "sudo" not in got.stderr
+    finally:
+        other.stop()
+
+
+def test_report_of_somebody_else(tiny, out):
+    """attach as plain root leaves its files to root: the refusal says how to get them."""
+    assert profiler.run("attach", tiny.pid, "-d", "300ms", "-o", out).returncode == 0
+    refuse(FAILED, "report", out, user="nobody", says=["permission denied", "sudo", "chown"])
 
 
 @pytest.mark.no_root

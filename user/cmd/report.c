@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -36,6 +37,16 @@ static int print_schema(const struct cmd *c, const char *name)
 				       names.p ? names.p : "none");
 	}
 	return cmd_print(&out);
+}
+
+static void open_error(const char *path, int err)
+{
+	if (err == -EACCES && geteuid())
+		log_err("cannot open '%s': %s; a report belongs to who ran attach, to root without "
+			"sudo: use sudo, or 'sudo chown -R \"$USER\" DIR' its directory",
+			path, strerror(-err));
+	else
+		log_err("cannot open '%s': %s", path, strerror(-err));
 }
 
 /* A capture, or a directory that holds one. A descriptor or -errno. */
@@ -93,7 +104,7 @@ static int report_run(const struct cmd *c, struct args *a)
 		return cmd_usage_error(c, "report takes one capture or report directory");
 	fd = open_capture(a->pos[0]);
 	if (fd < 0) {
-		log_err("cannot open '%s': %s", a->pos[0], strerror(-fd));
+		open_error(a->pos[0], fd);
 		return EXIT_FAILED;
 	}
 	err = capture_read_header(fd, &header);
