@@ -115,6 +115,27 @@ def test_python_driver(pg, hostprof, cleanup, driver):
     compare(pg, database, report, result["errors"], result["watches"])
 
 
+def test_busy_reader(pg, hostprof, cleanup):
+    """A database does not answer for a process that reads late: 60 ms on every call but the first."""
+    database = pg.new_database()
+    process = procs.Process(
+        [procs.PYTHON, os.path.join(HERE, "drivers", "d_busy.py"), pg.url(database)], stdin=-1)
+    cleanup(process)
+    process.wait_line("waiting")
+    run = hostprof(process.pid, "-d", "0")
+    process.write("go\n")
+    watches = json.loads(process.wait_line("{", timeout=60))["watches"]
+    report = run.stop()
+    process.close_stdin()
+    (sql, times), = watches.items()
+    assert min(times) >= 60e6
+    row, = [q for q in report.queries() if q["fingerprint"] == fingerprints([sql])[0]]
+    server = reference(pg, database)[row["fingerprint"]]
+    assert row["count"] == len(times) + 1 == server[0]
+    assert row["latency_ms"]["mean"] * row["count"] >= server[2]
+    assert row["latency_ms"]["p50"] < 20 and row["first_row_ms"]["p50"] < 20
+
+
 def gated(argv, env=None):
     """A command that starts when told to, in the process that is known from the start."""
     return procs.Process(["/bin/sh", "-c", 'echo waiting; read go; exec "$@"', "sh", *argv],
