@@ -169,6 +169,32 @@ static void test_names_and_merging(void **state)
 	agg_free(a);
 }
 
+/* A walk that goes astray in code without names is one frame; named recursion stays as it is. */
+static void test_unnamed_runs(void **state)
+{
+	const struct ev_frame f[] = { F(0x10, U), F(0x20, U), F(0x1010, U), F(0x1010, U),
+				      F(0x30, U), F(0x40, U), F(0x50, U) };
+	struct agg *a = agg_at_99(NULL);
+	struct buf text = BUF_INIT;
+	const struct agg_report *r;
+
+	(void)state;
+	symbol(a, 10, 0x1000, 0x1100, "f", "x");
+	sample(a, 10, "web", f, 7, true);
+	sample(a, 10, "web", f + 1, 6, true);
+	sample(a, 10, "web", f + 4, 3, true);
+	assert_int_equal(agg_finish(a), 0);
+	folded(a, &text);
+	assert_string_equal(text.p, "web;(truncated);[unknown] 1\n"
+				    "web;(truncated);[unknown];f;f;[unknown] 2\n");
+	r = agg_report(a);
+	assert_int_equal(r->cpu.samples, 3);
+	assert_int_equal(r->trust.stacks.truncated, 3);
+	assert_true(r->trust.stacks.joined >= 3);
+	buf_release(&text);
+	agg_free(a);
+}
+
 static void test_unnamed(void **state)
 {
 	const struct ev_frame f[] = { F(0xffff100, K), F(0x7010, U), F(0x7f11, U),
@@ -419,6 +445,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names_and_merging),
 		cmocka_unit_test(test_unnamed),
+		cmocka_unit_test(test_unnamed_runs),
 		cmocka_unit_test(test_listing_what_wants_a_name),
 		cmocka_unit_test(test_recursion_counts_once),
 		cmocka_unit_test(test_truncated_and_too_deep),

@@ -293,6 +293,7 @@ void agg_db(struct agg *a, const struct db_call *call)
 	if (call->flags & (SPAN_AT_ATTACH | SPAN_AT_DETACH))
 		return;
 	a->live.calls++;
+	a->live.round_trips += call->trips;
 	window_call(&a->window, call->end_ns);
 }
 

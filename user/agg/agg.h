@@ -53,6 +53,7 @@ struct agg_live {
 	u64 requests; /* served, wholly inside the window */
 	u64 errors; /* of them: status >= 500 or cut off */
 	u64 calls; /* database calls */
+	u64 round_trips; /* waits for the database; one may carry several calls */
 	u64 external; /* outgoing HTTP calls */
 	u64 samples;
 	double rate; /* requests per second over the last whole second */
@@ -156,6 +157,7 @@ struct agg_query {
 	const char *operation; /* "SELECT" …, "" */
 	char fingerprint[17]; /* 16 hex digits, "" for "(other)" */
 	bool truncated; /* the text was never seen whole */
+	bool prepared; /* prepared before attach: the statement is "<prepared NAME>" */
 	u64 count;
 	u64 errors;
 	u64 rows;
@@ -276,7 +278,8 @@ struct agg_resources {
 /*
  * The call tree merged by name, in depth-first order, children in order of their text. Node 0 is
  * the root: depth 0, text "all". Depth 1 is the thread's name, then root to leaf. The children of
- * node i follow it until the next node with depth <= its own.
+ * node i follow it until the next node with depth <= its own. A run of frames with neither name nor
+ * place in a file ("[unknown]", "[anon]") is one node.
  */
 struct agg_node {
 	const char *text; /* kernel: "name_[k]"; without a name: "libfoo.so+0x1f2a", "[unknown]" */
@@ -339,6 +342,7 @@ struct agg_trust {
 		u64 truncated; /* deeper than the limit, or past the call tree's cap */
 		u64 unnamed_frames; /* distinct frames without a symbol */
 		u64 frames; /* distinct frames */
+		u64 joined; /* places of the call tree that are one with their caller */
 	} stacks;
 	struct {
 		bool measured; /* BPF run-time statistics were on */

@@ -5,6 +5,7 @@
  * recorded at all is said by the outputs, beside the null that stands for it.
  */
 #include <inttypes.h>
+#include <stdio.h>
 #include "agg/core.h"
 #include "agg/text.h"
 
@@ -31,6 +32,54 @@ static const char *plural(u64 n)
 	return n == 1 ? "" : "s";
 }
 
+struct count {
+	char s[32];
+};
+
+/* Grouped by commas, as in the tables. */
+#define COUNT(n) (count_text(&(struct count){ "" }, (n)))
+
+static const char *count_text(struct count *c, u64 n)
+{
+	char digits[24];
+	int len = snprintf(digits, sizeof(digits), "%" PRIu64, n), i, at = 0;
+
+	for (i = 0; i < len; i++) {
+		if (i && (len - i) % 3 == 0)
+			c->s[at++] = ',';
+		c->s[at++] = digits[i];
+	}
+	return c->s;
+}
+
+/*
+ * A server keeps a prepared statement as long as its connection lives, and pools keep connections:
+ * on a server that is warm, most calls name statements that nobody will ever send again.
+ */
+static void say_prepared(struct agg *a)
+{
+	const struct agg_report *r = &a->report;
+	double all = 0, unseen = 0;
+	u64 calls = 0;
+	u32 i;
+
+	for (i = 0; i < r->nqueries; i++) {
+		const struct agg_query *q = r->queries[i];
+
+		all += q->latency.sum;
+		if (q->prepared) {
+			unseen += q->latency.sum;
+			calls += q->count;
+		}
+	}
+	if (calls && unseen * 1000 >= all && all > 0)
+		say(a,
+		    "%.3g %% of database time (%s call%s) is in statements prepared before attach, "
+		    "whose text was not seen: rows \"<prepared NAME>\"; it appears for connections "
+		    "opened from now on: restart the pool or recycle its connections",
+		    100 * unseen / all, COUNT(calls), plural(calls));
+}
+
 static void say_encrypted(struct agg *a)
 {
 	const struct agg_report *r = &a->report;
@@ -43,12 +92,11 @@ static void say_encrypted(struct agg *a)
 			continue;
 		said++;
 		say(a,
-		    "%" PRIu64 " of %" PRIu64
-		    " %s connection%s to %s %s encrypted: the statements on "
+		    "%s of %s %s connection%s to %s %s encrypted: the statements on "
 		    "them cannot be seen; connect with sslmode=disable or over a unix socket to "
 		    "see "
 		    "them",
-		    p->encrypted, p->conns, p->system, plural(p->conns), p->peer,
+		    COUNT(p->encrypted), COUNT(p->conns), p->system, plural(p->conns), p->peer,
 		    p->encrypted == 1 ? "is" : "are");
 	}
 }
@@ -64,10 +112,10 @@ static void say_losses(struct agg *a)
 		say(a, "the stream has no start record: times are relative to its first event");
 	for (i = 0; i < DROP_MAX; i++)
 		if (t->lost[i])
-			say(a, "lost: %" PRIu64 " %s", t->lost[i], agg_drop_text(i));
+			say(a, "lost: %s %s", COUNT(t->lost[i]), agg_drop_text(i));
 	if (t->folded)
-		say(a, "%" PRIu64 " item%s counted under \"(other)\" because a table was full",
-		    t->folded, t->folded == 1 ? " is" : "s are");
+		say(a, "%s item%s counted under \"(other)\" because a table was full",
+		    COUNT(t->folded), t->folded == 1 ? " is" : "s are");
 }
 
 static void say_unparsed(struct agg *a)
@@ -82,7 +130,7 @@ static void say_unparsed(struct agg *a)
 		if (b->status == CONN_ENCRYPTED && !server)
 			continue; /* databases are said already, the rest is in external */
 		said++;
-		say(a, "%" PRIu64 " connection%s %s %s could not be read: %s", b->conns,
+		say(a, "%s connection%s %s %s could not be read: %s", COUNT(b->conns),
 		    plural(b->conns), server ? "accepted on" : "to", b->address,
 		    b->status == CONN_ENCRYPTED ? "encrypted"
 		    : b->reason[0]		? b->reason
@@ -100,6 +148,13 @@ static void say_stacks(struct agg *a)
 		    "%.0f %% of the CPU stacks do not reach the first function of their thread: "
 		    "their callers are missing (code without frame pointers)",
 		    100.0 * (double)part / (double)t->stacks.total);
+	if (t->stacks.joined)
+		say(a,
+		    "%s stack frame%s with neither a name nor a place in a file %s drawn as one "
+		    "with "
+		    "the caller, which is such a frame too",
+		    COUNT(t->stacks.joined), plural(t->stacks.joined),
+		    t->stacks.joined == 1 ? "is" : "are");
 }
 
 static void say_exits(struct agg *a)
@@ -124,9 +179,12 @@ static void say_adopted(struct agg *a)
 {
 	if (a->adopted)
 		say(a,
-		    "%" PRIu64 " call%s on connections opened before attach %s counted under the "
-		    "database and user that all other connections to the same server have",
-		    a->adopted, plural(a->adopted), a->adopted == 1 ? "is" : "are");
+		    "%s call%s on connections opened before attach %s counted under the database "
+		    "and "
+		    "user that all other connections to the same server have; among the "
+		    "connections "
+		    "these are listed with (login not seen)",
+		    COUNT(a->adopted), plural(a->adopted), a->adopted == 1 ? "is" : "are");
 }
 
 void notes_make(struct agg *a)
@@ -134,6 +192,7 @@ void notes_make(struct agg *a)
 	u32 i;
 
 	say_encrypted(a);
+	say_prepared(a);
 	say_losses(a);
 	say_exits(a);
 	say_unparsed(a);

@@ -125,6 +125,7 @@ static s64 row_of_text(struct queries *q, const struct pool *pool, const struct 
 		row->statement = strdup(q->scratch.oom ? "(other)" : q->scratch.p);
 		row->operation = text_addz(q->texts, operation);
 		row->truncated = truncated;
+		row->prepared = unknown && slice_starts(c->sql, SLICE("<prepared"));
 		snprintf(row->fingerprint, sizeof(row->fingerprint), "%016" PRIx64, print);
 	}
 	if (!row->statement) {

@@ -149,6 +149,7 @@ static int merge_nodes(const struct stacks *s, const struct named *names, struct
 {
 	_free_ u32 *at = calloc(s->nnodes, sizeof(*at));
 	_free_ bool *whole = calloc(s->nnodes, sizeof(*whole));
+	struct merged *up;
 	struct map of;
 	u32 i;
 	int err = 0;
@@ -165,7 +166,13 @@ static int merge_nodes(const struct stacks *s, const struct named *names, struct
 		u64 key = (u64)at[n->parent] << 32 | name->text;
 		const u64 *hit = map_find(&of, key);
 
-		if (hit) {
+		up = &t->nodes[at[n->parent]];
+		if (name->unnamed && name->text == up->text && name->kind == up->kind &&
+		    *strpool_get(&s->texts, name->text).p == '[') {
+			/* A walk through code without frame pointers can go on like this. */
+			at[i] = at[n->parent];
+			trust->stacks.joined++;
+		} else if (hit) {
 			at[i] = (u32)*hit;
 		} else {
 			err = map_put(&of, key, t->n);
