@@ -8,6 +8,7 @@
 
 #include <math.h>
 #include <string.h>
+#include "base/cleanup.h"
 #include "out/fmt.h"
 
 static void durations(void **state)
@@ -75,6 +76,36 @@ static void clipping(void **state)
 }
 
 /* Nothing that steers a terminal, breaks a line or turns the reading direction gets through. */
+static void clipping_in_the_middle(void **state)
+{
+	_release_(buf) struct buf b = BUF_INIT;
+	static const struct {
+		const char *text;
+		size_t cells;
+		const char *want;
+		size_t used;
+	} rows[] = {
+		{ "short", 5, "short", 5 },
+		{ "<prepared __asyncpg_stmt_15__>", 18, "<prepared _…_15__>", 18 },
+		{ "abcdefghi", 6, "abc…hi", 6 },
+		{ "abcdefghi", 2, "a…", 2 },
+		{ "abcdefghi", 0, "", 0 },
+		{ "漢字漢字漢字", 8, "漢字…字", 7 },
+		{ "a\x1b[31mbcdefgh\x7f", 6, "a.[…h.", 6 },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
+		buf_clear(&b);
+		assert_int_equal(text_clip_middle(&b, slice_str(rows[i].text), rows[i].cells),
+				 rows[i].used);
+		buf_addch(&b, 0);
+		assert_string_equal(b.p, rows[i].want);
+	}
+	assert_int_equal(text_columns(SLICE("漢字…a")), 6);
+}
+
 static void unsafe_text(void **state)
 {
 	struct buf b = BUF_INIT;
@@ -130,9 +161,9 @@ static void escaping(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(durations), cmocka_unit_test(counts_bytes_ratios),
-		cmocka_unit_test(clipping),  cmocka_unit_test(unsafe_text),
-		cmocka_unit_test(escaping),
+		cmocka_unit_test(durations),   cmocka_unit_test(counts_bytes_ratios),
+		cmocka_unit_test(clipping),    cmocka_unit_test(clipping_in_the_middle),
+		cmocka_unit_test(unsafe_text), cmocka_unit_test(escaping),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

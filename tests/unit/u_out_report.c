@@ -387,7 +387,7 @@ static void terminal_fits(void **state)
 		_release_(agg) struct agg *agg = sample_agg(hostile);
 
 		for (i = 0; i < ARRAY_SIZE(widths); i++)
-			assert_in_range(text_lines(agg, widths[i], false, &b), 8, 10);
+			assert_in_range(text_lines(agg, widths[i], false, &b), 8, 11);
 		assert_null(strchr(b.p, '\x1b'));
 		text_lines(agg, 80, true, &b);
 		assert_non_null(strstr(b.p, "\x1b[0m"));
@@ -429,6 +429,97 @@ static void encrypted_database_comes_first(void **state)
 	assert_non_null(strstr(b.p, "- **PostgreSQL to 127.0.0.1:5432 encrypts 3 connections"));
 }
 
+/* A server that was warm at attach: statements without text, missing pages, an idle row. */
+static struct agg *warm_agg(void)
+{
+	struct sample s = { 0 };
+	struct db_call call = { .conn_id = 2,
+				.start_ns = SAMPLE_START + NSEC_PER_SEC,
+				.end_ns = SAMPLE_START + 4 * NSEC_PER_SEC,
+				.sql = SLICE("<prepared __asyncpg_stmt_5__>"),
+				.kind = DB_EXECUTE,
+				.tgid = SAMPLE_TGID,
+				.first_in_trip = true,
+				.trips = 1,
+				.flags = SPAN_UNKNOWN_TEXT };
+	struct db_event login = { .conn_id = 5,
+				  .ts_ns = SAMPLE_START + NSEC_PER_MSEC,
+				  .user = SLICE("app"),
+				  .database = SLICE("shop"),
+				  .what = DB_EVENT_LOGIN };
+	u32 i;
+
+	if (agg_new(&s.agg, NULL))
+		return NULL;
+	sample_target(&s);
+	sample_window(&s, HP_WINDOW_START, SAMPLE_START);
+	sample_conns(&s, false);
+	sample_conn(&s, 5, HP_ROLE_CLIENT, CONN_PARSED, "postgresql", "/run/postgresql/.s.PGSQL",
+		    "", false);
+	agg_db_event(s.agg, &login);
+	for (i = 0; i < 1500; i++)
+		agg_db(s.agg, &call);
+	sample_db(&s, 2, "SELECT 1", 9, 10, 500000, 1, "");
+	for (i = 0; i < 700; i++)
+		sample_http(&s, 1, HP_ROLE_SERVER, "GET", i < 610 ? "/items" : "/nothing",
+			    i < 610 ? 200 : 404, 20 + i, 2, 0);
+	sample_http(&s, 1, HP_ROLE_SERVER, "", "", 200, 0, 5, SPAN_AT_ATTACH);
+	sample_http(&s, 3, HP_ROLE_CLIENT, "GET", "/rates", 200, 20, 30, 0);
+	sample_http(&s, 3, HP_ROLE_CLIENT, "", "", 0, 9990, 5, SPAN_AT_DETACH);
+	sample_conns(&s, true);
+	sample_window(&s, HP_WINDOW_STOP, SAMPLE_START + SAMPLE_SECONDS * NSEC_PER_SEC);
+	sample_window(&s, HP_WINDOW_END, SAMPLE_START + SAMPLE_SECONDS * NSEC_PER_SEC);
+	assert_int_equal(agg_finish(s.agg), 0);
+	return s.agg;
+}
+
+static void warm_server(void **state)
+{
+	_release_(agg) struct agg *agg = warm_agg();
+	_release_(buf) struct buf b = BUF_INIT;
+
+	(void)state;
+	written(out_text, agg, &plain, &b);
+	assert_non_null(strstr(b.p, "\n4xx      90 of 700 requests (12.9 %): GET /nothing ×90\n"));
+	assert_non_null(strstr(b.p, "\ndatabase 1,501 calls in 1,501 round trips, "));
+	assert_non_null(strstr(b.p, "\nNO TEXT  90.0 % of it prepared before attach; "));
+	assert_null(strstr(b.p, "(unknown)"));
+	written(out_markdown, agg, &plain, &b);
+	assert_non_null(strstr(b.p, "- 90 % of database time (1,500 calls) is in statements "
+				    "prepared before attach, whose text was not seen"));
+	assert_non_null(strstr(b.p, "| `GET /items` | 610 |"));
+	assert_non_null(strstr(b.p, "| 200 ×610 | 0 |"));
+	assert_non_null(strstr(b.p, "| 404 ×90 | 0 |"));
+	assert_non_null(strstr(b.p, "| `postgresql (login not seen) at /run/postgresql/.s.PGSQL` "
+				    "| 1 |"));
+	assert_non_null(strstr(b.p, "- 1,501 calls on connections opened before attach are counted "
+				    "under "));
+	assert_non_null(strstr(b.p, "\n- Not recorded: which request issued a query"));
+	assert_null(strstr(b.p, "(unknown)"));
+	assert_null(strstr(b.p, "more in summary.json"));
+	written(out_summary, agg, &plain, &b);
+	assert_non_null(strstr(b.p, "\"90 % of database time (1,500 calls) is in "));
+	assert_non_null(strstr(b.p, "\"route\": \"(unknown)\""));
+}
+
+/* Figures stand in columns; a name is cut in its middle, and only where there is no room. */
+static void terminal_columns(void **state)
+{
+	_release_(agg) struct agg *agg = sample_agg(false);
+	_release_(buf) struct buf b = BUF_INIT;
+
+	(void)state;
+	text_lines(agg, 200, false, &b);
+	assert_non_null(strstr(
+		b.p, "\nslowest  GET /slow     p50 480 ms   p95 480 ms   ×1   15.1 % of time"
+		     "\nby p95   POST /orders  p50 49.2 ms  p95 57.7 ms  ×20  31.2 % of time\n"));
+	assert_non_null(strstr(b.p, "SELECT id, name FROM items WHERE id = ?  "));
+	assert_non_null(strstr(b.p, "  1 error  0 timeouts\n"));
+	text_lines(agg, 50, false, &b);
+	assert_non_null(strstr(b.p, "\nslowest  GET …ow  p95 480 ms   ×1   15.1 % of time\n"));
+	assert_non_null(strstr(b.p, "total 280 ms   (98.9 %)\n"));
+}
+
 static void empty_and_cut_windows(void **state)
 {
 	_release_(agg) struct agg *empty = sample_empty(false), *cut = sample_empty(true);
@@ -443,6 +534,8 @@ static void empty_and_cut_windows(void **state)
 	assert_null(strstr(b.p, "nan"));
 	written(out_markdown, cut, &plain, &b);
 	assert_non_null(strstr(b.p, "The capture was cut"));
+	written(out_text, cut, &plain, &b);
+	assert_int_equal(strncmp(b.p, "WARNING  the capture was cut", 28), 0);
 	json = summary_of(cut);
 	assert_true(cJSON_IsFalse(at(at(json, "window"), "complete")));
 	cJSON_Delete(json);
@@ -475,6 +568,8 @@ int main(void)
 		cmocka_unit_test(markdown_tables_stay_tables),
 		cmocka_unit_test(terminal_fits),
 		cmocka_unit_test(encrypted_database_comes_first),
+		cmocka_unit_test(warm_server),
+		cmocka_unit_test(terminal_columns),
 		cmocka_unit_test(empty_and_cut_windows),
 		cmocka_unit_test(format_lists),
 	};

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include "out/fmt.h"
 
+#define IDLE_CORES 0.05
+
 u32 facts_rank(const struct agg_report *rep, u32 rows, facts_key key, u32 max, u32 *ret_rows)
 {
 	u32 i, k, n = 0;
@@ -58,6 +60,78 @@ double facts_all_query_time(const struct agg_report *rep)
 	for (i = 0; i < rep->nqueries; i++)
 		sum += facts_query_time(rep, i);
 	return sum;
+}
+
+double facts_prepared_ratio(const struct agg_report *rep)
+{
+	double all = facts_all_query_time(rep), sum = 0;
+	u32 i;
+
+	for (i = 0; i < rep->nqueries; i++)
+		sum += rep->queries[i]->prepared ? facts_query_time(rep, i) : 0;
+	return all > 0 ? sum / all : 0;
+}
+
+double facts_cost_cores(const struct agg_report *rep)
+{
+	double bpf_s = (double)rep->trust.overhead.bpf_ns / NSEC_PER_SEC;
+
+	return rep->trust.overhead.agent_cores +
+	       (rep->window.duration_s > 0 ? bpf_s / rep->window.duration_s : 0);
+}
+
+bool facts_cost_ratio(const struct agg_report *rep, double *ret)
+{
+	double cpu_s = (double)rep->trust.overhead.target_cpu_ns / NSEC_PER_SEC;
+
+	/* Of a target that idles, any cost is a large part. */
+	if (!rep->trust.overhead.measured || rep->trust.overhead.target_ratio < 0 ||
+	    cpu_s < IDLE_CORES * rep->window.duration_s)
+		return false;
+	*ret = rep->trust.overhead.target_ratio;
+	return true;
+}
+
+u64 facts_refused(const struct agg_endpoint *e)
+{
+	u64 n = 0;
+	u32 i;
+
+	for (i = 0; i < e->nstatus; i++)
+		if (e->status[i].status >= 400 && e->status[i].status < 500)
+			n += e->status[i].n;
+	return n;
+}
+
+u64 facts_all_refused(const struct agg_report *rep)
+{
+	u64 n = 0;
+	u32 i;
+
+	for (i = 0; i < rep->nendpoints; i++)
+		n += facts_refused(rep->endpoints[i]);
+	return n;
+}
+
+void facts_endpoint_name(const struct agg_endpoint *e, struct buf *out)
+{
+	buf_addf(out, "%s%s%s", e->method, *e->method ? " " : "", e->route);
+}
+
+/* A route that is no path, "(unknown)", stands apart from the host before it. */
+void facts_external_name(const struct agg_external *e, struct buf *out)
+{
+	buf_addf(out, "%s%s%s%s%s", e->method, *e->method ? " " : "", e->peer,
+		 *e->route == '(' ? " " : "", e->route);
+}
+
+void facts_pool_name(const struct agg_pool *p, struct buf *out)
+{
+	if (!*p->database && !*p->user)
+		buf_addf(out, "%s (login not seen) at %s", p->system, p->peer);
+	else
+		buf_addf(out, "%s %s%s%s at %s", p->system, p->user, *p->user ? "@" : "",
+			 p->database, p->peer);
 }
 
 /* Ports that say what an unreadable connection carries. */
@@ -157,24 +231,36 @@ static bool no_cost(const struct agg_report *rep)
 
 static const struct {
 	bool (*holds)(const struct agg_report *rep);
-	const char *text;
+	const char *text; /* names the keys, for programs and whoever reads the file */
+	const char *plain;
 } null_notes[] = {
-	{ always, "not recorded: which request issued a query or an external call "
-		  "(endpoints[].queries_per_request, round_trips_per_request; queries[] and "
-		  "external[].endpoints; trust.attributed_ratio)" },
-	{ always, "not recorded: phases of a request (endpoints[].ledger_ms, overlapped_ms, "
-		  "cpu_ms_per_request, attributed_ratio), background, blame" },
-	{ always, "not recorded: call sites (queries[] and external[].call_sites), "
-		  "connections[].peer_pid, waits and inferred" },
-	{ always, "not recorded: offcpu, allocations, gc, startup, findings" },
-	{ no_cpu, "not recorded: cpu and trust.stacks (CPU was not sampled)" },
-	{ no_resources, "not recorded: resources (no reading of /proc succeeded)" },
-	{ no_io, "not recorded: resources.io_bytes (/proc/PID/io was not readable)" },
+	{ always,
+	  "not recorded: which request issued a query or an external call "
+	  "(endpoints[].queries_per_request, round_trips_per_request; queries[] and "
+	  "external[].endpoints; trust.attributed_ratio)",
+	  "which request issued a query or an external call" },
+	{ always,
+	  "not recorded: phases of a request (endpoints[].ledger_ms, overlapped_ms, "
+	  "cpu_ms_per_request, attributed_ratio), background, blame",
+	  "phases of a request, work outside requests, who held whom up" },
+	{ always,
+	  "not recorded: call sites (queries[] and external[].call_sites), "
+	  "connections[].peer_pid, waits and inferred",
+	  "call sites, waits for a free connection" },
+	{ always, "not recorded: offcpu, allocations, gc, startup, findings",
+	  "time off CPU, allocations, garbage collection, start-up, findings" },
+	{ no_cpu, "not recorded: cpu and trust.stacks (CPU was not sampled)", "CPU (not sampled)" },
+	{ no_resources, "not recorded: resources (no reading of /proc succeeded)",
+	  "resources (no reading of /proc succeeded)" },
+	{ no_io, "not recorded: resources.io_bytes (/proc/PID/io was not readable)",
+	  "storage I/O (/proc/PID/io was not readable)" },
 	{ no_cost,
-	  "not recorded: trust.overhead.bpf_ms (the kernel's run-time statistics were off)" },
+	  "not recorded: trust.overhead.bpf_ms (the kernel's run-time statistics were off)",
+	  "CPU time of the BPF programs (the kernel's run-time statistics were off)" },
 };
 
-bool facts_null_note(const struct agg_report *rep, u32 *pos, const char **ret_note)
+bool facts_null_note(const struct agg_report *rep, u32 *pos, const char **ret_note,
+		     const char **ret_plain)
 {
 	while (*pos < ARRAY_SIZE(null_notes)) {
 		u32 i = (*pos)++;
@@ -182,6 +268,7 @@ bool facts_null_note(const struct agg_report *rep, u32 *pos, const char **ret_no
 		if (!null_notes[i].holds(rep))
 			continue;
 		*ret_note = null_notes[i].text;
+		*ret_plain = null_notes[i].plain;
 		return true;
 	}
 	return false;

@@ -18,6 +18,22 @@ double facts_external_time(const struct agg_report *rep, u32 i);
 
 double facts_all_endpoint_time(const struct agg_report *rep);
 double facts_all_query_time(const struct agg_report *rep);
+/* Share of that in statements prepared before attach: their text is not known. */
+double facts_prepared_ratio(const struct agg_report *rep);
+
+/* Cores that hostprof took: its probes, inside the target, and its own processes. */
+double facts_cost_cores(const struct agg_report *rep);
+/* CPU of the probes by that of the target; false when it was not measured or says nothing. */
+bool facts_cost_ratio(const struct agg_report *rep, double *ret);
+
+/* Requests answered 400 to 499, of one endpoint and of all. */
+u64 facts_refused(const struct agg_endpoint *e);
+u64 facts_all_refused(const struct agg_report *rep);
+
+/* "GET /items", "GET 10.0.0.9:80/rates", "app@shop at 10.0.0.9:5432". */
+void facts_endpoint_name(const struct agg_endpoint *e, struct buf *out);
+void facts_external_name(const struct agg_external *e, struct buf *out);
+void facts_pool_name(const struct agg_pool *p, struct buf *out);
 
 /* Database connections that nobody can read, worst peer first. */
 struct facts_tls {
@@ -29,8 +45,12 @@ struct facts_tls {
 };
 bool facts_encrypted(const struct agg_report *rep, struct facts_tls *ret);
 
-/* A text for each part of summary.json that is null in this report; false at the end. */
-bool facts_null_note(const struct agg_report *rep, u32 *pos, const char **ret_note);
+/*
+ * A text for each part of summary.json that is null in this report, and the same for people; false at
+ * the end.
+ */
+bool facts_null_note(const struct agg_report *rep, u32 *pos, const char **ret_note,
+		     const char **ret_plain);
 
 /* "uvicorn app:app (pid 1234)"; with more than one target "… and 2 more". */
 void facts_title(const struct agg_report *rep, struct buf *out);

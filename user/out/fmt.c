@@ -259,6 +259,30 @@ size_t text_clip(struct buf *out, struct slice s, size_t max_cells)
 	return clip_with(out, s, max_cells, add_plain);
 }
 
+size_t text_columns(struct slice s)
+{
+	return cells_upto(s, SIZE_MAX);
+}
+
+size_t text_clip_middle(struct buf *out, struct slice s, size_t max_cells)
+{
+	size_t all = text_columns(s), tail = max_cells / 3, off = 0, used;
+	u32 cp;
+
+	if (all <= max_cells || !tail)
+		return clip_with(out, s, max_cells, add_plain);
+	used = clip_with(out, s, max_cells - tail, add_plain); /* with the ellipsis */
+	while (all > tail) {
+		off = text_next(s, off, &cp);
+		all -= text_cells(cp);
+	}
+	for (; off < s.n; used += text_cells(cp)) {
+		off = text_next(s, off, &cp);
+		text_add_cp(out, cp);
+	}
+	return used;
+}
+
 void text_xml(struct buf *out, struct slice s, size_t max_cells)
 {
 	clip_with(out, s, max_cells, add_xml);

@@ -41,6 +41,9 @@ void text_add_cp(struct buf *out, u32 cp);
  * Returns the columns used.
  */
 size_t text_clip(struct buf *out, struct slice s, size_t max_cells);
+/* The same, but what is cut is in the middle: names of one family differ at their end. */
+size_t text_clip_middle(struct buf *out, struct slice s, size_t max_cells);
+size_t text_columns(struct slice s); /* columns that all of s takes */
 void text_xml(struct buf *out, struct slice s, size_t max_cells); /* the same, escaped for XML */
 /* The same for one Markdown table cell; code = true wraps it in backticks. */
 void text_md(struct buf *out, struct slice s, size_t max_cells, bool code);

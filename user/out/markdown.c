@@ -17,6 +17,7 @@
 #define ROWS_MAX 20
 #define NAME_CELLS 80
 #define SQL_CELLS 300
+#define CODES_MAX 4
 
 static void put_cell(struct buf *out, const char *s, size_t cells, bool code)
 {
@@ -25,10 +26,76 @@ static void put_cell(struct buf *out, const char *s, size_t cells, bool code)
 	buf_adds(out, " |");
 }
 
-static void put_more(struct buf *out, u32 all, u32 shown)
+/* Rows without a count only stand for what crosses the window's edges: nobody misses them. */
+static void put_more(struct buf *out, const struct agg_report *rep, u32 rows, facts_key count,
+		     u32 shown)
 {
-	if (all > shown)
-		buf_addf(out, "\n%u more in summary.json.\n", all - shown);
+	u32 i, counted = 0;
+
+	for (i = 0; i < rows; i++)
+		counted += count(rep, i) > 0;
+	if (counted > shown)
+		buf_addf(out, "\n%u more in summary.json.\n", counted - shown);
+}
+
+static double endpoint_count(const struct agg_report *rep, u32 i)
+{
+	return (double)rep->endpoints[i]->count;
+}
+
+static double query_count(const struct agg_report *rep, u32 i)
+{
+	return (double)rep->queries[i]->count;
+}
+
+static double pool_count(const struct agg_report *rep, u32 i)
+{
+	return (double)rep->pools[i]->conns;
+}
+
+static double external_count(const struct agg_report *rep, u32 i)
+{
+	return (double)rep->external[i]->count;
+}
+
+static const char *plural(u64 n)
+{
+	return n == 1 ? "" : "s";
+}
+
+/* How many codes are more frequent. */
+static u32 code_rank(const struct agg_code *status, u32 n, u32 i)
+{
+	u32 k, above = 0;
+
+	for (k = 0; k < n; k++)
+		above += status[k].n > status[i].n || (status[k].n == status[i].n && k < i);
+	return above;
+}
+
+/* "200 ×610, 404 ×98": the most frequent ones, ascending, and the others together. */
+static void put_status(struct buf *out, const struct agg_code *status, u32 n)
+{
+	const char *sep = " ";
+	u64 rest = 0;
+	u32 i;
+
+	for (i = 0; i < n; i++) {
+		if (code_rank(status, n, i) >= CODES_MAX) {
+			rest += status[i].n;
+			continue;
+		}
+		buf_adds(out, sep);
+		if (status[i].status)
+			buf_addf(out, "%u", status[i].status);
+		else
+			buf_adds(out, "none");
+		buf_addf(out, " ×%s", fmt_count(FMT, status[i].n));
+		sep = ", ";
+	}
+	if (rest)
+		buf_addf(out, ", others ×%s", fmt_count(FMT, rest));
+	buf_adds(out, n ? " |" : " – |");
 }
 
 static const char *quantile(struct fmt *f, const struct hist *h, double q)
@@ -95,8 +162,9 @@ static void put_verdict(struct buf *out, const struct agg_report *rep)
 	if (rep->latency.count)
 		buf_addf(out, "; p50 %s, p95 %s, p99 %s", quantile(FMT, &rep->latency, 0.5),
 			 quantile(FMT, &rep->latency, 0.95), quantile(FMT, &rep->latency, 0.99));
-	buf_addf(out, "; %s errors, %s cut off.**", fmt_count(FMT, rep->errors),
-		 fmt_count(FMT, rep->aborted));
+	buf_addf(out, "; %s error%s (status ≥ 500), %s answered 4xx, %s cut off.**",
+		 fmt_count(FMT, rep->errors), plural(rep->errors),
+		 fmt_count(FMT, facts_all_refused(rep)), fmt_count(FMT, rep->aborted));
 	if (rep->at_attach || rep->at_detach)
 		buf_addf(out, " %s more under way at the window's start, %s at its end.",
 			 fmt_count(FMT, rep->at_attach), fmt_count(FMT, rep->at_detach));
@@ -114,11 +182,11 @@ static void put_verdict(struct buf *out, const struct agg_report *rep)
 	}
 	if (rep->calls)
 		buf_addf(out,
-			 "- %s database calls, %s/s, in %s round trips, %s in total; %s failed.\n",
+			 "- %s database calls, %s/s, in %s round trip%s, %s in total; %s failed.\n",
 			 fmt_count(FMT, rep->calls),
 			 fmt_rate(FMT, s > 0 ? (double)rep->calls / s : 0),
-			 fmt_count(FMT, rep->round_trips), fmt_dur(FMT, facts_all_query_time(rep)),
-			 fmt_count(FMT, rep->call_errors));
+			 fmt_count(FMT, rep->round_trips), plural(rep->round_trips),
+			 fmt_dur(FMT, facts_all_query_time(rep)), fmt_count(FMT, rep->call_errors));
 	if (rep->resources.samples)
 		buf_addf(out, "- CPU %.2f cores of %u (%.2f at most), memory %s.\n",
 			 rep->resources.cpu_ratio.mean, rep->window.ncpus,
@@ -138,25 +206,27 @@ static void put_endpoints(struct buf *out, const struct agg_report *rep)
 		buf_adds(out, "No request was timed.\n\n");
 		return;
 	}
-	buf_adds(out, "| Endpoint | Requests | per s | p50 | p95 | p99 | max | Time | Errors | Cut "
-		      "off | In | Out |\n"
-		      "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n");
+	buf_adds(out, "| Endpoint | Requests | per s | p50 | p95 | p99 | max | Share of request "
+		      "time | Status | Errors | Cut off | In | Out |\n"
+		      "|---|--:|--:|--:|--:|--:|--:|--:|---|--:|--:|--:|--:|\n");
 	for (i = 0; i < n; i++) {
 		const struct agg_endpoint *e = rep->endpoints[rows[i]];
 		_release_(buf) struct buf name = BUF_INIT;
 
-		buf_addf(&name, "%s%s%s", e->method, *e->method ? " " : "", e->route);
+		facts_endpoint_name(e, &name);
 		buf_adds(out, "|");
 		put_cell(out, name.p, NAME_CELLS, true);
-		buf_addf(out, " %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n",
-			 fmt_count(FMT, e->count), fmt_rate(FMT, s > 0 ? (double)e->count / s : 0),
+		buf_addf(out, " %s | %s | %s | %s | %s | %s | %s |", fmt_count(FMT, e->count),
+			 fmt_rate(FMT, s > 0 ? (double)e->count / s : 0),
 			 quantile(FMT, &e->latency, 0.5), quantile(FMT, &e->latency, 0.95),
 			 quantile(FMT, &e->latency, 0.99), fmt_dur(FMT, e->latency.max),
-			 share(FMT, e->latency.sum, all), fmt_count(FMT, e->errors),
+			 share(FMT, e->latency.sum, all));
+		put_status(out, e->status, e->nstatus);
+		buf_addf(out, " %s | %s | %s | %s |\n", fmt_count(FMT, e->errors),
 			 fmt_count(FMT, e->aborted), fmt_bytes(FMT, (double)e->request_bytes),
 			 fmt_bytes(FMT, (double)e->response_bytes));
 	}
-	put_more(out, rep->nendpoints, n);
+	put_more(out, rep, rep->nendpoints, endpoint_count, n);
 	buf_adds(out, "\n");
 }
 
@@ -181,10 +251,10 @@ static void put_queries(struct buf *out, const struct agg_report *rep)
 	n = facts_rank(rep, rep->nqueries, facts_query_time, ROWS_MAX, rows);
 	if (!rep->nqueries)
 		return;
-	buf_adds(out,
-		 "## Queries\n\n"
-		 "| Statement | Calls | p50 | p95 | max | Time | Rows | Errors | Round trips |\n"
-		 "|---|--:|--:|--:|--:|--:|--:|--:|--:|\n");
+	buf_adds(out, "## Queries\n\n"
+		      "| Statement | Calls | p50 | p95 | max | DB wait (share) | Rows | Errors | "
+		      "Round trips |\n"
+		      "|---|--:|--:|--:|--:|--:|--:|--:|--:|\n");
 	for (i = 0; i < n; i++) {
 		const struct agg_query *q = rep->queries[rows[i]];
 
@@ -197,7 +267,7 @@ static void put_queries(struct buf *out, const struct agg_report *rep)
 		put_codes(out, q);
 		buf_addf(out, " %s |\n", fmt_count(FMT, q->round_trips));
 	}
-	put_more(out, rep->nqueries, n);
+	put_more(out, rep, rep->nqueries, query_count, n);
 	buf_adds(out, "\n");
 }
 
@@ -208,15 +278,15 @@ static void put_connections(struct buf *out, const struct agg_report *rep)
 	if (!n)
 		return;
 	buf_adds(out, "## Database connections\n\n"
-		      "| Database | Seen | Open at most | In use: mean | most | Opened | Closed | "
+		      "| Database | Seen | Open at most | In use, mean | In use, most | Opened | "
+		      "Closed | "
 		      "Connect p95 | Longest idle in transaction | Encrypted |\n"
 		      "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n");
 	for (i = 0; i < n; i++) {
 		const struct agg_pool *p = rep->pools[i];
 		_release_(buf) struct buf name = BUF_INIT;
 
-		buf_addf(&name, "%s %s%s%s %s%s", p->system, p->user, *p->user ? "@" : "",
-			 p->database, *p->database || *p->user ? "at " : "", p->peer);
+		facts_pool_name(p, &name);
 		buf_adds(out, "|");
 		put_cell(out, name.p, NAME_CELLS, true);
 		buf_addf(out, " %s | %u | %.2f | %u | %s | %s | %s | %s | %s |\n",
@@ -225,14 +295,16 @@ static void put_connections(struct buf *out, const struct agg_report *rep)
 			 quantile(FMT, &p->connect, 0.95),
 			 fmt_dur(FMT, (double)p->idle_in_txn_max_ns), fmt_count(FMT, p->encrypted));
 	}
-	put_more(out, rep->npools, n);
-	buf_adds(out, "\n");
+	put_more(out, rep, rep->npools, pool_count, n);
+	buf_adds(out, "\nIn use: connections with a call under way at one time.\n\n");
 }
 
 static double external_key(const struct agg_report *rep, u32 i)
 {
 	const struct agg_external *e = rep->external[i];
 
+	if (!e->count)
+		return 0;
 	/* What was not timed still has a place, after everything that was. */
 	return e->latency.sum > 0 ? e->latency.sum : 1e-9 * (double)(e->count + 1);
 }
@@ -244,32 +316,35 @@ static void put_external(struct buf *out, const struct agg_report *rep)
 	n = facts_rank(rep, rep->nexternal, external_key, ROWS_MAX, rows);
 	if (!n)
 		return;
-	buf_adds(out, "## External calls\n\n"
-		      "| Call | Count | p50 | p95 | max | Connect p95 | Errors | Timeouts | Sent | "
-		      "Received |\n"
-		      "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n");
+	buf_adds(out,
+		 "## External calls\n\n"
+		 "| Call | Count | p50 | p95 | max | Connect p95 | Status | Errors | Timeouts | "
+		 "Sent | Received |\n"
+		 "|---|--:|--:|--:|--:|--:|---|--:|--:|--:|--:|\n");
 	for (i = 0; i < n; i++) {
 		const struct agg_external *e = rep->external[rows[i]];
 		_release_(buf) struct buf name = BUF_INIT;
 
-		buf_addf(&name, "%s %s%s%s%s", e->protocol, e->method, *e->method ? " " : "",
-			 e->peer, e->route);
+		buf_addf(&name, "%s ", e->protocol);
+		facts_external_name(e, &name);
 		buf_adds(out, "|");
 		put_cell(out, name.p, NAME_CELLS, true);
-		buf_addf(out, " %s | %s | %s | %s | %s | %s | %s | %s | %s |\n",
-			 fmt_count(FMT, e->count), quantile(FMT, &e->latency, 0.5),
-			 quantile(FMT, &e->latency, 0.95),
+		buf_addf(out, " %s | %s | %s | %s | %s |", fmt_count(FMT, e->count),
+			 quantile(FMT, &e->latency, 0.5), quantile(FMT, &e->latency, 0.95),
 			 e->latency.count ? fmt_dur(FMT, e->latency.max) : "–",
-			 quantile(FMT, &e->connect, 0.95), fmt_count(FMT, e->errors),
+			 quantile(FMT, &e->connect, 0.95));
+		put_status(out, e->status, e->nstatus);
+		buf_addf(out, " %s | %s | %s | %s |\n", fmt_count(FMT, e->errors),
 			 fmt_count(FMT, e->timeouts), fmt_bytes(FMT, (double)e->sent),
 			 fmt_bytes(FMT, (double)e->received));
 	}
-	put_more(out, rep->nexternal, n);
+	put_more(out, rep, rep->nexternal, external_count, n);
 	buf_adds(out, "\n");
 }
 
 static void put_cpu(struct buf *out, const struct agg_report *rep)
 {
+	bool kernel = false, by_start = false, by_offset = false;
 	u32 n = MIN(rep->cpu.ntop, ROWS_MAX), i;
 
 	if (!rep->window.sample_hz)
@@ -286,8 +361,19 @@ static void put_cpu(struct buf *out, const struct agg_report *rep)
 		put_cell(out, rep->cpu.top[i].text, NAME_CELLS, true);
 		buf_addf(out, " %s | %s |\n", fmt_pct(FMT, rep->cpu.top[i].self_ratio),
 			 fmt_pct(FMT, rep->cpu.top[i].total_ratio));
+		kernel |= rep->cpu.top[i].kind == HP_FRAME_KERNEL;
+		by_start |= strstr(rep->cpu.top[i].text, "@0x") != NULL;
+		by_offset |= strstr(rep->cpu.top[i].text, "+0x") != NULL;
 	}
-	buf_adds(out, "\n");
+	buf_adds(out, "\nShares of all samples; total: with what it calls.");
+	if (kernel)
+		buf_adds(out, " `_[k]` ends the names of kernel functions.");
+	if (by_start)
+		buf_adds(out, " `FILE@0xADDRESS`: a function whose name FILE does not have, by "
+			      "where it begins in it.");
+	if (by_offset)
+		buf_adds(out, " `FILE+0xOFFSET`: code of FILE that no function is known for.");
+	buf_adds(out, "\n\n");
 }
 
 static void put_resources(struct buf *out, const struct agg_report *rep)
@@ -323,7 +409,8 @@ static void put_resources(struct buf *out, const struct agg_report *rep)
 static void put_trust(struct buf *out, const struct agg_report *rep)
 {
 	const struct agg_trust *t = &rep->trust;
-	u32 i;
+	const char *note, *plain;
+	u32 i, pos = 0, nulls = 0;
 
 	buf_addf(out, "## What this report could see\n\n- Events: %s delivered, %s lost.\n",
 		 fmt_count(FMT, t->events), fmt_count(FMT, t->lost_events));
@@ -346,8 +433,9 @@ static void put_trust(struct buf *out, const struct agg_report *rep)
 			 fmt_dur(FMT, (double)t->overhead.bpf_ns),
 			 fmt_count(FMT, t->overhead.bpf_runs));
 		if (t->overhead.target_ratio >= 0)
-			buf_addf(out, ", %s of the target's CPU time",
-				 fmt_pct(FMT, t->overhead.target_ratio));
+			buf_addf(out, ", %s of the target's CPU time (%s)",
+				 fmt_pct(FMT, t->overhead.target_ratio),
+				 fmt_dur(FMT, (double)t->overhead.target_cpu_ns));
 	} else {
 		buf_adds(out, "- Own cost: BPF programs not measured");
 	}
@@ -358,6 +446,9 @@ static void put_trust(struct buf *out, const struct agg_report *rep)
 		text_md(out, slice_str(t->notes[i]), 500, false);
 		buf_adds(out, "\n");
 	}
+	while (facts_null_note(rep, &pos, &note, &plain))
+		buf_addf(out, "%s%s", nulls++ ? "; " : "- Not recorded: ", plain);
+	buf_adds(out, nulls ? ".\n" : "");
 }
 
 int out_markdown(const struct agg *agg, struct buf *out, const struct out_opts *opts)

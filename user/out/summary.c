@@ -399,7 +399,7 @@ static void put_overhead(struct json *j, const struct agg_trust *t)
 static void put_trust(struct json *j, const struct agg_report *rep)
 {
 	const struct agg_trust *t = &rep->trust;
-	const char *note;
+	const char *note, *plain;
 	u32 i, pos = 0;
 
 	json_obj(j, "trust");
@@ -437,7 +437,7 @@ static void put_trust(struct json *j, const struct agg_report *rep)
 	json_arr(j, "notes");
 	for (i = 0; i < t->nnotes; i++)
 		json_cstr(j, NULL, t->notes[i]);
-	while (facts_null_note(rep, &pos, &note))
+	while (facts_null_note(rep, &pos, &note, &plain))
 		json_cstr(j, NULL, note);
 	json_end_arr(j);
 	json_end_obj(j);

@@ -4,8 +4,9 @@
  * picture (encrypted database traffic) comes first, then rate and latency, what is slow, what fails,
  * what it cost to measure, where the files are.
  *
- * A line is a label, a name that is cut to fit, and figures at the right end that never are. No line
- * is wider than the terminal; foreign bytes cannot steer it, see text_next().
+ * A line is a label and a text, or a label, a name and figures. Figures are never cut; they stand in
+ * columns behind the longest name of their group, and names that leave them no room lose their middle.
+ * No line is wider than the terminal; foreign bytes cannot steer it, see text_next().
  */
 #include "out/outs.h"
 
@@ -18,20 +19,48 @@
 #include "out/fmt.h"
 
 #define LABEL 9 /* columns of the label and the blank after it */
-#define LINES 10
+#define LINES 11
+#define ROWS 3 /* of endpoints and of queries, at most */
+#define NAME_MIN 7 /* columns a name keeps while there are figures to drop */
+#define CELLS 4 /* figures of a row */
+#define REFUSED_MANY 0.01 /* of all requests answered 4xx: then it is said */
+#define PREPARED_MANY 0.05 /* of database time without text: then it is said */
 #define WIDTH_MIN 40
 #define WIDTH_MAX 200
 
 #define BOLD "\033[1m"
 #define RED "\033[1;31m"
 #define DIM "\033[2m"
-#define PLAIN ""
+#define PLAIN "\033[0m"
 
 struct text {
 	struct buf *out;
 	unsigned width;
 	bool color;
 };
+
+struct row {
+	struct buf name;
+	struct buf figure[CELLS];
+};
+
+/* Rows whose figures share their columns. */
+struct group {
+	struct row row[ROWS];
+	u32 n;
+	bool spare; /* whole names are worth more than the first figure */
+};
+
+static void group_release(struct group *g)
+{
+	u32 i, k;
+
+	for (i = 0; i < ROWS; i++) {
+		buf_release(&g->row[i].name);
+		for (k = 0; k < CELLS; k++)
+			buf_release(&g->row[i].figure[k]);
+	}
+}
 
 bool out_use_color(int fd, bool no_color)
 {
@@ -49,60 +78,84 @@ unsigned out_width(int fd)
 	return MAX(WIDTH_MIN, MIN(w.ws_col, WIDTH_MAX));
 }
 
-static void styled(struct text *t, const char *style, struct slice s, size_t cells)
+static void put_label(struct text *t, const char *label)
 {
-	if (t->color && *style)
-		buf_adds(t->out, style);
-	text_clip(t->out, s, cells);
-	if (t->color && *style)
-		buf_adds(t->out, "\033[0m");
-}
-
-static size_t columns(struct slice s)
-{
-	size_t off = 0, n = 0;
-	u32 cp;
-
-	while (off < s.n) {
-		off = text_next(s, off, &cp);
-		n += text_cells(cp);
-	}
-	return n;
-}
-
-/* "label    name            figures": figures keep their width as long as the line has it. */
-static void row(struct text *t, const char *label, const char *style, struct slice name,
-		struct slice figures)
-{
-	size_t room = t->width - LABEL, fig = MIN(columns(figures), room), used;
-	size_t name_room = room - fig > 2 && fig ? room - fig - 2 : fig ? 0 : room;
-
-	if (t->color)
-		buf_adds(t->out, DIM);
-	buf_addf(t->out, "%-*s", LABEL, label);
-	if (t->color)
-		buf_adds(t->out, "\033[0m");
-	used = MIN(columns(name), name_room);
-	styled(t, style, name, name_room);
-	if (fig) {
-		buf_addf(t->out, "%*s", (int)(room - fig - used), "");
-		styled(t, PLAIN, figures, fig);
-	}
-	buf_addch(t->out, '\n');
+	buf_addf(t->out, "%s%-*s%s", t->color ? DIM : "", LABEL, label, t->color ? PLAIN : "");
 }
 
 static void line(struct text *t, const char *label, const char *style, const struct buf *text)
 {
-	row(t, label, style, buf_slice(text), (struct slice){ 0 });
+	put_label(t, label);
+	if (t->color)
+		buf_adds(t->out, style);
+	text_clip(t->out, buf_slice(text), t->width - LABEL);
+	if (t->color && *style)
+		buf_adds(t->out, PLAIN);
+	buf_addch(t->out, '\n');
+}
+
+/* Two columns between cells. */
+static size_t cell_width(const struct group *g, u32 cell)
+{
+	size_t widest = 0;
+	u32 i;
+
+	for (i = 0; i < g->n; i++)
+		widest = MAX(widest, text_columns(buf_slice(&g->row[i].figure[cell])));
+	return widest ? widest + 2 : 0;
+}
+
+/* "label    name  figures" a row; labels[i] stands before row i. */
+static void group(struct text *t, const char *const labels[ROWS], struct group *g)
+{
+	size_t room = t->width - LABEL, name = 0, all = 0, width[CELLS], used;
+	u32 i, k, first = 0;
+
+	for (i = 0; i < g->n; i++)
+		name = MAX(name, text_columns(buf_slice(&g->row[i].name)));
+	for (k = 0; k < CELLS; k++)
+		all += width[k] = cell_width(g, k);
+	for (; first + 1 < CELLS; first++) {
+		if (all + (g->spare && !first ? name : MIN(name, NAME_MIN)) <= room)
+			break;
+		all -= width[first];
+	}
+	name = MIN(name, room > all ? room - all : 0);
+	for (i = 0; i < g->n; i++) {
+		put_label(t, labels[i]);
+		used = text_clip_middle(t->out, buf_slice(&g->row[i].name), name);
+		buf_addf(t->out, "%*s", (int)(name - used), "");
+		for (k = first; k < CELLS; k++) {
+			struct slice s = buf_slice(&g->row[i].figure[k]);
+
+			if (!width[k])
+				continue;
+			buf_adds(t->out, "  ");
+			used = text_clip(t->out, s, room) + 2;
+			if (k + 1 < CELLS)
+				buf_addf(t->out, "%*s", (int)(width[k] - used), "");
+		}
+		buf_addch(t->out, '\n');
+	}
 }
 
 /* For lists at a line's end: an entry is there whole or not at all. The first may be cut. */
 static bool add_fits(struct text *t, struct buf *b, const struct buf *entry, bool first)
 {
-	if (!first && columns(buf_slice(b)) + columns(buf_slice(entry)) > t->width - LABEL)
+	if (!first &&
+	    text_columns(buf_slice(b)) + text_columns(buf_slice(entry)) > t->width - LABEL)
 		return false;
 	buf_add_slice(b, buf_slice(entry));
 	return true;
+}
+
+/* All figures below cover less than was asked for. */
+static void cut(struct text *t)
+{
+	_release_(buf) struct buf b = BUF_INIT;
+
+	buf_adds(&b, "the capture was cut: this is the part that is whole");
+	line(t, "WARNING", RED, &b);
 }
 
 /* Two lines: what cannot be seen, and how to see it. */
@@ -118,7 +171,7 @@ static void encrypted(struct text *t, const struct facts_tls *tls)
 	line(t, "HIDDEN", RED, &b);
 	buf_clear(&b);
 	buf_addf(&b, "to see them, %s", tls->fix);
-	line(t, "", PLAIN, &b);
+	line(t, "", "", &b);
 }
 
 static void headline(struct text *t, const struct agg_report *rep)
@@ -150,19 +203,25 @@ static double slow_key(const struct agg_report *rep, u32 i)
 	return e->latency.sum * 100 >= rep->latency.sum ? hist_quantile(&e->latency, 0.95) : 0;
 }
 
-static void endpoint(struct text *t, const char *label, const struct agg_report *rep,
-		     const struct agg_endpoint *e)
+static void endpoints(struct text *t, const struct agg_report *rep, const u32 *rows, u32 n)
 {
-	_release_(buf) struct buf name = BUF_INIT;
-	_release_(buf) struct buf fig = BUF_INIT;
+	static const char *const labels[ROWS] = { "slowest", "by p95", "" };
+	_release_(group) struct group g = { .n = n, .spare = true };
 	double all = facts_all_endpoint_time(rep);
+	u32 i;
 
-	buf_addf(&name, "%s%s%s", e->method, *e->method ? " " : "", e->route);
-	buf_addf(&fig, "p50 %s  p95 %s  ×%s  %s of time",
-		 fmt_dur(FMT, hist_quantile(&e->latency, 0.5)),
-		 fmt_dur(FMT, hist_quantile(&e->latency, 0.95)), fmt_count(FMT, e->count),
-		 fmt_pct(FMT, all > 0 ? e->latency.sum / all : 0));
-	row(t, label, PLAIN, buf_slice(&name), buf_slice(&fig));
+	for (i = 0; i < n; i++) {
+		const struct agg_endpoint *e = rep->endpoints[rows[i]];
+		struct row *r = &g.row[i];
+
+		facts_endpoint_name(e, &r->name);
+		buf_addf(&r->figure[0], "p50 %s", fmt_dur(FMT, hist_quantile(&e->latency, 0.5)));
+		buf_addf(&r->figure[1], "p95 %s", fmt_dur(FMT, hist_quantile(&e->latency, 0.95)));
+		buf_addf(&r->figure[2], "×%s", fmt_count(FMT, e->count));
+		buf_addf(&r->figure[3], "%s of time",
+			 fmt_pct(FMT, all > 0 ? e->latency.sum / all : 0));
+	}
+	group(t, labels, &g);
 }
 
 static double error_key(const struct agg_report *rep, u32 i)
@@ -177,7 +236,7 @@ static void errors(struct text *t, const struct agg_report *rep)
 
 	if (!rep->errors && !rep->aborted && !rep->call_errors) {
 		buf_addf(&b, "none (no status ≥ 500, no answer cut off, no failed query)");
-		line(t, "errors", PLAIN, &b);
+		line(t, "errors", "", &b);
 		return;
 	}
 	if (rep->errors)
@@ -186,43 +245,102 @@ static void errors(struct text *t, const struct agg_report *rep)
 	if (rep->aborted)
 		buf_addf(&b, "%s%s cut off", b.n ? ", " : "", fmt_count(FMT, rep->aborted));
 	if (rep->call_errors)
-		buf_addf(&b, "%s%s of %s queries", b.n ? ", " : "",
+		buf_addf(&b, "%s%s of %s database calls", b.n ? ", " : "",
 			 fmt_count(FMT, rep->call_errors), fmt_count(FMT, rep->calls));
 	n = facts_rank(rep, rep->nendpoints, error_key, ARRAY_SIZE(worst), worst);
 	for (i = 0; i < n; i++) {
 		const struct agg_endpoint *e = rep->endpoints[worst[i]];
 		_release_(buf) struct buf entry = BUF_INIT;
 
-		buf_addf(&entry, "%s%s%s%s ×%s", i ? ", " : ": ", e->method, *e->method ? " " : "",
-			 e->route, fmt_count(FMT, e->errors + e->aborted));
+		buf_adds(&entry, i ? ", " : ": ");
+		facts_endpoint_name(e, &entry);
+		buf_addf(&entry, " ×%s", fmt_count(FMT, e->errors + e->aborted));
 		if (!add_fits(t, &b, &entry, false))
 			break;
 	}
 	line(t, "errors", RED, &b);
 }
 
-static void query(struct text *t, const char *label, const struct agg_report *rep,
-		  const struct agg_query *q)
+static double refused_key(const struct agg_report *rep, u32 i)
 {
-	_release_(buf) struct buf fig = BUF_INIT;
-	double all = facts_all_query_time(rep);
+	return (double)facts_refused(rep->endpoints[i]);
+}
 
-	buf_addf(&fig, "p95 %s  ×%s  total %s (%s)", fmt_dur(FMT, hist_quantile(&q->latency, 0.95)),
-		 fmt_count(FMT, q->count), fmt_dur(FMT, q->latency.sum),
-		 fmt_pct(FMT, all > 0 ? q->latency.sum / all : 0));
-	row(t, label, PLAIN, slice_str(q->statement), buf_slice(&fig));
+/* Not counted as errors, yet somebody asks for what is not there. */
+static void refused(struct text *t, const struct agg_report *rep)
+{
+	_release_(buf) struct buf b = BUF_INIT;
+	u64 all = facts_all_refused(rep);
+	u32 worst[2], n, i;
+
+	buf_addf(&b, "%s of %s requests (%s)", fmt_count(FMT, all), fmt_count(FMT, rep->requests),
+		 fmt_pct(FMT, (double)all / (double)rep->requests));
+	n = facts_rank(rep, rep->nendpoints, refused_key, ARRAY_SIZE(worst), worst);
+	for (i = 0; i < n; i++) {
+		const struct agg_endpoint *e = rep->endpoints[worst[i]];
+		_release_(buf) struct buf entry = BUF_INIT;
+
+		buf_adds(&entry, i ? ", " : ": ");
+		facts_endpoint_name(e, &entry);
+		buf_addf(&entry, " ×%s", fmt_count(FMT, facts_refused(e)));
+		if (!add_fits(t, &b, &entry, false))
+			break;
+	}
+	line(t, "4xx", "", &b);
+}
+
+static void database(struct text *t, const struct agg_report *rep)
+{
+	_release_(buf) struct buf b = BUF_INIT;
+
+	buf_addf(&b, "%s call%s in %s round trip%s, %s in total", fmt_count(FMT, rep->calls),
+		 rep->calls == 1 ? "" : "s", fmt_count(FMT, rep->round_trips),
+		 rep->round_trips == 1 ? "" : "s", fmt_dur(FMT, facts_all_query_time(rep)));
+	line(t, "database", "", &b);
+}
+
+static void prepared(struct text *t, double ratio)
+{
+	_release_(buf) struct buf b = BUF_INIT;
+
+	buf_addf(&b, "%s of it prepared before attach; reopen connections to see it",
+		 fmt_pct(FMT, ratio));
+	line(t, "NO TEXT", RED, &b);
+}
+
+static void queries(struct text *t, const struct agg_report *rep, const u32 *rows, u32 n)
+{
+	static const char *const labels[ROWS] = { "queries", "by total", "" };
+	_release_(group) struct group g = { .n = n };
+	double all = facts_all_query_time(rep);
+	u32 i;
+
+	for (i = 0; i < n; i++) {
+		const struct agg_query *q = rep->queries[rows[i]];
+		struct row *r = &g.row[i];
+
+		buf_adds(&r->name, q->statement);
+		buf_addf(&r->figure[0], "p95 %s", fmt_dur(FMT, hist_quantile(&q->latency, 0.95)));
+		buf_addf(&r->figure[1], "×%s", fmt_count(FMT, q->count));
+		buf_addf(&r->figure[2], "total %s", fmt_dur(FMT, q->latency.sum));
+		buf_addf(&r->figure[3], "(%s)", fmt_pct(FMT, all > 0 ? q->latency.sum / all : 0));
+	}
+	group(t, labels, &g);
 }
 
 static void external(struct text *t, const struct agg_external *e)
 {
-	_release_(buf) struct buf name = BUF_INIT;
-	_release_(buf) struct buf fig = BUF_INIT;
+	static const char *const labels[ROWS] = { "external", "", "" };
+	_release_(group) struct group g = { .n = 1 };
+	struct row *r = &g.row[0];
 
-	buf_addf(&name, "%s%s%s%s", e->method, *e->method ? " " : "", e->peer, e->route);
-	buf_addf(&fig, "p95 %s  ×%s  %s errors  %s timeouts",
-		 fmt_dur(FMT, hist_quantile(&e->latency, 0.95)), fmt_count(FMT, e->count),
-		 fmt_count(FMT, e->errors), fmt_count(FMT, e->timeouts));
-	row(t, "external", PLAIN, buf_slice(&name), buf_slice(&fig));
+	facts_external_name(e, &r->name);
+	buf_addf(&r->figure[0], "p95 %s", fmt_dur(FMT, hist_quantile(&e->latency, 0.95)));
+	buf_addf(&r->figure[1], "×%s", fmt_count(FMT, e->count));
+	buf_addf(&r->figure[2], "%s error%s", fmt_count(FMT, e->errors), e->errors == 1 ? "" : "s");
+	buf_addf(&r->figure[3], "%s timeout%s", fmt_count(FMT, e->timeouts),
+		 e->timeouts == 1 ? "" : "s");
+	group(t, labels, &g);
 }
 
 static void cpu(struct text *t, const struct agg_report *rep)
@@ -248,14 +366,16 @@ static void cpu(struct text *t, const struct agg_report *rep)
 		if (!rep->cpu.top[i].self || !add_fits(t, &b, &entry, !i))
 			break;
 	}
-	line(t, "cpu", PLAIN, &b);
+	line(t, "cpu", "", &b);
 }
 
 static void trust(struct text *t, const struct agg_report *rep)
 {
 	const struct agg_trust *tr = &rep->trust;
 	_release_(buf) struct buf b = BUF_INIT;
+	_release_(buf) struct buf part = BUF_INIT;
 	u64 lost = tr->lost_events;
+	double ratio;
 
 	if (lost)
 		buf_addf(&b, "lost %s event%s", fmt_count(FMT, lost), lost == 1 ? "" : "s");
@@ -265,14 +385,13 @@ static void trust(struct text *t, const struct agg_report *rep)
 		buf_addf(&b, ", unread %s of %s connections",
 			 fmt_count(FMT, tr->conns.unparsed + tr->conns.encrypted),
 			 fmt_count(FMT, tr->conns.seen));
-	if (tr->overhead.measured && tr->overhead.target_ratio >= 0)
-		buf_addf(&b, "; cost %s, %.2f cores", fmt_pct(FMT, tr->overhead.target_ratio),
-			 tr->overhead.agent_cores);
-	else
-		buf_addf(&b, "; own cost %.2f cores", tr->overhead.agent_cores);
-	if (!rep->window.complete)
-		buf_adds(&b, "; the capture was cut");
-	line(t, "trust", lost || !rep->window.complete ? RED : PLAIN, &b);
+	buf_addf(&b, "; cost %.2f cores", facts_cost_cores(rep));
+	if (facts_cost_ratio(rep, &ratio))
+		buf_addf(&part, " (probes: %s of the target's CPU)", fmt_pct(FMT, ratio));
+	else if (!tr->overhead.measured)
+		buf_adds(&part, " (without its probes)");
+	add_fits(t, &b, &part, false);
+	line(t, "trust", lost ? RED : "", &b);
 }
 
 static void files(struct text *t, const struct agg_report *rep, const struct out_opts *opts)
@@ -293,39 +412,49 @@ static void files(struct text *t, const struct agg_report *rep, const struct out
 		if (!add_fits(t, &b, &entry, false))
 			break;
 	}
-	line(t, "files", PLAIN, &b);
+	line(t, "files", "", &b);
 }
 
 int out_text(const struct agg *agg, struct buf *out, const struct out_opts *opts)
 {
 	const struct agg_report *rep = agg_report(agg);
 	struct text t = { out, opts->width ? MAX(opts->width, WIDTH_MIN) : 80, opts->color };
-	u32 slow[LINES], costly[LINES], ext[1], nslow, ncostly, next, i;
+	u32 slow[ROWS], costly[ROWS], ext[1], nslow, ncostly, next, used, left;
+	double unseen = facts_prepared_ratio(rep);
 	struct facts_tls tls;
-	bool hidden = facts_encrypted(rep, &tls);
-	u32 left;
+	bool hidden = facts_encrypted(rep, &tls), is_cut = !rep->window.complete;
+	bool no_text = unseen >= PREPARED_MANY, with_dir = opts->dir && *opts->dir;
+	bool many_4xx = rep->requests &&
+			(double)facts_all_refused(rep) >= REFUSED_MANY * (double)rep->requests;
 
-	nslow = facts_rank(rep, rep->nendpoints, slow_key, 3, slow);
-	ncostly = facts_rank(rep, rep->nqueries, facts_query_time, 3, costly);
+	nslow = facts_rank(rep, rep->nendpoints, slow_key, ROWS, slow);
+	ncostly = facts_rank(rep, rep->nqueries, facts_query_time, ROWS, costly);
 	next = facts_rank(rep, rep->nexternal, facts_external_time, 1, ext);
-	/* What the fixed lines leave is shared by endpoints and queries. */
-	left = LINES - 4 - (hidden ? 2 : 0) - next - (opts->dir ? 1 : 0);
+	/* What the other lines leave is shared by endpoints and queries; each gets one at least. */
+	used = 4 + is_cut + 2 * hidden + many_4xx + !!rep->calls + no_text + next + with_dir;
+	left = MAX(LINES, used + 2) - used;
 	ncostly = MIN(ncostly, MAX(left / 2, left - MIN(nslow, left)));
 	nslow = MIN(nslow, left - ncostly);
 
+	if (is_cut)
+		cut(&t);
 	if (hidden)
 		encrypted(&t, &tls);
 	headline(&t, rep);
-	for (i = 0; i < nslow; i++)
-		endpoint(&t, i ? "" : "slowest", rep, rep->endpoints[slow[i]]);
+	endpoints(&t, rep, slow, nslow);
 	errors(&t, rep);
-	for (i = 0; i < ncostly; i++)
-		query(&t, i ? "" : "queries", rep, rep->queries[costly[i]]);
+	if (many_4xx)
+		refused(&t, rep);
+	if (rep->calls)
+		database(&t, rep);
+	if (no_text)
+		prepared(&t, unseen);
+	queries(&t, rep, costly, ncostly);
 	if (next)
 		external(&t, rep->external[ext[0]]);
 	cpu(&t, rep);
 	trust(&t, rep);
-	if (opts->dir && *opts->dir)
+	if (with_dir)
 		files(&t, rep, opts);
 	return out->oom ? -ENOMEM : 0;
 }
