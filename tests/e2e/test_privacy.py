@@ -148,6 +148,7 @@ def test_show_literals_shows_them(pg, cleanup, hostprof):
     clients.stop()
     found = search(run, report)
     assert ("HP_EMAIL", "capture.hpcap") in found
+    assert {name for _, name in found} == {"capture.hpcap"}, "README: no table shows them"
 
 
 def test_files_are_for_their_owner(app, hostprof, tmp_path):

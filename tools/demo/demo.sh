@@ -126,5 +126,5 @@ head -n 40 "$report/PERFORMANCE_REPORT.md"
 step "files"
 ls -l "$report"
 echo
-echo "Open $report/cpu.svg in a browser; make the reports again without root:"
+echo "Open $report/cpu.svg in a browser; make the reports again, as root or who has called sudo:"
 echo "  $output/hostprof report $report/capture.hpcap -o again"

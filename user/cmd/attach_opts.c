@@ -72,7 +72,7 @@ const struct opt attach_opt_rows[] = {
 	  .max = 1 << 30,
 	  .fix = "is out of range; sizes from 64KiB to 1GiB are possible" },
 	{ .name = "show-literals",
-	  .help = "keep SQL literals and query strings: private data will be in the report",
+	  .help = "leave literals, query strings and headers in capture.hpcap: private data",
 	  .parse = opt_true,
 	  .offset = ROW_OFFSET(show_literals) },
 	{ 0 },
