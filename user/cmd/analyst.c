@@ -259,12 +259,11 @@ static void show_progress(struct analyst *a)
 		return;
 	a->progress_ns = a->last_ns;
 	agg_live(a->agg, &live);
-	buf_addf(&line, "%5.1f s  %s requests (%.0f/s",
-		 (double)(a->last_ns - a->start_ns) / NSEC_PER_SEC, fmt_count(FMT, live.requests),
-		 live.rate);
-	if (live.p95_ns > 0)
-		buf_addf(&line, ", p95 %s", fmt_dur(FMT, live.p95_ns));
-	buf_adds(&line, ")");
+	buf_addf(&line, "%5.1f s  %s requests", (double)(a->last_ns - a->start_ns) / NSEC_PER_SEC,
+		 fmt_count(FMT, live.requests));
+	/* 0 may as well be that no second is over yet for the sessions. */
+	if (live.rate > 0)
+		buf_addf(&line, " (%.0f/s, p95 %s)", live.rate, fmt_dur(FMT, live.p95_ns));
 	if (live.calls)
 		buf_addf(&line, "  %s calls in %s round trips", fmt_count(FMT, live.calls),
 			 fmt_count(FMT, live.round_trips));
@@ -350,7 +349,7 @@ static int read_stream(struct analyst *a)
 	while ((err = stream_next(&a->stream, &rec)) == 1) {
 		on_record(a, rec);
 		if (a->opts->live && a->started && !a->ended) {
-			if (a->opts->common->progress)
+			if (a->opts->common->progress && !a->stop_ns)
 				show_progress(a);
 			if (a->last_ns - a->named_ns > NSEC_PER_SEC) {
 				a->named_ns = a->last_ns;
