@@ -502,6 +502,32 @@ static void warm_server(void **state)
 	assert_non_null(strstr(b.p, "\"route\": \"(unknown)\""));
 }
 
+/* The most frequent codes, ascending; the rest is counted, not dropped. */
+static void many_status_codes(void **state)
+{
+	static const u16 codes[] = { 200, 204, 301, 404, 409, 503 };
+	static const u32 times[] = { 1, 3, 9, 2, 3, 7 };
+	struct sample s = { 0 };
+	_release_(buf) struct buf b = BUF_INIT;
+	u32 i, k;
+
+	(void)state;
+	assert_int_equal(agg_new(&s.agg, NULL), 0);
+	sample_target(&s);
+	sample_window(&s, HP_WINDOW_START, SAMPLE_START);
+	sample_conns(&s, false);
+	for (i = 0; i < ARRAY_SIZE(codes); i++)
+		for (k = 0; k < times[i]; k++)
+			sample_http(&s, 1, HP_ROLE_SERVER, "GET", "/many", codes[i], 20 + k, 2, 0);
+	sample_window(&s, HP_WINDOW_END, SAMPLE_START + SAMPLE_SECONDS * NSEC_PER_SEC);
+	assert_int_equal(agg_finish(s.agg), 0);
+	written(out_markdown, s.agg, &plain, &b);
+	assert_non_null(strstr(b.p, "| 204 ×3, 301 ×9, 409 ×3, 503 ×7, others ×3 | 7 | 0 |"));
+	written(out_text, s.agg, &plain, &b);
+	assert_non_null(strstr(b.p, "4xx      5 of 25 requests (20.0 %): GET /many ×5\n"));
+	agg_free(s.agg);
+}
+
 /* Figures stand in columns; a name is cut in its middle, and only where there is no room. */
 static void terminal_columns(void **state)
 {
@@ -569,6 +595,7 @@ int main(void)
 		cmocka_unit_test(terminal_fits),
 		cmocka_unit_test(encrypted_database_comes_first),
 		cmocka_unit_test(warm_server),
+		cmocka_unit_test(many_status_codes),
 		cmocka_unit_test(terminal_columns),
 		cmocka_unit_test(empty_and_cut_windows),
 		cmocka_unit_test(format_lists),
