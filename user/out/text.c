@@ -20,11 +20,12 @@
 
 #define LABEL 9 /* columns of the label and the blank after it */
 #define LINES 11
+#define LINES_MAX 12 /* when there is much to say beside endpoints and queries */
 #define ROWS 3 /* of endpoints and of queries, at most */
 #define NAME_MIN 7 /* columns a name keeps while there are figures to drop */
 #define CELLS 4 /* figures of a row */
 #define REFUSED_MANY 0.01 /* of all requests answered 4xx: then it is said */
-#define PREPARED_MANY 0.05 /* of database time without text: then it is said */
+#define PREPARED_MANY 0.1 /* of database time without text: then it is said */
 #define WIDTH_MIN 40
 #define WIDTH_MAX 200
 
@@ -432,7 +433,8 @@ int out_text(const struct agg *agg, struct buf *out, const struct out_opts *opts
 	next = facts_rank(rep, rep->nexternal, facts_external_time, 1, ext);
 	/* What the other lines leave is shared by endpoints and queries; each gets one at least. */
 	used = 4 + is_cut + 2 * hidden + many_4xx + !!rep->calls + no_text + next + with_dir;
-	left = MAX(LINES, used + 2) - used;
+	left = MAX(LINES, used + MIN(nslow, 2U) + MIN(ncostly, 2U));
+	left = MAX(MIN(left, LINES_MAX), used + 2) - used;
 	ncostly = MIN(ncostly, MAX(left / 2, left - MIN(nslow, left)));
 	nslow = MIN(nslow, left - ncostly);
 
