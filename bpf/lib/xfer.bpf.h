@@ -274,8 +274,9 @@ static long head_step(__u32 i, struct scratch **ps)
 		take = n > 4096 && n > s->x.limit ? s->x.limit : n;
 	else if (take > v->iov_max[s->x.dir & 1])
 		take = v->iov_max[s->x.dir & 1];
+	/* Of what is too long, the first bytes: a message's type and length, say. */
 	if (i && take > s->x.budget)
-		take = 0;
+		take = take < HP_TAIL_MAX ? take : HP_TAIL_MAX;
 	head_carry(s, base, take);
 	s->x.budget -= take < s->x.budget ? take : s->x.budget;
 	s->x.off += n;

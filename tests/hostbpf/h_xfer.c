@@ -242,17 +242,16 @@ static void random_pieces(void **state)
 	}
 }
 
-/* The start of every entry is carried: heads in the middle of a writev are seen. */
-static void heads_of_entries(void **state)
+/* Four entries of 1,500 bytes; of each but the first, `taken` are carried. */
+static void four_entries(u32 iov_max, u32 taken)
 {
-	const struct hp_verdict v = verdict(2000, 0, 50);
+	const struct hp_verdict v = verdict(2000, 0, iov_max);
 	struct mach_iov iov[4];
 	u8 bytes[6000];
 	struct link l;
 	struct way *w;
 	u32 i;
 
-	(void)state;
 	start(&l, 5, &v, 0);
 	w = &l.way[HP_SEND];
 	put(&l, HP_SEND, sizeof(bytes));
@@ -265,12 +264,21 @@ static void heads_of_entries(void **state)
 	mach_call(NR_WRITEV, w->n, l.fd, (u64)iov, 4, 0);
 	link_end(&l);
 	assert_true(link_carried(w, 0, 1500));
-	assert_true(link_carried(w, 1500, 50));
-	assert_false(link_carried(w, 1550, 1));
-	assert_true(link_carried(w, 3000, 50));
-	assert_true(link_carried(w, 4500, 50));
+	for (i = 1; i < 4; i++) {
+		assert_true(link_carried(w, i * 1500, taken));
+		assert_false(link_carried(w, i * 1500 + taken, 1));
+	}
 	assert_true(link_carried(w, 6000 - HP_TAIL_MAX, HP_TAIL_MAX));
 	link_close(&l);
+}
+
+/* The start of every entry is carried: heads in the middle of a writev are seen. */
+static void heads_of_entries(void **state)
+{
+	(void)state;
+	four_entries(50, 50);
+	/* Past the transfer's limit too: a message says at its start what it is and how long. */
+	four_entries(2000, HP_TAIL_MAX);
 }
 
 /* As many entries as are looked at, and one more: what is missing is counted. */

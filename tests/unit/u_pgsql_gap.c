@@ -122,6 +122,46 @@ static void bind_head(struct pgt *t)
 	answer(t, "INSERT 0 1");
 }
 
+/* The portal before it must not stand in for a Bind that went by. */
+static void bind_passed(struct pgt *t)
+{
+	parse("", "select before");
+	call("");
+	client(t);
+	put('1', "");
+	bound();
+	answer(t, "SELECT 1");
+	parse("", "update after");
+	run(t, PROTO_CLIENT, true, false);
+	pgt_hole(t, PROTO_CLIENT, 70000, 0, false, false, false);
+	execute("", 0);
+	sync_msg();
+	run(t, PROTO_CLIENT, false, true);
+	put('1', "");
+	bound();
+	answer(t, "UPDATE 7");
+	ask(t, "select next", "SELECT 5");
+}
+
+/* A cursor that was opened out of sight is one call, however many pieces it is fetched in. */
+static void attach_in_cursor(struct pgt *t)
+{
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		execute("C_1", 100);
+		sync_msg();
+		client(t);
+		row("1");
+		if (i < 2)
+			put('s', "");
+		else
+			complete("SELECT 30");
+		ready('T');
+		server(t);
+	}
+}
+
 static void long_query(struct pgt *t)
 {
 	query("select 1, 'a text that goes on and on', 2; select 3");
@@ -393,6 +433,17 @@ static const struct scenario scenarios[] = {
 	  .flags = TRACE_MID_STREAM,
 	  .want = "event login user=ann database=ann\nevent txn I\n" ONE("simple", "1", "1", "I",
 									 "-", "select 0") },
+	{ .name = "a Bind that went by",
+	  .run = bind_passed,
+	  .want = ONE("execute", "1", "1", "I", "-", "select before")
+		  ONE("execute", "2", "7", "I", "gap+unknown", "<portal>")
+			  ONE("simple", "3", "5", "I", "-", "select next") },
+	{ .name = "attach in a cursor",
+	  .run = attach_in_cursor,
+	  .flags = TRACE_MID_STREAM,
+	  .want = ONE("execute", "1", "1", "T", "unknown", "<portal C_1>") "event txn T\n" ONE(
+		  "execute", "2", "1", "T", "unknown+continued", "<portal C_1>")
+		  ONE("execute", "3", "30", "T", "unknown+continued", "<portal C_1>") },
 	{ .name = "never aligned",
 	  .run = never_aligned,
 	  .flags = TRACE_MID_STREAM,

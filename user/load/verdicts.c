@@ -11,9 +11,12 @@
  */
 const struct hp_verdict verdict_default = {
 	.capture = HP_CAPTURE_DEFAULT,
-	.turn_max = { HP_HEAD_MAX, HP_HEAD_MAX },
+	.turn_max = { HP_PAYLOAD_MAX, HP_PAYLOAD_MAX },
 	.more_max = { HP_HEAD_MAX, HP_HEAD_MAX },
 	.iov_max = { 1024, 1024 },
+	/* An HTTP answer behind another one (103, 200): too late for the budget, too early for a verdict. */
+	.start_len = { 7, 7 },
+	.start = { "HTTP/1.", "HTTP/1." },
 };
 
 void verdicts_init(struct verdicts *t)

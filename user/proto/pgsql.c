@@ -386,8 +386,12 @@ static void feed_hole(struct pgsql *pg, struct pg_side *s, const struct proto_in
 	}
 	if (s->framing == PG_FRAME_STOP)
 		return;
-	if (len)
+	if (len) {
+		/* Messages of the client went by, whatever they were: what comes may build on them. */
+		if (client && !in->frames && s->framing != PG_FRAME_UNALIGNED)
+			pg_q_client_lost(pg);
 		unalign(pg, s);
+	}
 	s->after_hole = true;
 }
 

@@ -246,6 +246,9 @@ static void client_execute(struct pgsql *pg, const struct pg_side *s, const stru
 	hash = pg_name_hash(portal);
 	po = pg_portal_find(pg, hash);
 	stmt = portal_stmt(pg, portal, &made);
+	/* Bound out of sight: kept, so that its further pieces are known to go on with it. */
+	if (made)
+		po = pg_portal_bind(pg, portal, made);
 	e = open_unit(pg, stmt, 0);
 	if (e && (e->want & PG_BIT_BIND) && e->portal != hash)
 		e = NULL;

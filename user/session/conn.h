@@ -11,7 +11,7 @@
 
 #define CONN_NAME_MAX 128
 #define CONN_PREFIX_MAX 64 /* bytes kept while the protocol is undecided */
-#define CONN_TRIES_MAX 8 /* transfers looked at before a connection is given up */
+#define CONN_TRIES_MAX 8 /* turns looked at before a connection is given up */
 #define CONN_UNWANTED 0xff /* overwrites bytes of no known protocol; begins none */
 #define CONN_SWITCHED_OFF 0xfe /* … of one that is not to be measured */
 
@@ -38,7 +38,8 @@ struct conn {
 	struct proto_in passed
 		[2]; /* the hole of what went by before the protocol was known, by enum hp_dir */
 	u64 transfer_end; /* of the transfer at hand: position behind its last byte */
-	u8 tries;
+	u8 tries; /* turns in which nobody knew the beginning */
+	u8 tried_dir; /* enum hp_dir + 1 of the last of them */
 	bool adopted; /* its CONN_OPEN has not come */
 	bool finished;
 	char peer[CONN_NAME_MAX];

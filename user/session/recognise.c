@@ -170,9 +170,13 @@ static void reject(struct session *s, struct conn *c, struct proto_in *in, u32 d
 	if (!s->opts.show_literals)
 		memset(in->data, g->mask, in->len);
 	c->prefix_len[dir] = 0;
+	/* A long body is one try, however many transfers it takes. */
+	if (c->tried_dir != dir + 1)
+		c->tries++;
+	c->tried_dir = dir + 1;
 	if (g->mask == CONN_SWITCHED_OFF)
 		conn_ignore(s, c, CONN_UNPARSED, "not measured");
-	else if (!c->ctx.mid_stream || ++c->tries >= CONN_TRIES_MAX)
+	else if (!c->ctx.mid_stream || c->tries >= CONN_TRIES_MAX)
 		conn_ignore(s, c, CONN_UNPARSED, "unknown protocol");
 	/* Else the first transfers may be the middle of a message: wait for a beginning. */
 }
