@@ -147,14 +147,10 @@ static __always_inline __u16 *listen_find(struct sock *sk)
 	return bpf_map_lookup_elem(&m_listen, &key);
 }
 
-/* Is there something in the receive queue? A FIN counts. */
-static __always_inline bool sock_unread(struct sock *sk, __u16 family)
+/* Is there something in a unix socket's receive queue? */
+static __always_inline bool unix_unread(struct sock *sk)
 {
-	struct tcp_sock *tp = (void *)sk;
-
-	if (family == AF_UNIX)
-		return BPF_CORE_READ(sk, sk_receive_queue.qlen) != 0;
-	return BPF_CORE_READ(tp, copied_seq) != BPF_CORE_READ(tp, rcv_nxt);
+	return BPF_CORE_READ(sk, sk_receive_queue.qlen) != 0;
 }
 
 /* The number of the socket's inode: never the same again, unlike the memory it lives in. */

@@ -30,7 +30,7 @@ int BPF_PROG(sk_data_ready, struct sock *sk)
 	 * begin here.
 	 */
 	if (ss->family == AF_UNIX) {
-		if (!sock_unread(sk, AF_UNIX))
+		if (!unix_unread(sk))
 			return 0;
 	} else {
 		if (!live) /* reads are not followed yet */

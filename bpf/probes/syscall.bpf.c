@@ -85,7 +85,7 @@ static __always_inline __u64 arrival_take(struct sock_state *ss, struct sock *sk
 	/* Zero before the look at what is left: what arrives meanwhile brings its own stamp. */
 	ss->arrival_ns = 0;
 	if (ss->family == AF_UNIX) {
-		left = arrival_ns && sock_unread(sk, AF_UNIX);
+		left = arrival_ns && unix_unread(sk);
 	} else {
 		ss->taken_seq = kernel_read(struct tcp_sock, sk, copied_seq);
 		left = arrival_ns && (__s32)(ss->arrival_seq - ss->taken_seq) > 0;

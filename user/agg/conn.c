@@ -390,6 +390,8 @@ void conns_finish(struct conns *cs, u64 window_ns)
 
 		for (; p->ends && at < p->calls; at++)
 			pool_leave(p, at);
+		/* Calls that came out of the order of their ends seem to overlap. */
+		p->pub.in_use_max = MIN(p->pub.in_use_max, p->pub.open_max);
 		if (window_ns)
 			p->pub.in_use_mean = p->busy_ns / (double)window_ns;
 	}
