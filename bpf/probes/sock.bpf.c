@@ -159,6 +159,40 @@ int BPF_PROG(tcp_destroy_sock, struct sock *sk)
 	return 0;
 }
 
+#define ACCEPT_QUEUE_MAX 4096
+
+struct queued {
+	struct request_sock *req;
+	__u32 target;
+};
+
+/* The list may change meanwhile: what is not a connection of ours is passed over. */
+static long queued_step(__u32 i, struct queued *q)
+{
+	struct request_sock *req = q->req;
+	struct sock *sk;
+
+	if (!req)
+		return 1;
+	sk = BPF_CORE_READ(req, sk);
+	if (sk && BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_ESTABLISHED && listen_find(sk) &&
+	    !sock_find(sk))
+		sock_track(sk, NULL, HP_ROLE_SERVER, (__u32)HP_ORIGIN_ACCEPT << 16 | q->target);
+	q->req = BPF_CORE_READ(req, dl_next);
+	return 0;
+}
+
+/* Connections that wait for accept() have no descriptor: without this their data would be seen late. */
+static __always_inline void seed_queue(struct sock *listener, __u16 target)
+{
+	struct inet_connection_sock *icsk = (void *)listener;
+	struct queued q = { .target = target };
+
+	q.req = BPF_CORE_READ(icsk, icsk_accept_queue.rskq_accept_head);
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop))
+		bpf_loop(ACCEPT_QUEUE_MAX, queued_step, &q, 0);
+}
+
 /*
  * Connections open before attach: walks the descriptors of all targets. First pass: listeners, so
  * that the second can tell served connections from called ones.
@@ -199,8 +233,12 @@ int seed_sockets(struct bpf_iter__task_file *ctx)
 	if (state == TCP_LISTEN) {
 		struct listen_key key = {};
 
-		if (seed_pass || BPF_CORE_READ(sk, __sk_common.skc_family) == AF_UNIX)
+		if (BPF_CORE_READ(sk, __sk_common.skc_family) == AF_UNIX)
 			return 0;
+		if (seed_pass) {
+			seed_queue(sk, target->target);
+			return 0;
+		}
 		key.netns = sock_netns(sk);
 		key.port = BPF_CORE_READ(sk, __sk_common.skc_num);
 		bpf_map_update_elem(&m_listen, &key, &target->target, BPF_ANY);

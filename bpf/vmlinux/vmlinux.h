@@ -192,6 +192,19 @@ struct socket {
 	struct sock *sk;
 };
 
+struct request_sock {
+	struct request_sock *dl_next;
+	struct sock *sk;
+};
+
+struct request_sock_queue {
+	struct request_sock *rskq_accept_head;
+};
+
+struct inet_connection_sock {
+	struct request_sock_queue icsk_accept_queue;
+};
+
 struct tcp_sock {
 	u64 tcp_wstamp_ns;
 	u64 tcp_clock_cache;
