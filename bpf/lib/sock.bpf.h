@@ -173,8 +173,8 @@ static __always_inline bool sock_same(const struct sock_state *ss, const struct 
 }
 
 /*
- * What lies unread in a TCP socket that becomes known only now, an accepted one say, came when TCP last
- * looked at the clock for it. tcp_clock_cache: d3edd06ea8ea (4.20).
+ * What lies unread in a TCP socket that becomes known only now came no later than TCP last looked at the
+ * clock for it; its delayed ACK, milliseconds later, looks too. tcp_clock_cache: d3edd06ea8ea (4.20).
  */
 static __always_inline void sock_seed_arrival(struct sock_state *ss, struct sock *sk)
 {
