@@ -59,7 +59,8 @@ BPF_SRC := $(sort $(wildcard bpf/probes/*.bpf.c))
 OBJ_PURE := $(SRC_PURE:%.c=$(O)/%.o)
 OBJ_HOST := $(SRC_HOST:%.c=$(O)/%.o)
 BPF_OBJ := $(BPF_SRC:%.c=$(O)/%.o)
-SKEL := $(O)/hostprof.skel.h
+FEAT_OBJ := $(O)/bpf/feat.bpf.o
+SKEL := $(O)/hostprof.skel.h $(O)/feat.skel.h
 LIB := $(O)/libhostprof.a
 
 .PHONY: all
@@ -90,9 +91,12 @@ $(O)/hostprof.bpf.o: $(BPF_OBJ)
 	$(call msg,BPFLINK,$@)
 	$(Q)$(BPFTOOL) gen object $@ $(BPF_OBJ)
 
-$(SKEL): $(O)/hostprof.bpf.o
+# The feature probes' program is an object of its own: it must load where the others do not.
+$(O)/hostprof.skel.h: $(O)/hostprof.bpf.o
+$(O)/feat.skel.h: $(FEAT_OBJ)
+$(SKEL): $(O)/%.skel.h:
 	$(call msg,SKEL,$@)
-	$(Q)$(BPFTOOL) gen skeleton $< name hostprof_bpf > $@.tmp && mv $@.tmp $@
+	$(Q)$(BPFTOOL) gen skeleton $< name $*_bpf > $@.tmp && mv $@.tmp $@
 
 # A change of flags rebuilds; the file is touched only when they differ.
 $(O)/.flags: FORCE
@@ -101,7 +105,7 @@ $(O)/.flags: FORCE
 		echo '$(CC) $(CFLAGS) $(HP_CFLAGS) $(BPF_CFLAGS)' > $@
 FORCE:
 
--include $(OBJ_PURE:.o=.d) $(OBJ_HOST:.o=.d) $(BPF_OBJ:.o=.d)
+-include $(OBJ_PURE:.o=.d) $(OBJ_HOST:.o=.d) $(BPF_OBJ:.o=.d) $(FEAT_OBJ:.o=.d)
 
 include tests/tests.mk
 include tools/tools.mk

@@ -1,354 +1,313 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The table of kernel features and how each is tried.
+ * The table of kernel features: what each is for, what is lost without it, which kernel change
+ * brought it, and what it builds on. How they are tried is in featprobe.c.
  *
- * Input: none but the running kernel. Output: 0 or -errno a feature, for the attach ladder and for
- * doctor. A probe makes the smallest object that needs the feature (a map, a program that returns
- * 0, an event that is never enabled) and lets go of it at once. Attaching is part of the probe where
- * kernels are known to load what they then refuse to attach.
+ * Input: questions of the attach ladder and of doctor, and the keys that were forced off. Output:
+ * yes or no with a reason. The version in a row is for the reader; nothing decides by it.
  */
-#include <bpf/bpf.h>
-#include <bpf/btf.h>
-#include <bpf/libbpf.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <linux/bpf.h>
-#include <linux/perf_event.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-#include "base/cleanup.h"
-#include "base/file.h"
 #include "load/feat.h"
 
-static struct btf *vmlinux_btf; /* loading it takes tens of milliseconds: once for all probes */
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
-/* r0 = 0; exit */
-static const struct bpf_insn prog_return_0[] = {
-	{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
-	{ .code = BPF_JMP | BPF_EXIT },
-};
-
-static int load_prog(enum bpf_prog_type type, const struct bpf_prog_load_opts *opts)
-{
-	int fd = bpf_prog_load(type, "hp_probe", "GPL", prog_return_0, ARRAY_SIZE(prog_return_0),
-			       opts);
-
-	return fd < 0 ? -errno : fd;
-}
-
-static int close_ok(int fd)
-{
-	if (fd < 0)
-		return fd;
-	close(fd);
-	return 0;
-}
-
-static int probe_bpf(void)
-{
-	int fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "hp_probe", 4, 8, 1, NULL);
-
-	return fd < 0 ? -errno : close_ok(fd);
-}
-
-static int probe_btf(void)
-{
-	if (vmlinux_btf)
-		return 0;
-	if (access("/sys/kernel/btf/vmlinux", R_OK))
-		return -errno;
-	vmlinux_btf = btf__load_vmlinux_btf();
-	return vmlinux_btf ? 0 : errno ? -errno : -EINVAL;
-}
-
-static int probe_ringbuf(void)
-{
-	int fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "hp_probe", 0, 0, (u32)sysconf(_SC_PAGESIZE),
-				NULL);
-
-	return fd < 0 ? -errno : close_ok(fd);
-}
-
-/* As the loader does: before 5.11 maps are charged to RLIMIT_MEMLOCK, 64 KiB by default. */
-static int probe_memlock(void)
-{
-	struct rlimit lim = { RLIM_INFINITY, RLIM_INFINITY };
-	int fd;
-
-	setrlimit(RLIMIT_MEMLOCK, &lim);
-	fd = bpf_map_create(BPF_MAP_TYPE_RINGBUF, "hp_probe", 0, 0, 8 << 20, NULL);
-	return fd < 0 ? -errno : close_ok(fd);
-}
-
-static int probe_raw_tp(void)
-{
-	_close_ int prog = load_prog(BPF_PROG_TYPE_RAW_TRACEPOINT, NULL);
-	int link;
-
-	if (prog < 0)
-		return prog;
-	link = bpf_raw_tracepoint_open("sched_process_exec", prog);
-	return link < 0 ? -errno : close_ok(link);
-}
-
-static int find_btf(const char *prefix, const char *name, u32 kind)
-{
-	char full[96];
-	int err = probe_btf(), id;
-
-	if (err)
-		return err;
-	snprintf(full, sizeof(full), "%s%s", prefix, name);
-	id = btf__find_by_name_kind(vmlinux_btf, full, kind);
-	return id < 0 ? -ENOENT : id;
-}
-
-/* Loads and attaches a tracing program to the BTF type with this id. */
-static int try_tracing(enum bpf_attach_type type, int btf_id)
-{
-	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = type,
-		    .attach_btf_id = (u32)btf_id);
-	_close_ int prog = -1;
-	int link;
-
-	if (btf_id < 0)
-		return btf_id;
-	prog = load_prog(BPF_PROG_TYPE_TRACING, &opts);
-	if (prog < 0)
-		return prog;
-	link = bpf_raw_tracepoint_open(NULL, prog);
-	return link < 0 ? -errno : close_ok(link);
-}
-
-static int probe_tp_btf(void)
-{
-	return try_tracing(BPF_TRACE_RAW_TP,
-			   find_btf("btf_trace_", "sched_process_exec", BTF_KIND_TYPEDEF));
-}
-
-static int probe_sys_tp(void)
-{
-	return try_tracing(BPF_TRACE_RAW_TP, find_btf("btf_trace_", "sys_exit", BTF_KIND_TYPEDEF));
-}
-
-static int probe_data_ready(void)
-{
-	return try_tracing(BPF_TRACE_RAW_TP,
-			   find_btf("btf_trace_", "sk_data_ready", BTF_KIND_TYPEDEF));
-}
-
-/* Typed reads, tried in a program of the type that needs them most. */
-static int probe_typed_reads(void)
-{
-	int func = find_btf("", "bpf_rdonly_cast", BTF_KIND_FUNC);
-	int type = find_btf("", "timespec64", BTF_KIND_STRUCT);
-	const struct bpf_insn insns[] = {
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_1 },
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_2, .imm = type },
-		{ .code = BPF_JMP | BPF_CALL, .src_reg = BPF_PSEUDO_KFUNC_CALL, .imm = func },
-		{ .code = BPF_LDX | BPF_MEM | BPF_DW, .dst_reg = BPF_REG_0, .src_reg = BPF_REG_0 },
-		{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0 },
-		{ .code = BPF_JMP | BPF_EXIT },
-	};
-	int fd;
-
-	if (func < 0 || type < 0)
-		return func < 0 ? func : type;
-	fd = bpf_prog_load(BPF_PROG_TYPE_TRACEPOINT, "hp_probe", "GPL", insns, ARRAY_SIZE(insns),
-			   NULL);
-	return fd < 0 ? -errno : close_ok(fd);
-}
-
-static int probe_iter_task_file(void)
-{
-	int id = find_btf("bpf_iter_", "task_file", BTF_KIND_FUNC);
-	LIBBPF_OPTS(bpf_prog_load_opts, opts, .expected_attach_type = BPF_TRACE_ITER,
-		    .attach_btf_id = (u32)id);
-
-	if (id < 0)
-		return id;
-	return close_ok(load_prog(BPF_PROG_TYPE_TRACING, &opts));
-}
-
-static int open_event(struct perf_event_attr *attr)
-{
-	int fd;
-
-	attr->size = sizeof(*attr);
-	attr->disabled = 1;
-	fd = (int)syscall(SYS_perf_event_open, attr, -1, 0, -1, PERF_FLAG_FD_CLOEXEC);
-	return fd < 0 ? -errno : fd;
-}
-
-static int probe_perf_prog(void)
-{
-	struct perf_event_attr attr = { .type = PERF_TYPE_SOFTWARE,
-					.config = PERF_COUNT_SW_CPU_CLOCK,
-					.sample_freq = 99,
-					.freq = 1 };
-	_close_ int event = open_event(&attr);
-	_close_ int prog = -1;
-
-	if (event < 0)
-		return event;
-	prog = load_prog(BPF_PROG_TYPE_PERF_EVENT, NULL);
-	if (prog < 0)
-		return prog;
-	return ioctl(event, PERF_EVENT_IOC_SET_BPF, prog) ? -errno : 0;
-}
-
-static int probe_perf_hw(void)
-{
-	struct perf_event_attr attr = { .type = PERF_TYPE_HARDWARE,
-					.config = PERF_COUNT_HW_CPU_CYCLES,
-					.sample_freq = 99,
-					.freq = 1 };
-
-	return close_ok(open_event(&attr));
-}
-
-static int probe_run_stats(void)
-{
-	_release_(buf) struct buf b = BUF_INIT;
-	int fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
-	int err = fd < 0 ? -errno : close_ok(fd);
-
-	/* Somebody may have switched them on for good. */
-	if (err && !file_read("/proc/sys/kernel/bpf_stats_enabled", &b, 16) && b.n && *b.p == '1')
-		err = 0;
-	return err;
-}
-
-/* An empty function that kernels keep for tests of this very mechanism; never called otherwise. */
-#define PROBED_FUNCTION "bpf_fentry_test1"
-
-static int probe_fentry(void)
-{
-	return try_tracing(BPF_TRACE_FENTRY, find_btf("", PROBED_FUNCTION, BTF_KIND_FUNC));
-}
-
-static int pmu_type(const char *name)
-{
-	_release_(buf) struct buf b = BUF_INIT;
-	char path[96];
-	int err;
-
-	snprintf(path, sizeof(path), "/sys/bus/event_source/devices/%s/type", name);
-	err = file_read(path, &b, 32);
-	return err ? err : (int)strtol(b.p, NULL, 10);
-}
-
-static int probe_kprobe(void)
-{
-	struct perf_event_attr attr = { 0 };
-	int type = pmu_type("kprobe");
-
-	if (type < 0)
-		return type;
-	attr.type = (u32)type;
-	attr.config1 = (u64)(uintptr_t)PROBED_FUNCTION;
-	return close_ok(open_event(&attr));
-}
-
-/* Only its address is used. */
-__attribute__((noinline, used)) static void uprobe_site(void)
-{
-	__asm__ volatile("");
-}
-
-static int probe_uprobe(void)
-{
-	struct perf_event_attr attr = { 0 };
-	_release_(buf) struct buf maps = BUF_INIT;
-	u64 at = (u64)(uintptr_t)uprobe_site, start, end, off;
-	int type = pmu_type("uprobe"), err;
-	char *line, *rest;
-
-	if (type < 0)
-		return type;
-	err = file_read("/proc/self/maps", &maps, 4 << 20);
-	if (err)
-		return err;
-	for (rest = maps.p; (line = strsep(&rest, "\n"));) {
-		unsigned long long s, e, o;
-
-		if (sscanf(line, "%llx-%llx %*s %llx", &s, &e, &o) != 3)
-			continue;
-		start = s;
-		end = e;
-		off = o;
-		if (at < start || at >= end)
-			continue;
-		attr.type = (u32)type;
-		attr.config1 = (u64)(uintptr_t) "/proc/self/exe";
-		attr.config2 = at - start + off;
-		return close_ok(open_event(&attr));
-	}
-	return -ENOENT;
-}
+#include "base/buf.h"
+#include "load/featprobe.h"
 
 #define FIX_RIGHTS "run with sudo, or grant CAP_BPF and CAP_PERFMON"
 #define FIX_BTF "use a kernel built with CONFIG_DEBUG_INFO_BTF=y, as distributions ship"
+#define FIX_EVENTS "use a kernel built with CONFIG_BPF_EVENTS=y"
 #define NOTHING "nothing can be measured"
-#define NOT_NEEDED "nothing is lost: tracepoints do the work"
+#define NOT_NEEDED "nothing is lost: another way does the same"
+
+#define B(f) FEAT_BIT(FEAT_##f)
 
 const struct feat_row feat_rows[FEAT_COUNT] = {
-	[FEAT_BPF] = { "bpf", "bpf() system call", "all measuring is done in BPF programs", NOTHING,
-		       "4.4", FIX_RIGHTS, FEAT_REQUIRED, probe_bpf },
-	[FEAT_BTF] = { "btf", "kernel type information (BTF)", "lets one program fit every kernel",
-		       NOTHING, "5.4", FIX_BTF, FEAT_REQUIRED, probe_btf },
-	[FEAT_RINGBUF] = { "ringbuf", "BPF ring buffer", "carries records to hostprof", NOTHING,
-			   "5.8", "use Linux 5.8 or newer", FEAT_REQUIRED, probe_ringbuf },
-	[FEAT_MEMLOCK] = { "memlock", "memory for BPF maps", "8 MiB hold bursts of records",
-			   NOTHING, "5.11",
-			   "run with sudo, or raise the limit with 'ulimit -l unlimited'",
-			   FEAT_REQUIRED, probe_memlock },
-	[FEAT_RAW_TP] = { "raw_tp", "raw tracepoints", "what typed tracepoints are built on",
-			  NOTHING, "4.17", "use a kernel with CONFIG_BPF_EVENTS=y", FEAT_REQUIRED,
-			  probe_raw_tp },
-	[FEAT_TP_BTF] = { "tp_btf", "typed tracepoints (tp_btf)", "hook processes and sockets",
-			  NOTHING, "5.5", FIX_BTF, FEAT_REQUIRED, probe_tp_btf },
-	[FEAT_SYS_TP] = { "sys_tp", "system call tracepoints", "see every transfer on a socket",
-			  NOTHING, "5.5", "use a kernel with CONFIG_FTRACE_SYSCALLS=y",
-			  FEAT_REQUIRED, probe_sys_tp },
-	[FEAT_DATA_READY] = { "data_ready", "tracepoint sk_data_ready",
-			      "stamps data when it arrives",
-			      "a request's clock starts when the process reads", "6.3",
-			      "use Linux 6.3 or newer", FEAT_DEGRADES, probe_data_ready },
-	[FEAT_ITER_TASK_FILE] = { "iter_task_file", "iterator over open files",
-				  "finds connections that were open before attach",
-				  "they appear at their first transfer", "5.8",
-				  "use Linux 5.8 or newer", FEAT_DEGRADES, probe_iter_task_file },
-	[FEAT_PERF_PROG] = { "perf_prog", "BPF on perf events", "samples CPU stacks",
-			     "attach works with --no-cpu only", "4.9",
-			     "run with sudo, or grant CAP_PERFMON", FEAT_DEGRADES,
-			     probe_perf_prog },
-	[FEAT_PERF_HW] = { "perf_hw", "hardware CPU cycles",
-			   "samples also where interrupts are off", "the software clock is used",
-			   "2.6.31", "in a virtual machine, let the host pass the PMU through",
-			   FEAT_DEGRADES, probe_perf_hw },
-	[FEAT_TYPED_READS] = { "typed_reads", "typed reads of kernel memory",
-			       "reads sockets without a call a field", "a transfer costs more",
-			       "6.2", "use Linux 6.2 or newer", FEAT_DEGRADES, probe_typed_reads },
-	[FEAT_RUN_STATS] = { "run_stats", "BPF run-time statistics",
-			     "measures what hostprof itself costs", "that cost is not reported",
-			     "5.8", "grant CAP_SYS_ADMIN, or set kernel.bpf_stats_enabled to 1",
-			     FEAT_DEGRADES, probe_run_stats },
-	[FEAT_FENTRY] = { "fentry", "function entry hooks (fentry)", "another way to hook sockets",
-			  NOT_NEEDED, "5.5", "use a kernel with CONFIG_FUNCTION_TRACER=y",
-			  FEAT_UNUSED, probe_fentry },
-	[FEAT_KPROBE] = { "kprobe", "kprobes", "another way to hook sockets", NOT_NEEDED, "4.17",
-			  "use a kernel with CONFIG_KPROBES=y", FEAT_UNUSED, probe_kprobe },
-	[FEAT_UPROBE] = { "uprobe", "uprobes", "hook functions of programs",
-			  "nothing is lost for requests, queries and CPU", "4.17",
-			  "use a kernel with CONFIG_UPROBES=y", FEAT_UNUSED, probe_uprobe },
+	[FEAT_BPF] = { .key = "bpf",
+		       .name = "bpf() system call",
+		       .why = "all measuring is done in BPF programs",
+		       .without = NOTHING,
+		       .since = "3.18",
+		       .change = "99c55f7d47c0 bpf: introduce BPF syscall and maps",
+		       .fix = FIX_RIGHTS,
+		       .need = FEAT_REQUIRED,
+		       .probe = featprobe_bpf },
+	[FEAT_BTF] = { .key = "btf",
+		       .name = "kernel type information (BTF)",
+		       .why = "lets one program fit every kernel",
+		       .without = NOTHING,
+		       .since = "5.4",
+		       .change = "341dfcf8d78e btf: expose BTF info through sysfs",
+		       .fix = FIX_BTF,
+		       .need = FEAT_REQUIRED,
+		       .probe = featprobe_btf },
+	[FEAT_RINGBUF] = { .key = "ringbuf",
+			   .name = "BPF ring buffer",
+			   .why = "carries records to hostprof",
+			   .without = NOTHING,
+			   .since = "5.8",
+			   .change = "457f44363a88 bpf: Implement BPF ring buffer and verifier "
+				     "support for it",
+			   .fix = "use Linux 5.8 or newer",
+			   .need = FEAT_REQUIRED,
+			   .needs = B(BPF),
+			   .probe = featprobe_ringbuf },
+	[FEAT_MEMLOCK] = { .key = "memlock",
+			   .name = "memory for BPF maps",
+			   .why = "8 MiB hold bursts of records",
+			   .without =
+				   "a small buffer does: bursts may overflow it, and what is lost "
+				   "is counted",
+			   .since = "5.11",
+			   .change = NULL,
+			   .fix = "run with sudo, or raise the limit with 'ulimit -l unlimited'",
+			   .need = FEAT_DEGRADES,
+			   .needs = B(RINGBUF),
+			   .probe = featprobe_memlock },
+	[FEAT_RAW_TP] = { .key = "raw_tp",
+			  .name = "raw tracepoints",
+			  .why = "follow sockets and processes at the lowest cost",
+			  .without = "TCP connections are known from their transfers only",
+			  .since = "4.17",
+			  .change = "c4f6699dfcb8 bpf: introduce BPF_RAW_TRACEPOINT",
+			  .fix = FIX_EVENTS,
+			  .need = FEAT_DEGRADES,
+			  .needs = B(BPF),
+			  .probe = featprobe_raw_tp },
+	[FEAT_TP_BTF] = { .key = "tp_btf",
+			  .name = "typed tracepoints (tp_btf)",
+			  .why = "follow processes",
+			  .without = "children that start during the measurement are not followed",
+			  .since = "5.5",
+			  .change = NULL,
+			  .fix = FIX_BTF,
+			  .need = FEAT_DEGRADES,
+			  .needs = B(RAW_TP) | B(BTF),
+			  .probe = featprobe_tp_btf },
+	[FEAT_SYS_TP] = { .key = "sys_tp",
+			  .name = "system call tracepoints, all calls",
+			  .why = "see every transfer on a socket",
+			  .without = NOT_NEEDED,
+			  .since = "5.5",
+			  .change = NULL,
+			  .fix = "use a kernel with CONFIG_FTRACE_SYSCALLS=y",
+			  .need = FEAT_UNUSED,
+			  .needs = B(TP_BTF),
+			  .probe = featprobe_sys_tp },
+	[FEAT_TRACEPOINT] = { .key = "tracepoint",
+			      .name = "system call tracepoints, one by one",
+			      .why = "see transfers on sockets, and leave other calls alone",
+			      .without = "every system call of the host costs a little",
+			      .since = "4.7",
+			      .change = "98b5c2c65c29 perf, bpf: allow bpf programs attach to "
+					"tracepoints",
+			      .fix = "use a kernel with CONFIG_FTRACE_SYSCALLS=y and tracefs",
+			      .need = FEAT_DEGRADES,
+			      .needs = B(BPF),
+			      .probe = featprobe_tracepoint },
+	[FEAT_DATA_READY] = { .key = "data_ready",
+			      .name = "tracepoint sk_data_ready",
+			      .why = "stamps data when it arrives",
+			      .without = "a request's clock starts when the process reads",
+			      .since = "6.3",
+			      .change = NULL,
+			      .fix = "use Linux 6.3 or newer",
+			      .need = FEAT_DEGRADES,
+			      .needs = B(RAW_TP),
+			      .probe = featprobe_data_ready },
+	[FEAT_TCP_PROBE] = { .key = "tcp_probe",
+			     .name = "tracepoint tcp_probe",
+			     .why = "stamps TCP data when it arrives",
+			     .without = NOT_NEEDED,
+			     .since = "4.16",
+			     .change = NULL,
+			     .fix = "use Linux 4.16 or newer",
+			     .need = FEAT_UNUSED,
+			     .needs = B(RAW_TP),
+			     .probe = featprobe_tcp_probe },
+	[FEAT_ITER_TASK_FILE] = { .key = "iter_task_file",
+				  .name = "iterator over open files",
+				  .why = "finds connections that were open before attach",
+				  .without = "they appear at their first transfer",
+				  .since = "5.8",
+				  .change = NULL,
+				  .fix = "use Linux 5.8 or newer",
+				  .need = FEAT_DEGRADES,
+				  .needs = B(BPF) | B(BTF),
+				  .probe = featprobe_iter_task_file },
+	[FEAT_PERF_PROG] = { .key = "perf_prog",
+			     .name = "BPF on perf events",
+			     .why = "samples CPU stacks",
+			     .without = "no CPU samples",
+			     .since = "4.9",
+			     .change = NULL,
+			     .fix = "run with sudo, or grant CAP_PERFMON",
+			     .need = FEAT_DEGRADES,
+			     .needs = B(BPF),
+			     .probe = featprobe_perf_prog },
+	[FEAT_PERF_HW] = { .key = "perf_hw",
+			   .name = "hardware CPU cycles",
+			   .why = "samples also where interrupts are off",
+			   .without = "the software clock is used",
+			   .since = "2.6.31",
+			   .change = NULL,
+			   .fix = "in a virtual machine, let the host pass the PMU through",
+			   .need = FEAT_DEGRADES,
+			   .needs = B(PERF_PROG),
+			   .probe = featprobe_perf_hw },
+	[FEAT_TYPED_READS] = { .key = "typed_reads",
+			       .name = "typed reads of kernel memory",
+			       .why = "reads sockets without a call a field",
+			       .without = "a transfer costs more",
+			       .since = "6.2",
+			       .change = "a35b9af4ec2c bpf: Add a kfunc for generic type cast",
+			       .fix = "use Linux 6.2 or newer",
+			       .need = FEAT_DEGRADES,
+			       .needs = B(BPF) | B(BTF),
+			       .probe = featprobe_typed_reads },
+	[FEAT_LOOP] = { .key = "loop",
+			.name = "loops in BPF (bpf_loop)",
+			.why = "walk batches of messages and lists of buffers",
+			.without = "of a batch only the first messages are looked into",
+			.since = "5.17",
+			.change = "e6f2dd0f8067 bpf: Add bpf_loop helper",
+			.fix = "use Linux 5.17 or newer",
+			.need = FEAT_DEGRADES,
+			.needs = B(BPF) | B(BTF),
+			.probe = featprobe_loop },
+	[FEAT_TASK_BTF] = { .key = "task_btf",
+			    .name = "typed access to the running task",
+			    .why = "finds the socket of a descriptor",
+			    .without = "a transfer costs a little more",
+			    .since = "5.11",
+			    .change = NULL,
+			    .fix = "use Linux 5.11 or newer",
+			    .need = FEAT_DEGRADES,
+			    .needs = B(BPF) | B(BTF),
+			    .probe = featprobe_task_btf },
+	[FEAT_TASK_PT_REGS] = { .key = "task_pt_regs",
+				.name = "registers of the running task",
+				.why = "the exit of a system call learns its arguments",
+				.without =
+					"entries of system calls are hooked too, which costs more",
+				.since = "5.15",
+				.change = NULL,
+				.fix = "use Linux 5.15 or newer",
+				.need = FEAT_DEGRADES,
+				.needs = B(TASK_BTF),
+				.probe = featprobe_task_pt_regs },
+	[FEAT_ATTACH_COOKIE] = { .key = "attach_cookie",
+				 .name = "a number of one's own at each hook",
+				 .why = "one program serves many hooks",
+				 .without = NOT_NEEDED,
+				 .since = "5.15",
+				 .change = "7adfc6c9b315 bpf: Add bpf_get_attach_cookie() BPF "
+					   "helper to access bpf_cookie value",
+				 .fix = "use Linux 5.15 or newer",
+				 .need = FEAT_UNUSED,
+				 .needs = B(BPF) | B(BTF),
+				 .probe = featprobe_attach_cookie },
+	[FEAT_PID_NS] = { .key = "pid_ns",
+			  .name = "process numbers of a PID namespace",
+			  .why = "names processes as hostprof's own namespace does",
+			  .without = "hostprof must run in the host's PID namespace",
+			  .since = "5.7",
+			  .change = "b4490c5c4e02 bpf: Added new helper "
+				    "bpf_get_ns_current_pid_tgid",
+			  .fix = "use Linux 5.7 or newer",
+			  .need = FEAT_DEGRADES,
+			  .needs = B(BPF) | B(BTF),
+			  .probe = featprobe_pid_ns },
+	[FEAT_RUN_STATS] = { .key = "run_stats",
+			     .name = "BPF run-time statistics",
+			     .why = "measures what hostprof itself costs",
+			     .without = "that cost is not reported",
+			     .since = "5.8",
+			     .change = NULL,
+			     .fix = "grant CAP_SYS_ADMIN, or set kernel.bpf_stats_enabled to 1",
+			     .need = FEAT_DEGRADES,
+			     .needs = B(BPF),
+			     .probe = featprobe_run_stats },
+	[FEAT_RECURSION_MISSES] = { .key = "recursion_misses",
+				    .name = "count of skipped program runs",
+				    .why = "tells when the kernel skipped a probe",
+				    .without = "such skips stay unknown",
+				    .since = "5.12",
+				    .change = NULL,
+				    .fix = "use Linux 5.12 or newer",
+				    .need = FEAT_DEGRADES,
+				    .needs = B(BPF) | B(BTF),
+				    .probe = featprobe_recursion_misses },
+	[FEAT_FENTRY] = { .key = "fentry",
+			  .name = "function entry and exit hooks (fentry, fexit)",
+			  .why = "see transfers at the socket, io_uring's and sendfile's too",
+			  .without = "kprobes do it, or system calls, which do not show io_uring",
+			  .since = "5.5",
+			  .change = "fec56f5890d9 bpf: Introduce BPF trampoline",
+			  .fix = "use a kernel with CONFIG_FUNCTION_TRACER=y",
+			  .need = FEAT_DEGRADES,
+			  .needs = B(BPF) | B(BTF),
+			  .probe = featprobe_fentry },
+	[FEAT_MODULE_BTF] = { .key = "module_btf",
+			      .name = "type information of modules",
+			      .why = "lets function hooks reach unix sockets built as a module",
+			      .without = "unix sockets in a module are seen through system calls",
+			      .since = "5.11",
+			      .change = NULL,
+			      .fix = "use a kernel with CONFIG_DEBUG_INFO_BTF_MODULES=y",
+			      .need = FEAT_UNUSED,
+			      .needs = B(BTF),
+			      .probe = featprobe_module_btf },
+	[FEAT_KPROBE] = { .key = "kprobe",
+			  .name = "kprobes and kretprobes",
+			  .why = "see transfers at the socket where fentry is missing",
+			  .without = NOT_NEEDED,
+			  .since = "4.17",
+			  .change = NULL,
+			  .fix = "use a kernel with CONFIG_KPROBES=y",
+			  .need = FEAT_UNUSED,
+			  .needs = B(BPF),
+			  .probe = featprobe_kprobe },
+	[FEAT_UPROBE] = { .key = "uprobe",
+			  .name = "uprobes",
+			  .why = "hook functions of programs",
+			  .without = "nothing is lost for requests, queries and CPU",
+			  .since = "4.17",
+			  .change = NULL,
+			  .fix = "use a kernel with CONFIG_UPROBES=y",
+			  .need = FEAT_UNUSED,
+			  .needs = B(BPF),
+			  .probe = featprobe_uprobe },
 };
+_Static_assert(FEAT_COUNT <= 64, "a bit each");
 
-int feat_probe(enum feat f)
+static u64 forced_off; /* FEAT_BIT()s; set by options before anything is probed for use */
+
+#define FORCED_OFF (-ENODATA) /* no probe gives this */
+
+int feat_find(const char *key)
+{
+	int i;
+
+	for (i = 0; i < FEAT_COUNT; i++)
+		if (!strcmp(feat_rows[i].key, key))
+			return i;
+	return -ENOENT;
+}
+
+int feat_force_off(const char *key)
+{
+	int f = feat_find(key);
+
+	if (f < 0)
+		return f;
+	forced_off |= FEAT_BIT(f);
+	return 0;
+}
+
+static int probe_once(enum feat f)
 {
 	static struct {
 		bool known;
@@ -365,8 +324,93 @@ int feat_probe(enum feat f)
 	return cache[f].result;
 }
 
+/* The result, and in *blame whose it is. Rows only need rows, never each other in a circle. */
+static int find_out(enum feat f, enum feat *blame)
+{
+	u64 needs = feat_rows[f].needs;
+	int i, err;
+
+	*blame = f;
+	if (forced_off & FEAT_BIT(f))
+		return FORCED_OFF;
+	for (i = 0; needs; needs &= needs - 1) {
+		i = __builtin_ctzll(needs);
+		err = find_out((enum feat)i, blame);
+		if (err)
+			return err;
+	}
+	*blame = f;
+	return probe_once(f);
+}
+
+int feat_probe(enum feat f)
+{
+	enum feat blame;
+
+	return find_out(f, &blame);
+}
+
+enum feat feat_blame(enum feat f)
+{
+	enum feat blame;
+
+	find_out(f, &blame);
+	return blame;
+}
+
+void feat_missing_text(enum feat f, struct buf *out)
+{
+	enum feat blame;
+	int err = find_out(f, &blame);
+
+	if (blame != f)
+		buf_addf(out, "it needs %s, and that is ", feat_rows[blame].key);
+	if (err == FORCED_OFF)
+		buf_adds(out, "switched off with --without");
+	else if (err == -EPERM || err == -EACCES)
+		buf_adds(out, "refused");
+	else if (err == -ENOENT || err == -EOPNOTSUPP || err == -EINVAL)
+		buf_adds(out, "not in this kernel");
+	else
+		buf_adds(out, strerror(-err));
+}
+
+void feat_keys(struct buf *out)
+{
+	int i;
+
+	for (i = 0; i < FEAT_COUNT; i++)
+		buf_addf(out, "%s%s", i ? ", " : "", feat_rows[i].key);
+}
+
+const struct feat_row *feat_missing_required(int *ret_err, char *ret_text, size_t text_size,
+					     char *ret_fix, size_t fix_size)
+{
+	int i;
+
+	for (i = 0; i < FEAT_COUNT; i++) {
+		const struct feat_row *row = &feat_rows[i];
+		int err = row->need == FEAT_REQUIRED ? feat_probe((enum feat)i) : 0;
+		bool right = err == -EPERM || err == -EACCES;
+
+		if (!err)
+			continue;
+		*ret_err = right ? -EPERM : -EOPNOTSUPP;
+		snprintf(ret_fix, fix_size, "%s", row->fix);
+		if (right)
+			snprintf(ret_text, text_size, "the kernel refused the BPF programs: %s",
+				 strerror(-err));
+		else
+			snprintf(ret_text, text_size,
+				 "%s %s: hostprof needs Linux 5.8 or newer with BTF", row->name,
+				 err == FORCED_OFF ? "switched off with --without"
+						   : "not in this kernel");
+		return row;
+	}
+	return NULL;
+}
+
 void feat_release(void)
 {
-	btf__free(vmlinux_btf);
-	vmlinux_btf = NULL;
+	featprobe_release();
 }

@@ -1,58 +1,96 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What this kernel lets this process do. Each feature is a row in feat.c and is found by trying it,
- * never by the kernel's version: distributions carry changes back, and rights differ by process.
- * Results are kept for the life of the process.
+ * What this kernel lets this process do. Each feature is a row in feat.c and is found by trying
+ * it, never by the kernel's version: distributions carry changes back, and rights differ by process.
+ * A row is tried when it is first asked for and remembered for the life of the process.
+ *
+ * A row can be forced off (--without KEY), and whatever builds on it goes with it, so that each rung
+ * of the attach ladder can be exercised on any kernel. Only the rows marked FEAT_REQUIRED stop
+ * attach; everything else has another rung or costs one line of trust (user/load/probes.c).
  */
 #ifndef LOAD_FEAT_H
 #define LOAD_FEAT_H
 
 #include "base/types.h"
 
+struct buf;
+
 enum feat {
 	FEAT_BPF, /* bpf() at all */
 	FEAT_BTF, /* /sys/kernel/btf/vmlinux */
 	FEAT_RINGBUF,
-	FEAT_MEMLOCK, /* memory for a ring buffer of the usual size */
+	FEAT_MEMLOCK, /* memory for a ring buffer of the usual size; without: take a small one */
 	FEAT_RAW_TP,
 	FEAT_TP_BTF,
 	FEAT_SYS_TP, /* sys_enter and sys_exit as tp_btf */
-	FEAT_DATA_READY, /* sk_data_ready as tp_btf */
+	FEAT_TRACEPOINT, /* a program on the tracepoint of one system call, by perf event */
+	FEAT_DATA_READY, /* the tracepoint sk_data_ready is there */
+	FEAT_TCP_PROBE, /* the tracepoint tcp_probe is there */
 	FEAT_ITER_TASK_FILE,
 	FEAT_PERF_PROG, /* BPF on a software clock event */
 	FEAT_PERF_HW, /* hardware cycles */
-	FEAT_TYPED_READS,
+	FEAT_TYPED_READS, /* bpf_rdonly_cast() */
+	FEAT_LOOP, /* bpf_loop() */
+	FEAT_TASK_BTF, /* bpf_get_current_task_btf() */
+	FEAT_TASK_PT_REGS, /* bpf_task_pt_regs() */
+	FEAT_ATTACH_COOKIE, /* bpf_get_attach_cookie() */
+	FEAT_PID_NS, /* bpf_get_ns_current_pid_tgid() */
 	FEAT_RUN_STATS,
-	FEAT_FENTRY,
-	FEAT_KPROBE,
+	FEAT_RECURSION_MISSES, /* the kernel counts the runs that it skipped */
+	FEAT_FENTRY, /* and fexit */
+	FEAT_MODULE_BTF, /* fentry on functions of modules; without modules at all: there */
+	FEAT_KPROBE, /* and kretprobe */
 	FEAT_UPROBE,
 	FEAT_COUNT,
 };
 
+#define FEAT_BIT(f) (1ULL << (f))
+
 enum feat_need {
-	FEAT_REQUIRED, /* attach does not work without */
+	FEAT_REQUIRED, /* nothing at all can be measured without */
 	FEAT_DEGRADES, /* attach works, the report says less */
 	FEAT_UNUSED, /* another rung does the same; told for completeness */
 };
 
 struct feat_row {
-	const char *key; /* stable, in JSON */
+	const char *key; /* stable, in JSON and for --without */
 	const char *name;
 	const char *why; /* what hostprof does with it */
 	const char *without; /* what becomes of that when it is missing */
-	const char *since; /* the kernel that brought it */
+	const char *since; /* the first kernel release that has it */
+	const char *change; /* what brought it: commit id, subject */
 	const char *fix;
 	enum feat_need need;
-	int (*probe)(void); /* 0 = there, -errno */
+	u64 needs; /* FEAT_BIT()s: missing when one of them is */
+	int (*probe)(void); /* 0 = there, -errno; needs are there */
 };
 
 extern const struct feat_row feat_rows[FEAT_COUNT];
 
-int feat_probe(enum feat f); /* 0 = there, -errno why not; -EPERM, -EACCES: a right is missing */
+/* 0 = there, -errno why not; -EPERM, -EACCES: a right is missing; -ENODATA: forced off. */
+int feat_probe(enum feat f);
 static inline bool feat_has(enum feat f)
 {
 	return feat_probe(f) == 0;
 }
+
+/* From now on the feature is missing. Before anything is opened. -ENOENT: no such key. */
+int feat_force_off(const char *key);
+int feat_find(const char *key); /* enum feat or -ENOENT */
+/* The feature that is to blame: f itself or one that it needs. Only when !feat_has(f). */
+enum feat feat_blame(enum feat f);
+/* Why it is missing, for a line of text: "refused", "needs fentry, switched off by --without", … */
+void feat_missing_text(enum feat f, struct buf *out);
+void feat_keys(struct buf *out); /* "bpf, btf, …" */
+
+/*
+ * The first FEAT_REQUIRED row that is missing, or NULL: ask before anything is opened. ret_text gets
+ * the sentence for the user and ret_fix what to do; *ret_err is -EPERM when a right is missing, else
+ * -EOPNOTSUPP. Every case of it exits with EXIT_PRIVILEGE (5).
+ */
+const struct feat_row *feat_missing_required(int *ret_err, char *ret_text, size_t text_size,
+					     char *ret_fix, size_t fix_size);
+
 void feat_release(void); /* frees what probing keeps; results stay */
 
 #endif

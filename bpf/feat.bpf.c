@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the running kernel's own types say about it: does this helper, this field exist?
+ *
+ * Input: the kernel's BTF, which libbpf compares with the flavours below while it loads the program.
+ * Output: the has_* booleans, set when user/load/featprobe.c runs the program once. An object of its
+ * own, because the probes must not fail to load for a question that may be answered with no. The
+ * suffix ___feat is dropped by libbpf when it compares; the numbers here are never looked at.
+ */
+#include "vmlinux.h"
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+
+enum bpf_func_id___feat {
+	BPF_FUNC_get_ns_current_pid_tgid___feat = 1,
+	BPF_FUNC_get_current_task_btf___feat,
+	BPF_FUNC_get_attach_cookie___feat,
+	BPF_FUNC_task_pt_regs___feat,
+	BPF_FUNC_loop___feat,
+};
+
+struct bpf_prog_info___feat {
+	__u64 recursion_misses;
+} __attribute__((preserve_access_index));
+
+bool has_pid_ns;
+bool has_task_btf;
+bool has_attach_cookie;
+bool has_task_pt_regs;
+bool has_loop;
+bool has_recursion_misses;
+
+#define HAS_HELPER(name)                                                                           \
+	bpf_core_enum_value_exists(enum bpf_func_id___feat, BPF_FUNC_##name##___feat)
+
+SEC("socket")
+int feat(void *ctx)
+{
+	has_pid_ns = HAS_HELPER(get_ns_current_pid_tgid);
+	has_task_btf = HAS_HELPER(get_current_task_btf);
+	has_attach_cookie = HAS_HELPER(get_attach_cookie);
+	has_task_pt_regs = HAS_HELPER(task_pt_regs);
+	has_loop = HAS_HELPER(loop);
+	has_recursion_misses = bpf_core_field_exists(struct bpf_prog_info___feat, recursion_misses);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
