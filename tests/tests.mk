@@ -51,6 +51,7 @@ check-build: $(SQL_TOOL)
 
 include tests/hostbpf/hostbpf.mk
 include tests/bpf/bpf.mk
+include tests/kernels/kernels.mk
 
 # Everything that needs no root, in less than a minute.
 .PHONY: check test bench

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+# The probes on stock kernels in QEMU. The guest's binaries are built as users have them: sanitizers
+# cost too much under emulation, and the same tests run with them on the host.
+
+GUEST_BIN := $(BPFT_SRC:tests/bpf/%.c=$(O)/guest/%)
+GUEST_LOAD := $(patsubst %.c,$(O)/%.o,$(wildcard user/load/*.c))
+GUEST_PARTS := $(O)/tests/bpf/lab.o $(GUEST_LOAD)
+
+$(BPFT_SRC:%.c=$(O)/%.o) $(O)/tests/bpf/lab.o: HP_CFLAGS += -Itests/bpf
+
+$(GUEST_BIN): $(O)/guest/%: $(O)/tests/bpf/%.o $(GUEST_PARTS) $(LIB)
+	@mkdir -p $(@D)
+	$(call msg,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ -lcmocka $(HP_LIBS)
+
+-include $(O)/tests/bpf/lab.d $(BPFT_SRC:%.c=$(O)/%.d)
+
+$(O)/tests/cost/cost.o: | $(SKEL)
+$(O)/guest/b_cost: $(O)/tests/cost/cost.o
+	@mkdir -p $(@D)
+	$(call msg,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ -lcmocka -lbpf
+-include $(O)/tests/cost/cost.d
+
+.PHONY: guest-build test-kernels test-kernels-full
+guest-build: $(O)/hostprof $(GUEST_BIN) $(O)/guest/b_cost
+
+# The part that `make test` has time for, and everything.
+test-kernels test-kernels-full:
+	$(Q)tools/install-deps.sh build demo test
+	$(Q)$(MAKE) --no-print-directory guest-build
+	$(Q)/usr/bin/python3 tests/kernels/run.py --output $(O) $(if $(filter %-full,$@),--full) $(KERNELS)
