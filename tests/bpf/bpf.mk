@@ -15,6 +15,15 @@ $(BPFT_BIN): $(TO)/%: $(TO)/tests/bpf/%.o $(BPFT_PARTS) $(TEST_LIB)
 
 -include $(BPFT_PARTS:.o=.d) $(BPFT_SRC:%.c=$(TO)/%.d)
 
+$(TO)/b_uring: HP_LIBS += -luring
+
+# A server on io_uring, for the tests of both kinds and for guests: as users build theirs.
+URING_HTTP := $(TO)/uring_http
+$(URING_HTTP): tests/workloads/uring_http.c | $(O)/.flags
+	@mkdir -p $(@D)
+	$(call msg,CC,$<)
+	$(Q)$(CC) $(CFLAGS) $(HP_CFLAGS) -o $@ $< -luring
+
 # What the verifier goes through, against a baseline.
 BPFT_COST := $(TO)/b_cost
 $(TO)/tests/cost/cost.o: | $(SKEL)
@@ -24,4 +33,4 @@ $(BPFT_COST): $(TO)/tests/cost/cost.o
 -include $(TO)/tests/cost/cost.d
 
 .PHONY: bpf-build
-bpf-build: $(BPFT_BIN) $(BPFT_COST)
+bpf-build: $(BPFT_BIN) $(BPFT_COST) $(URING_HTTP)

@@ -9,10 +9,12 @@
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
+#include <linux/io_uring.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include "load/procfs.c"
 #include "load/procinfo.c"
@@ -244,13 +246,37 @@ static void t_mappings(void **state)
 	assert_int_equal(procfs_exec_mappings(0x7fffffff, 5, stop_at_once, &calls), -ESRCH);
 }
 
+/* A ring is found by its descriptor, by its mapping when that is closed, and not without either. */
+static void t_io_uring(void **state)
+{
+	struct io_uring_params params = { 0 };
+	u32 self = (u32)getpid();
+	size_t size;
+	void *p;
+	int fd;
+
+	(void)state;
+	assert_false(procfs_uses_io_uring(self));
+	assert_false(procfs_uses_io_uring(0x7fffffff));
+	fd = (int)syscall(SYS_io_uring_setup, 4, &params);
+	if (fd < 0) /* switched off, or not in this kernel: then nobody has one */
+		return;
+	assert_true(procfs_uses_io_uring(self));
+	size = params.sq_off.array + params.sq_entries * sizeof(u32);
+	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, IORING_OFF_SQ_RING);
+	assert_true(p != MAP_FAILED);
+	close(fd);
+	assert_true(procfs_uses_io_uring(self));
+	munmap(p, size);
+	assert_false(procfs_uses_io_uring(self));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(t_own_figures),
-		cmocka_unit_test(t_threads),
-		cmocka_unit_test(t_vanishing),
-		cmocka_unit_test(t_mappings),
+		cmocka_unit_test(t_own_figures), cmocka_unit_test(t_threads),
+		cmocka_unit_test(t_vanishing),	 cmocka_unit_test(t_mappings),
+		cmocka_unit_test(t_io_uring),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

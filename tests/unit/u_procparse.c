@@ -389,6 +389,18 @@ static void t_match(void **state)
 			fail_msg("row %zu: '%s' against '%s'", i, rows[i].glob, rows[i].line);
 }
 
+#define ID "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+static void t_io_uring(void **state)
+{
+	(void)state;
+	assert_true(proc_is_io_uring(SLICE("anon_inode:[io_uring]")));
+	assert_false(proc_is_io_uring(SLICE("anon_inode:[io_uring] (deleted)")));
+	assert_false(proc_is_io_uring(SLICE("/tmp/anon_inode:[io_uring]")));
+	assert_false(proc_is_io_uring(SLICE("anon_inode:[eventpoll]")));
+	assert_false(proc_is_io_uring(slice_of(NULL, 0)));
+}
+
 static void t_service(void **state)
 {
 	static const struct {
@@ -405,6 +417,28 @@ static void t_service(void **state)
 		{ "", "", "exe-name" },
 		{ "", "bash /dev/fd/63", "bash" },
 		{ "garbage\n:\n::\n0::/.service", "prog", "prog" },
+		/* Version 1 alone, as systemd lays it out. */
+		{ "11:pids:/system.slice/shop.service\n10:cpu,cpuacct:/system.slice/shop.service\n"
+		  "2:memory:/system.slice/shop.service\n1:name=systemd:/system.slice/"
+		  "shop.service\n",
+		  "x", "shop" },
+		/* Both: version 2 without controllers comes last. */
+		{ "9:memory:/\n1:name=systemd:/system.slice/shop@2.service\n"
+		  "0::/system.slice/shop@2.service\n",
+		  "x", "shop@2" },
+		/* Without systemd: the hierarchies of controllers name no service. */
+		{ "9:name=openrc:/sshd\n4:memory:/api/f7e1\n1:cpu:/\n0::/\n", "/sbin/sshd -D",
+		  "sshd" },
+		/* Seen from a cgroup namespace beside its own. */
+		{ "0::/../../system.slice/shop.service\n", "x", "shop" },
+		/* Containers: a unit outside holds the runtime, one inside is a service. */
+		{ "0::/system.slice/docker-" ID ".scope\n", "node /app/server.js", "server" },
+		{ "1:name=systemd:/docker/" ID "\n", "node /app/server.js", "server" },
+		{ "1:name=systemd:/system.slice/containerd.service/kubepods-burstable-pod1.slice:"
+		  "cri-containerd:" ID "\n",
+		  "node /app/server.js", "server" },
+		{ "0::/system.slice/docker.service/docker/" ID "\n", "x", "x" },
+		{ "1:name=systemd:/docker/" ID "/system.slice/nginx.service\n", "x", "nginx" },
 	};
 	char store[256];
 	size_t i;
@@ -465,6 +499,7 @@ int main(void)
 		cmocka_unit_test(t_unix),     cmocka_unit_test(t_cmdline),
 		cmocka_unit_test(t_app),      cmocka_unit_test(t_match),
 		cmocka_unit_test(t_service),  cmocka_unit_test(t_runtime),
+		cmocka_unit_test(t_io_uring),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

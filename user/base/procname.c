@@ -12,6 +12,8 @@
 #include <string.h>
 #include "base/procparse.h"
 
+#define CONTAINER_ID_LEN 64 /* hexadecimal digits */
+
 struct slice proc_basename(struct slice path)
 {
 	const char *slash = path.n ? memrchr(path.p, '/', path.n) : NULL;
@@ -355,7 +357,23 @@ bool proc_name_matches(const char *glob, const char *comm, struct slice exe, str
 	       glob_slice(glob, without_extension(proc_basename(prog.script)));
 }
 
-/* The innermost NAME.service of a cgroup path; user@1000.service only holds a login. */
+/* Names of containers' cgroups end in the container's id. */
+static bool is_container(struct slice part)
+{
+	size_t i, run = 0;
+
+	for (i = 0; i < part.n && run < CONTAINER_ID_LEN; i++) {
+		char c = part.p[i];
+
+		run = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') ? run + 1 : 0;
+	}
+	return run == CONTAINER_ID_LEN;
+}
+
+/*
+ * The innermost NAME.service of a cgroup path; user@1000.service only holds a login, and the unit
+ * that a container lies in is its runtime's.
+ */
 static struct slice unit_of(struct slice path)
 {
 	const struct slice suffix = SLICE(".service");
@@ -369,6 +387,8 @@ static struct slice unit_of(struct slice path)
 		if (part.n > suffix.n && slice_ends(part, suffix) &&
 		    !slice_starts(part, SLICE("user@")))
 			found = slice_of(part.p, part.n - suffix.n);
+		else if (is_container(part))
+			found.n = 0;
 		path.p += n + (slash != NULL);
 		path.n -= n + (slash != NULL);
 	}

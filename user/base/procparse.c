@@ -276,3 +276,9 @@ int proc_parse_socket_link(struct slice link, u64 *ret_inode)
 		return -EINVAL;
 	return 0;
 }
+
+/* The same in both places, on every version. */
+bool proc_is_io_uring(struct slice name)
+{
+	return slice_eq(name, SLICE("anon_inode:[io_uring]"));
+}

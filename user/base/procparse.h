@@ -76,6 +76,8 @@ struct proc_unix {
 
 int proc_parse_unix(struct slice line, struct proc_unix *ret);
 int proc_parse_socket_link(struct slice link, u64 *ret_inode); /* "socket:[123]" */
+/* Whether a link in fd, or a path in maps, is an io_uring's. */
+bool proc_is_io_uring(struct slice name);
 
 /* The part of a path behind the last '/'. */
 struct slice proc_basename(struct slice path);

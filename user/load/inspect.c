@@ -65,14 +65,15 @@ static void look_at_maps(int dir, u32 pid, struct inspection *ret)
 			ret->memory_err = try_memory(pid, m.start);
 			tried = true;
 		}
+		ret->io_uring |= proc_is_io_uring(m.path);
 		tls = proc_tls_library(proc_basename(m.path));
 		if (tls)
 			add_tls(ret, tls);
 	}
 }
 
-/* Inodes of all sockets it holds. */
-static int list_sockets(int dir, struct map *inodes)
+/* Inodes of all sockets it holds, and whether a ring is among its descriptors. */
+static int list_fds(int dir, struct map *inodes, bool *io_uring)
 {
 	_close_ int fd = openat(dir, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct dirent *e;
@@ -86,10 +87,13 @@ static int list_sockets(int dir, struct map *inodes)
 	if (!d)
 		return -errno;
 	fd = -1;
-	while ((e = readdir(d)))
-		if (!procdir_link(dirfd(d), e->d_name, link, sizeof(link)) &&
-		    !proc_parse_socket_link(slice_str(link), &inode))
+	while ((e = readdir(d))) {
+		if (procdir_link(dirfd(d), e->d_name, link, sizeof(link)))
+			continue;
+		*io_uring |= proc_is_io_uring(slice_str(link));
+		if (!proc_parse_socket_link(slice_str(link), &inode))
 			map_put(inodes, inode, 1);
+	}
 	closedir(d);
 	return 0;
 }
@@ -175,7 +179,7 @@ int inspect(u32 pid, struct inspection *ret)
 	exe = openat(dir, "exe", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	ret->exe_err = exe < 0 ? -errno : elf_facts_read(exe, &ret->exe);
 	map_init(&inodes, SOCKETS_MAX);
-	ret->fds_err = list_sockets(dir, &inodes);
+	ret->fds_err = list_fds(dir, &inodes, &ret->io_uring);
 	if (!ret->fds_err && inodes.n) {
 		look_at_tcp(dir, "net/tcp", &inodes, ret);
 		look_at_tcp(dir, "net/tcp6", &inodes, ret);

@@ -14,6 +14,7 @@ struct inspection {
 	int exe_err; /* reading its program file */
 	struct elf_facts exe; /* valid when exe_err is 0 */
 	char tls[64]; /* TLS libraries it has mapped, "" = none */
+	bool io_uring; /* it has one, whatever for */
 	int fds_err; /* listing its descriptors; the fields below are valid when 0 */
 	u16 ports[INSPECT_PORTS_MAX]; /* TCP ports it listens on, ascending */
 	u32 nports;

@@ -508,3 +508,37 @@ int procfs_exec_mappings(u32 pid, u16 target, procfs_mapping_fn *fn, void *arg)
 	}
 	return 0;
 }
+
+static bool maps_hold_ring(int dir)
+{
+	_release_(buf) struct buf b = BUF_INIT;
+	struct slice text, line;
+	struct proc_map m;
+
+	if (procdir_read(dir, "maps", &b, PROCDIR_MAPS_MAX))
+		return false;
+	text = buf_slice(&b);
+	while (proc_next_line(&text, &line))
+		if (!proc_parse_map(line, &m) && proc_is_io_uring(m.path))
+			return true;
+	return false;
+}
+
+bool procfs_uses_io_uring(u32 pid)
+{
+	_close_ int dir = procdir_open(pid);
+	_close_ int fd = dir < 0 ? -1 : openat(dir, "fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+	bool found = false;
+	char link[64];
+
+	if (d) {
+		take_fd(fd); /* closed with the stream */
+		while (!found && (e = readdir(d)))
+			found = !procdir_link(dirfd(d), e->d_name, link, sizeof(link)) &&
+				proc_is_io_uring(slice_str(link));
+		closedir(d);
+	}
+	return found || (dir >= 0 && maps_hold_ring(dir));
+}

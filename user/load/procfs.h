@@ -36,6 +36,11 @@ int procfs_sample(struct procfs *p, u16 target, bool whole, struct ev_resource *
 typedef int procfs_mapping_fn(void *arg, const struct ev_mapping *m, struct slice path);
 /* The executable mappings of a process, with build ids where they can be read. 0, fn's, -errno. */
 int procfs_exec_mappings(u32 pid, u16 target, procfs_mapping_fn *fn, void *arg);
+/*
+ * Whether the process has an io_uring: a descriptor of one, or the mapping of one whose descriptor is
+ * closed. False also when neither may be looked at. What a ring is used for cannot be told from here.
+ */
+bool procfs_uses_io_uring(u32 pid);
 /* The file behind a mapping, read-only, also when it is deleted or in another mount namespace. */
 int procfs_open_mapping(u32 pid, u64 start, u64 end, struct slice path, u64 inode);
 

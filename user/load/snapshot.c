@@ -25,6 +25,7 @@
 #define NETNS_MAX 4096
 #define NET_TCP_CHUNK 4096
 #define CGROUP_DEPTH_MAX 32
+#define MOUNTS_TEXT_MAX (4u << 20)
 
 static void cleanup_closedir(DIR **d)
 {
@@ -268,24 +269,69 @@ static int mark_cgroup_dir(struct snapshot *s, int parent, const char *name, int
 	return found;
 }
 
+/* 0 also when there is no such cgroup; *exists is set when there is. */
+static int mark_cgroup_below(struct snapshot *s, struct slice base, const char *path, bool *exists)
+{
+	_release_(buf) struct buf dir = BUF_INIT;
+	_release_(buf) struct buf procs = BUF_INIT;
+
+	buf_add_slice(&dir, base);
+	buf_addf(&dir, "%s%s", base.n ? "/" : "", path);
+	buf_addf(&procs, "%s/cgroup.procs", dir.p ? dir.p : "");
+	if (dir.oom || procs.oom)
+		return -ENOMEM;
+	if (faccessat(AT_FDCWD, procs.p, F_OK, AT_EACCESS))
+		return 0;
+	*exists = true;
+	return mark_cgroup_dir(s, AT_FDCWD, dir.p, 0);
+}
+
+static struct slice take_word(struct slice *line)
+{
+	struct slice word = *line;
+
+	word.n = 0;
+	while (word.n < line->n && word.p[word.n] != ' ')
+		word.n++;
+	line->p += word.n + (word.n < line->n);
+	line->n -= word.n + (word.n < line->n);
+	return word;
+}
+
+/*
+ * A path below the mount is what /proc/PID/cgroup and container tools print. With version 1 it may
+ * exist in one hierarchy and not in the others, or hold nobody there: the first that holds somebody.
+ */
+static int mark_cgroup_mounts(struct snapshot *s, struct slice type, const char *path, bool *exists)
+{
+	_release_(buf) struct buf mounts = BUF_INIT;
+	struct slice text, line, dir;
+	int found = 0;
+
+	/* "cgroup2 /sys/fs/cgroup cgroup2 rw,nosuid…" */
+	if (file_read("/proc/self/mounts", &mounts, MOUNTS_TEXT_MAX))
+		return 0;
+	text = buf_slice(&mounts);
+	while (!found && proc_next_line(&text, &line)) {
+		take_word(&line);
+		dir = take_word(&line);
+		if (slice_eq(take_word(&line), type))
+			found = mark_cgroup_below(s, dir, path, exists);
+	}
+	return found;
+}
+
 int snapshot_mark_cgroup(struct snapshot *s, const char *path)
 {
-	/* As given, then below the mounts of version 2 and of systemd's version 1 hierarchies. */
-	static const char *const bases[] = { "", "/sys/fs/cgroup/", "/sys/fs/cgroup/unified/",
-					     "/sys/fs/cgroup/systemd/" };
-	_release_(buf) struct buf full = BUF_INIT;
-	size_t i;
+	bool exists = false;
+	int found = mark_cgroup_below(s, SLICE(""), path, &exists);
 
-	for (i = 0; i < ARRAY_SIZE(bases); i++) {
-		_release_(buf) struct buf procs = BUF_INIT;
-
-		buf_clear(&full);
-		buf_addf(&full, "%s%s", bases[i], path);
-		buf_addf(&procs, "%s/cgroup.procs", full.p ? full.p : "");
-		if (full.oom || procs.oom)
-			return -ENOMEM;
-		if (!access(procs.p, R_OK))
-			return mark_cgroup_dir(s, AT_FDCWD, full.p, 0);
-	}
-	return -ENOENT;
+	if (!found)
+		found = mark_cgroup_mounts(s, SLICE("cgroup2"), path, &exists);
+	if (!found)
+		found = mark_cgroup_mounts(s, SLICE("cgroup"), path, &exists);
+	/* "memory/shop": the hierarchy named too. */
+	if (!found)
+		found = mark_cgroup_below(s, SLICE("/sys/fs/cgroup"), path, &exists);
+	return found || exists ? found : -ENOENT;
 }
