@@ -155,7 +155,7 @@ static void t_refused(void **state)
 		{ "--no-offcpu 1", "unknown option '--no-offcpu'" },
 		{ "--max-overhead 5 1", "unknown option '--max-overhead'" },
 		{ "--fail-on medium 1", "unknown option '--fail-on'" },
-		{ "--without btf 1", "unknown option '--without'" },
+		{ "1 --without", "option '--without' needs a value" },
 	};
 	char err[OPT_ERR_MAX], store[LINE_MAX_BYTES];
 	struct attach_opts o;
@@ -186,6 +186,29 @@ static void t_too_many(void **state)
 	snprintf(line + n, sizeof(line) - (size_t)n, "1000");
 	assert_int_equal(parse(line, &o, err, store), -EINVAL);
 	assert_non_null(strstr(err, "more than 64"));
+}
+
+/* The only option that takes a value and may be given again: its words are kept in order. */
+static void t_without(void **state)
+{
+	char line[LINE_MAX_BYTES] = "1", err[OPT_ERR_MAX], store[LINE_MAX_BYTES];
+	struct attach_opts o;
+	int i, n = 1;
+
+	(void)state;
+	assert_int_equal(parse("--without fentry 1 --without=loop", &o, err, store), 0);
+	assert_int_equal(o.without.n, 2);
+	assert_string_equal(o.without.keys[0], "fentry");
+	assert_string_equal(o.without.keys[1], "loop");
+	assert_int_equal(parse("1", &o, err, store), 0);
+	assert_int_equal(o.without.n, 0);
+	for (i = 0; i < WITHOUT_MAX; i++)
+		n += snprintf(line + n, sizeof(line) - (size_t)n, " --without x");
+	assert_int_equal(parse(line, &o, err, store), 0);
+	assert_int_equal(o.without.n, WITHOUT_MAX);
+	snprintf(line + n, sizeof(line) - (size_t)n, " --without x");
+	assert_int_equal(parse(line, &o, err, store), -EINVAL);
+	assert_non_null(strstr(err, "--without: more than 32 features"));
 }
 
 static void t_help(void **state)
@@ -229,7 +252,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(t_accepted), cmocka_unit_test(t_no_color),
 		cmocka_unit_test(t_refused),  cmocka_unit_test(t_too_many),
-		cmocka_unit_test(t_help),     cmocka_unit_test(t_nearest),
+		cmocka_unit_test(t_without),  cmocka_unit_test(t_help),
+		cmocka_unit_test(t_nearest),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -181,7 +181,7 @@ static int take_row(const struct opt *opts, size_t i, const char *text, bool *se
 	const struct opt *o = &opts[i];
 	size_t k;
 
-	if (seen[i] && o->arg) {
+	if (seen[i] && o->arg && !o->repeats) {
 		snprintf(err, OPT_ERR_MAX, "--%s is given twice; give it once", o->name);
 		return -EINVAL;
 	}

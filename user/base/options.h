@@ -4,7 +4,7 @@
  *
  * Options may stand before, between and after positional arguments; `--` ends them. Long names are
  * taken whole (an abbreviation would change its meaning with the next option that is added). An
- * option that takes a value may be given once; two options that write the same field
+ * option that takes a value may be given once, unless its row says repeats; two options that write the same field
  * (--children --no-children) contradict each other.
  * Nothing is printed here: errors are texts, ready for log_err().
  */
@@ -30,6 +30,7 @@ struct opt {
 	size_t offset; /* of the field in the command's options */
 	u64 min; /* of numbers, both inclusive */
 	u64 max;
+	bool repeats; /* may be given again: the parse function adds to the field */
 	const char *fix; /* numbers out of range: what to do, NULL = name the range */
 };
 

@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "cmd/analyst.h"
 #include "cmd/attach_opts.h"
+#include "cmd/without.h"
 #include "decode/channel.h"
 #include "load/collector.h"
 
@@ -255,7 +256,7 @@ static int attach_run(const struct cmd *c, struct args *a)
 	char dir[64];
 	int status;
 
-	if (!attach_opts_parse(c, a, &o, &status))
+	if (!attach_opts_parse(c, a, &o, &status) || !without_apply(&o.without, &status))
 		return status;
 	sel = (struct target_sel){
 		.pids = o.pids,

@@ -71,6 +71,7 @@ const struct opt attach_opt_rows[] = {
 	  .min = 64 << 10,
 	  .max = 1 << 30,
 	  .fix = "is out of range; sizes from 64KiB to 1GiB are possible" },
+	WITHOUT_OPT_ROW(struct attach_opts),
 	{ .name = "show-literals",
 	  .help = "leave literals, query strings and headers in capture.hpcap: private data",
 	  .parse = opt_true,

@@ -22,6 +22,7 @@ struct attach_opts {
 	bool db;
 	bool children; /* follow children of the targets */
 	bool show_literals;
+	struct without without;
 	/* Exactly one of the four is given. */
 	u32 pids[ATTACH_PIDS_MAX];
 	u32 npids;

@@ -25,6 +25,19 @@ int common_opt_formats(const struct opt *o, void *field, const char *text, char 
 	return -EINVAL;
 }
 
+int opt_without(const struct opt *o, void *field, const char *text, char *err)
+{
+	struct without *w = field;
+
+	if (w->n == WITHOUT_MAX) {
+		snprintf(err, OPT_ERR_MAX, "--%s: more than %d features; name each once", o->name,
+			 WITHOUT_MAX);
+		return -EINVAL;
+	}
+	w->keys[w->n++] = text;
+	return 0;
+}
+
 int common_opts_finish(struct common_opts *o, char *err)
 {
 	const char *no_color = getenv("NO_COLOR");

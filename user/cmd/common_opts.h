@@ -24,6 +24,23 @@ struct common_opts {
 		.color = true, .progress = true                                                    \
 	}
 
+/* Features that --without names. The words are looked up by without_apply() (cmd/without.h). */
+#define WITHOUT_MAX 32
+struct without {
+	const char *keys[WITHOUT_MAX];
+	u32 n;
+};
+
+int opt_without(const struct opt *o, void *field, const char *text, char *err);
+
+/* For commands whose options S have a field `without`. */
+#define WITHOUT_OPT_ROW(S)                                                                         \
+	{                                                                                          \
+		.name = "without", .arg = "FEATURE",                                               \
+		.help = "as on a kernel that lacks FEATURE; repeatable, doctor lists them",        \
+		.parse = opt_without, .offset = offsetof(S, without), .repeats = true              \
+	}
+
 /* Parse function of --format. */
 int common_opt_formats(const struct opt *o, void *field, const char *text, char *err);
 

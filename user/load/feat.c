@@ -17,6 +17,7 @@
 #include "load/featprobe.h"
 
 #define FIX_RIGHTS "run with sudo, or grant CAP_BPF and CAP_PERFMON"
+#define FIX_ATTACH "run as root, or grant CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE"
 #define FIX_BTF "use a kernel built with CONFIG_DEBUG_INFO_BTF=y, as distributions ship"
 #define FIX_EVENTS "use a kernel built with CONFIG_BPF_EVENTS=y"
 #define NOTHING "nothing can be measured"
@@ -61,7 +62,8 @@ const struct feat_row feat_rows[FEAT_COUNT] = {
 				   "a small buffer does: bursts may overflow it, and what is lost "
 				   "is counted",
 			   .since = "5.11",
-			   .change = NULL,
+			   .change = "abbdd0813f34 bpf: Eliminate rlimit-based memory accounting "
+				     "for bpf ringbuffer",
 			   .fix = "run with sudo, or raise the limit with 'ulimit -l unlimited'",
 			   .need = FEAT_DEGRADES,
 			   .needs = B(RINGBUF),
@@ -81,7 +83,8 @@ const struct feat_row feat_rows[FEAT_COUNT] = {
 			  .why = "follow processes",
 			  .without = "children that start during the measurement are not followed",
 			  .since = "5.5",
-			  .change = NULL,
+			  .change =
+				  "f1b9509c2fb0 bpf: Replace prog_raw_tp+btf_id with prog_tracing",
 			  .fix = FIX_BTF,
 			  .need = FEAT_DEGRADES,
 			  .needs = B(RAW_TP) | B(BTF),
@@ -91,7 +94,8 @@ const struct feat_row feat_rows[FEAT_COUNT] = {
 			  .why = "see every transfer on a socket",
 			  .without = NOT_NEEDED,
 			  .since = "5.5",
-			  .change = NULL,
+			  .change = "e8c423fb31fa bpf: Add typecast to raw_tracepoints to help BTF "
+				    "generation",
 			  .fix = "use a kernel with CONFIG_FTRACE_SYSCALLS=y",
 			  .need = FEAT_UNUSED,
 			  .needs = B(TP_BTF),
@@ -100,7 +104,8 @@ const struct feat_row feat_rows[FEAT_COUNT] = {
 			      .name = "system call tracepoints, one by one",
 			      .why = "see transfers on sockets, and leave other calls alone",
 			      .without = "every system call of the host costs a little",
-			      .since = "4.7",
+			      /* tracepoints in 4.7, those of system calls in 4.14: cf5f5cea2706 */
+			      .since = "4.14",
 			      .change = "98b5c2c65c29 perf, bpf: allow bpf programs attach to "
 					"tracepoints",
 			      .fix = "use a kernel with CONFIG_FTRACE_SYSCALLS=y and tracefs",
@@ -112,7 +117,7 @@ const struct feat_row feat_rows[FEAT_COUNT] = {
 			      .why = "stamps data when it arrives",
 			      .without = "a request's clock starts when the process reads",
 			      .since = "6.3",
-			      .change = NULL,
+			      .change = "40e0b0908142 net/sock: Introduce trace_sk_data_ready()",
 			      .fix = "use Linux 6.3 or newer",
 			      .need = FEAT_DEGRADES,
 			      .needs = B(RAW_TP),
@@ -121,8 +126,9 @@ const struct feat_row feat_rows[FEAT_COUNT] = {
 			     .name = "tracepoint tcp_probe",
 			     .why = "stamps TCP data when it arrives",
 			     .without = NOT_NEEDED,
+			     /* the tracepoint took the place of that module in the same series */
 			     .since = "4.16",
-			     .change = NULL,
+			     .change = "6987990c3e16 net: tcp: Remove TCP probe module",
 			     .fix = "use Linux 4.16 or newer",
 			     .need = FEAT_UNUSED,
 			     .needs = B(RAW_TP),
@@ -132,7 +138,8 @@ const struct feat_row feat_rows[FEAT_COUNT] = {
 				  .why = "finds connections that were open before attach",
 				  .without = "they appear at their first transfer",
 				  .since = "5.8",
-				  .change = NULL,
+				  .change = "eaaacd23910f bpf: Add task and task/file iterator "
+					    "targets",
 				  .fix = "use Linux 5.8 or newer",
 				  .need = FEAT_DEGRADES,
 				  .needs = B(BPF) | B(BTF),
@@ -142,7 +149,8 @@ const struct feat_row feat_rows[FEAT_COUNT] = {
 			     .why = "samples CPU stacks",
 			     .without = "no CPU samples",
 			     .since = "4.9",
-			     .change = NULL,
+			     .change = "0515e5999a46 bpf: introduce BPF_PROG_TYPE_PERF_EVENT "
+				       "program type",
 			     .fix = "run with sudo, or grant CAP_PERFMON",
 			     .need = FEAT_DEGRADES,
 			     .needs = B(BPF),
@@ -152,7 +160,7 @@ const struct feat_row feat_rows[FEAT_COUNT] = {
 			   .why = "samples also where interrupts are off",
 			   .without = "the software clock is used",
 			   .since = "2.6.31",
-			   .change = NULL,
+			   .change = "0793a61d4df8 performance counters: core code",
 			   .fix = "in a virtual machine, let the host pass the PMU through",
 			   .need = FEAT_DEGRADES,
 			   .needs = B(PERF_PROG),
@@ -182,7 +190,8 @@ const struct feat_row feat_rows[FEAT_COUNT] = {
 			    .why = "finds the socket of a descriptor",
 			    .without = "a transfer costs a little more",
 			    .since = "5.11",
-			    .change = NULL,
+			    .change = "3ca1032ab7ab bpf: Implement get_current_task_btf and "
+				      "RET_PTR_TO_BTF_ID",
 			    .fix = "use Linux 5.11 or newer",
 			    .need = FEAT_DEGRADES,
 			    .needs = B(BPF) | B(BTF),
@@ -193,7 +202,7 @@ const struct feat_row feat_rows[FEAT_COUNT] = {
 				.without =
 					"entries of system calls are hooked too, which costs more",
 				.since = "5.15",
-				.change = NULL,
+				.change = "dd6e10fbd9fb bpf: Add bpf_task_pt_regs() helper",
 				.fix = "use Linux 5.15 or newer",
 				.need = FEAT_DEGRADES,
 				.needs = B(TASK_BTF),
@@ -225,7 +234,8 @@ const struct feat_row feat_rows[FEAT_COUNT] = {
 			     .why = "measures what hostprof itself costs",
 			     .without = "that cost is not reported",
 			     .since = "5.8",
-			     .change = NULL,
+			     .change = "d46edd671a14 bpf: Sharing bpf runtime stats with "
+				       "BPF_ENABLE_STATS",
 			     .fix = "grant CAP_SYS_ADMIN, or set kernel.bpf_stats_enabled to 1",
 			     .need = FEAT_DEGRADES,
 			     .needs = B(BPF),
@@ -235,7 +245,8 @@ const struct feat_row feat_rows[FEAT_COUNT] = {
 				    .why = "tells when the kernel skipped a probe",
 				    .without = "such skips stay unknown",
 				    .since = "5.12",
-				    .change = NULL,
+				    .change = "9ed9e9ba2337 bpf: Count the number of times "
+					      "recursion was prevented",
 				    .fix = "use Linux 5.12 or newer",
 				    .need = FEAT_DEGRADES,
 				    .needs = B(BPF) | B(BTF),
@@ -255,7 +266,8 @@ const struct feat_row feat_rows[FEAT_COUNT] = {
 			      .why = "lets function hooks reach unix sockets built as a module",
 			      .without = "unix sockets in a module are seen through system calls",
 			      .since = "5.11",
-			      .change = NULL,
+			      .change = "290248a5b7d8 bpf: Allow to specify kernel module BTFs "
+					"when attaching BPF programs",
 			      .fix = "use a kernel with CONFIG_DEBUG_INFO_BTF_MODULES=y",
 			      .need = FEAT_UNUSED,
 			      .needs = B(BTF),
@@ -265,7 +277,7 @@ const struct feat_row feat_rows[FEAT_COUNT] = {
 			  .why = "see transfers at the socket where fentry is missing",
 			  .without = NOT_NEEDED,
 			  .since = "4.17",
-			  .change = NULL,
+			  .change = "e12f03d7031a perf/core: Implement the 'perf_kprobe' PMU",
 			  .fix = "use a kernel with CONFIG_KPROBES=y",
 			  .need = FEAT_UNUSED,
 			  .needs = B(BPF),
@@ -275,7 +287,7 @@ const struct feat_row feat_rows[FEAT_COUNT] = {
 			  .why = "hook functions of programs",
 			  .without = "nothing is lost for requests, queries and CPU",
 			  .since = "4.17",
-			  .change = NULL,
+			  .change = "33ea4b24277b perf/core: Implement the 'perf_uprobe' PMU",
 			  .fix = "use a kernel with CONFIG_UPROBES=y",
 			  .need = FEAT_UNUSED,
 			  .needs = B(BPF),
@@ -305,6 +317,11 @@ int feat_force_off(const char *key)
 		return f;
 	forced_off |= FEAT_BIT(f);
 	return 0;
+}
+
+bool feat_is_off(enum feat f)
+{
+	return forced_off & FEAT_BIT(f);
 }
 
 static int probe_once(enum feat f)
@@ -396,7 +413,7 @@ const struct feat_row *feat_missing_required(int *ret_err, char *ret_text, size_
 		if (!err)
 			continue;
 		*ret_err = right ? -EPERM : -EOPNOTSUPP;
-		snprintf(ret_fix, fix_size, "%s", row->fix);
+		snprintf(ret_fix, fix_size, "%s", right ? FIX_ATTACH : row->fix);
 		if (right)
 			snprintf(ret_text, text_size, "the kernel refused the BPF programs: %s",
 				 strerror(-err));

@@ -76,6 +76,7 @@ static inline bool feat_has(enum feat f)
 
 /* From now on the feature is missing. Before anything is opened. -ENOENT: no such key. */
 int feat_force_off(const char *key);
+bool feat_is_off(enum feat f); /* itself, not what it builds on */
 int feat_find(const char *key); /* enum feat or -ENOENT */
 /* The feature that is to blame: f itself or one that it needs. Only when !feat_has(f). */
 enum feat feat_blame(enum feat f);

@@ -263,7 +263,10 @@ int featprobe_run_stats(void)
 
 int featprobe_fentry(void)
 {
-	return try_tracing(BPF_TRACE_FENTRY, find_btf("", PROBED_FUNCTION, BTF_KIND_FUNC));
+	int err = try_tracing(BPF_TRACE_FENTRY, find_btf("", PROBED_FUNCTION, BTF_KIND_FUNC));
+
+	/* A kernel without hooks in functions says so; who lacks a right may not do the other either. */
+	return err == -EPERM && !featprobe_tp_btf() ? -EOPNOTSUPP : err;
 }
 
 static int pmu_type(const char *name)

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * doctor's own: the list of checks that its parts fill and its last part prints. Parts run in the
+ * order of this file.
+ */
+#ifndef CMD_DOCTOR_H
+#define CMD_DOCTOR_H
+
+#include <sys/utsname.h>
+
+#include "base/buf.h"
+#include "base/exit.h"
+#include "load/inspect.h"
+
+#define CHECKS_MAX 96
+#define SUDO "run with sudo" /* fixes that begin so are summed up in one line */
+
+enum verdict {
+	OK,
+	WARN,
+	FAIL,
+};
+
+struct feat_row;
+
+struct check {
+	const char *group; /* kernel, privileges, target */
+	const char *key;
+	const char *name;
+	const struct feat_row *feat; /* NULL = none */
+	enum verdict verdict;
+	char detail[256];
+	char fix[256]; /* "" when there is nothing to fix */
+};
+
+struct doctor {
+	struct check checks[CHECKS_MAX];
+	size_t n;
+	u64 caps;
+	struct inspection target;
+	bool has_target;
+	enum exit_status target_status;
+};
+
+struct check *doctor_add(struct doctor *d, const char *group, const char *key, const char *name,
+			 enum verdict verdict, const char *fix);
+#define DETAIL(c, ...) snprintf((c)->detail, sizeof((c)->detail), __VA_ARGS__)
+
+void doctor_kernel(struct doctor *d);
+void doctor_rights(struct doctor *d);
+void doctor_target(struct doctor *d, const struct target_sel *sel);
+
+size_t doctor_failed(const struct doctor *d);
+void doctor_print_text(const struct doctor *d, const struct utsname *un, bool color,
+		       struct buf *out);
+void doctor_print_json(const struct doctor *d, const struct utsname *un, int status,
+		       struct buf *out);
+
+#endif

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * doctor, second part: capabilities, PID namespace and the sysctls that hold programs back.
+ *
+ * Input: /proc. Output: checks of the group "privileges".
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/procparse.h"
+#include "cmd/doctor.h"
+#include "load/feat.h"
+
+static int read_number(const char *path, long *ret)
+{
+	_release_(buf) struct buf b = BUF_INIT;
+	int err = file_read(path, &b, 64);
+	char *end;
+
+	if (err)
+		return err;
+	*ret = strtol(b.p ? b.p : "", &end, 10);
+	return b.p && end != b.p ? 0 : -EINVAL;
+}
+
+#define INIT_PID_NS 0xEFFFFFFCU /* PROC_PID_INIT_INO: fixed since namespaces have inodes */
+
+/* Capabilities by number; the ones that matter here. */
+enum cap {
+	CAP_DAC_READ_SEARCH_NR = 2,
+	CAP_SYS_PTRACE_NR = 19,
+	CAP_SYS_ADMIN_NR = 21,
+	CAP_PERFMON_NR = 38,
+	CAP_BPF_NR = 39,
+	CAP_CHECKPOINT_RESTORE_NR = 40,
+};
+
+static const struct cap_row {
+	enum cap nr;
+	const char *name;
+	const char *why;
+	enum verdict missing;
+	bool admin_does; /* CAP_SYS_ADMIN includes it */
+} cap_rows[] = {
+	{ CAP_BPF_NR, "CAP_BPF", "load BPF programs", FAIL, true },
+	{ CAP_PERFMON_NR, "CAP_PERFMON", "let them see the whole host", FAIL, true },
+	{ CAP_SYS_PTRACE_NR, "CAP_SYS_PTRACE", "look into processes of other users", FAIL, false },
+	{ CAP_DAC_READ_SEARCH_NR, "CAP_DAC_READ_SEARCH", "read program files of other users", WARN,
+	  false },
+	{ CAP_CHECKPOINT_RESTORE_NR, "CAP_CHECKPOINT_RESTORE",
+	  "name functions of files that were replaced since", WARN, true },
+};
+
+static bool has_cap(const struct doctor *d, enum cap nr)
+{
+	return d->caps >> nr & 1;
+}
+
+static void check_caps(struct doctor *d)
+{
+	_release_(buf) struct buf b = BUF_INIT;
+	size_t i;
+
+	if (!file_read("/proc/self/status", &b, 1 << 16))
+		proc_field_hex(buf_slice(&b), "CapEff", &d->caps);
+	for (i = 0; i < ARRAY_SIZE(cap_rows); i++) {
+		const struct cap_row *row = &cap_rows[i];
+		bool there =
+			has_cap(d, row->nr) || (row->admin_does && has_cap(d, CAP_SYS_ADMIN_NR));
+		struct check *c =
+			doctor_add(d, "privileges", row->name, row->name, there ? OK : row->missing,
+				   SUDO ", or give the binary the capability with setcap");
+
+		DETAIL(c, "%sto %s", there ? "" : "missing; needed ", row->why);
+	}
+}
+
+static void check_pid_ns(struct doctor *d)
+{
+	struct stat st;
+	char self[32] = "";
+	ssize_t n = readlink("/proc/self", self, sizeof(self) - 1);
+	struct check *c;
+
+	if (stat("/proc/self/ns/pid", &st) || n <= 0 || strtol(self, NULL, 10) != getpid()) {
+		c = doctor_add(d, "privileges", "procfs", "process numbers", FAIL,
+			       "mount a procfs of this PID namespace at /proc");
+		DETAIL(c, "/proc shows another PID namespace than hostprof's own");
+		return;
+	}
+	c = doctor_add(d, "privileges", "pid_namespace", "process numbers",
+		       st.st_ino == INIT_PID_NS ? OK : FAIL,
+		       "run hostprof on the host, or in a container with --pid=host");
+	DETAIL(c, st.st_ino == INIT_PID_NS ? "hostprof and kernel count processes alike"
+					   : "hostprof runs in a PID namespace of its own: the "
+					     "kernel's numbers differ");
+}
+
+static void check_sysctls(struct doctor *d)
+{
+	struct check *c;
+	long v;
+
+	if (!read_number("/proc/sys/kernel/unprivileged_bpf_disabled", &v)) {
+		bool refused = v && !feat_has(FEAT_BPF);
+
+		c = doctor_add(d, "privileges", "unprivileged_bpf_disabled",
+			       "kernel.unprivileged_bpf_disabled", refused ? WARN : OK, SUDO);
+		DETAIL(c, "%ld: %s", v,
+		       v ? "BPF for privileged processes only"
+			 : "BPF for everybody, within limits");
+	}
+	if (!read_number("/proc/sys/kernel/perf_event_paranoid", &v)) {
+		bool refused =
+			v > 0 && !has_cap(d, CAP_PERFMON_NR) && !has_cap(d, CAP_SYS_ADMIN_NR);
+
+		c = doctor_add(d, "privileges", "perf_event_paranoid", "kernel.perf_event_paranoid",
+			       refused ? WARN : OK, SUDO ", or use --no-cpu");
+		DETAIL(c, "%ld: %s", v,
+		       refused ? "no CPU sampling of the whole host without CAP_PERFMON"
+			       : "does not hold this process back");
+	}
+	if (!read_number("/proc/sys/kernel/yama/ptrace_scope", &v)) {
+		bool refused = v >= 3 || (v > 0 && !has_cap(d, CAP_SYS_PTRACE_NR));
+
+		c = doctor_add(d, "privileges", "ptrace_scope", "kernel.yama.ptrace_scope",
+			       refused ? WARN : OK,
+			       v >= 3 ? "it can only be lowered by a reboot" : SUDO);
+		DETAIL(c, "%ld: %s", v,
+		       refused ? "memory of other processes cannot be read"
+			       : "does not hold this process back");
+	}
+}
+
+void doctor_rights(struct doctor *d)
+{
+	check_caps(d);
+	check_pid_ns(d);
+	check_sysctls(d);
+}
