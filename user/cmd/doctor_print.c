@@ -100,6 +100,7 @@ static void json_target(struct json *j, const struct doctor *d)
 	json_u64(j, "tcp_connections", t->tcp_open);
 	json_u64(j, "unix_connections", t->unix_open);
 	json_cstr(j, "tls_library", *t->tls ? t->tls : NULL);
+	json_bool(j, "io_uring", t->io_uring);
 	json_end_obj(j);
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/cleanup.h"
 #include "cmd/doctor.h"
+#include "load/feat.h"
 
 /* "WHAT; FIX": messages of target_check() carry both. */
 static void add_refused(struct doctor *d, const struct target_error *err)
@@ -71,6 +72,27 @@ static void check_sockets(struct doctor *d)
 	DETAIL(c, "%u TCP, %u unix", t->tcp_open, t->unix_open);
 }
 
+/* What the ring is used for shows only when it is used: files, say, do not concern hostprof. */
+static void check_io_uring(struct doctor *d)
+{
+	const struct inspection *t = &d->target;
+	bool seen = feat_has(FEAT_FENTRY) || feat_has(FEAT_KPROBE);
+	struct check *c =
+		doctor_add(d, "target", "io_uring", "io_uring", !t->io_uring || seen ? OK : WARN,
+			   "use a kernel with fentry or kprobes, or switch io_uring off in the "
+			   "program's settings");
+
+	if (!t->io_uring)
+		DETAIL(c, "%s",
+		       t->fds_err ? "none is mapped; its descriptors cannot be listed"
+				  : "does not use it");
+	else if (seen)
+		DETAIL(c, "uses it; what goes over sockets that way is seen too");
+	else
+		DETAIL(c, "uses it: what goes over sockets that way is not seen, requests may be "
+			  "missing");
+}
+
 static void check_pid(struct doctor *d, u32 pid)
 {
 	struct target_error err = { .status = EXIT_OK };
@@ -109,6 +131,7 @@ static void check_pid(struct doctor *d, u32 pid)
 	DETAIL(c, "%u below it%s", t->children,
 	       t->children ? "; --no-children leaves them out" : "");
 	check_sockets(d);
+	check_io_uring(d);
 	c = doctor_add(
 		d, "target", "tls", "TLS", *t->tls ? WARN : OK,
 		"measure behind the TLS proxy, or set sslmode=disable for a database on this host");
