@@ -3,11 +3,26 @@
 
 import json
 import os
+import re
 import subprocess
 
 import pytest
 
 from lib import procs, profiler, servers
+
+
+FEATURES = ("bpf btf ringbuf memlock raw_tp tp_btf sys_tp tracepoint data_ready tcp_probe "
+            "iter_task_file perf_prog perf_hw typed_reads loop task_btf task_pt_regs attach_cookie "
+            "pid_ns run_stats recursion_misses fentry module_btf kprobe uprobe").split()
+
+
+def features(*args):
+    """{key: check} of the feature table as JSON, and the exit status."""
+    got = profiler.run("doctor", "--json", *args)
+    report = json.loads(got.stdout)
+    assert report["exit_status"] == got.returncode
+    assert report["attach_works"] == (got.returncode == 0)
+    return {c["key"]: c for c in report["checks"] if c["since_kernel"]}, got.returncode
 
 
 def lines_of(got):
@@ -113,3 +128,72 @@ def test_json(target):
     report = json.loads(profiler.run("doctor", target.pid, "--json").stdout)
     text = json.dumps(report)
     assert "CAP_BPF" in text and str(target.pid) in text
+
+
+def test_feature_table():
+    """Every feature with all that a reader wants to know of it, in JSON and as text."""
+    table, status = features()
+    assert status == 0 and list(table) == FEATURES
+    text = profiler.run("doctor").stdout
+    for key, row in table.items():
+        assert row["group"] == "kernel" and row["verdict"] in ("ok", "warn"), row
+        assert re.fullmatch(r"\d+\.\d+(\.\d+)?", row["since_kernel"]), row
+        assert re.fullmatch(r"[0-9a-f]{12} \S.*", row["kernel_change"]), row
+        assert row["name"] and row["detail"] and row["without"], row
+        assert (row["fix"] is None) == (row["verdict"] == "ok"), row
+        assert re.search(rf"^  (ok|warn)  +{key} +{re.escape(row['name'])}: ", text, re.M), key
+        assert f"since Linux {row['since_kernel']}: {row['kernel_change']}\n" in text
+
+
+# What goes with a feature because it builds on it.
+BUILT_ON = {
+    "raw_tp": {"tp_btf", "sys_tp", "data_ready", "tcp_probe"},
+    "tp_btf": {"sys_tp"},
+    "task_btf": {"task_pt_regs"},
+    "perf_prog": {"perf_hw"},
+    "fentry": set(),
+    "loop": set(),
+}
+
+
+@pytest.mark.parametrize("off", BUILT_ON)
+def test_without(off):
+    """A feature that is off is described so, takes along what builds on it, and nothing else."""
+    before, _ = features()
+    after, status = features("--without", off)
+    assert status == 0
+    assert after[off]["detail"].startswith("switched off with --without; without it ")
+    for key in BUILT_ON[off]:
+        assert after[key]["detail"].startswith(f"it needs {off}, and that is switched off"), key
+    for key in {off} | BUILT_ON[off]:
+        assert after[key]["fix"] in (None, f"leave out --without {off}")
+    for key in set(FEATURES) - {off} - BUILT_ON[off]:
+        assert after[key] == before[key]
+
+
+def test_without_two():
+    after, status = features("--without", "loop", "--without=typed_reads")
+    assert status == 0
+    assert {k for k, row in after.items() if "--without" in row["detail"]} == {"loop",
+                                                                               "typed_reads"}
+
+
+@pytest.mark.parametrize("off", ["bpf", "btf", "ringbuf"])
+def test_without_what_is_required(off):
+    """Nothing can be measured: doctor says so before attach does."""
+    after, status = features("--without", off)
+    assert status == 5 and after[off]["verdict"] == "fail"
+    got = profiler.run("doctor", "--without", off)
+    assert got.returncode == 5
+    assert got.stdout.splitlines()[-1].startswith("attach will not work: ")
+
+
+@pytest.mark.parametrize("command", ["doctor", "attach"])
+def test_without_nonsense(command, target, out):
+    args = [target.pid] + (["-o", out] if command == "attach" else [])
+    got = profiler.run(command, *args, "--without", "ftrace")
+    assert got.returncode == 2 and got.stdout == ""
+    line, = got.stderr.splitlines()
+    assert line.startswith("hostprof: --without: 'ftrace' is no feature; choose from bpf, btf, ")
+    assert line.endswith(", ".join(FEATURES))
+    assert not out.exists()

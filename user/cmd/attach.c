@@ -22,6 +22,7 @@
 #include "cmd/without.h"
 #include "decode/channel.h"
 #include "load/collector.h"
+#include "load/feat.h"
 
 #define STREAM_SOCKET_BYTES (4 << 20)
 #define NICE (-5) /* of both processes; not granted without privilege */
@@ -91,11 +92,12 @@ static void say_targets(const struct attach_opts *o, const struct targets *t)
 		log_info("attached to %s", b.p);
 }
 
-static void say_attached(void *arg)
+static void on_attached(void *arg)
 {
 	const struct attached *at = arg;
 	const struct attach_opts *o = at->opts;
 
+	feat_release();
 	if (o->common.quiet)
 		return;
 	say_targets(o, at->targets);
@@ -182,7 +184,7 @@ static int be_collector(const struct attach_opts *o, const struct targets *targe
 		.stream_fd = stream_fd,
 		.chan_fd = chan_fd,
 		.stop = &stop_asked,
-		.attached = say_attached,
+		.attached = on_attached,
 		.arg = &at,
 	};
 	struct collector_error ce;

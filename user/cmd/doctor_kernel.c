@@ -20,7 +20,7 @@ static void check_feature(struct doctor *d, enum feat f)
 		[FEAT_REQUIRED] = FAIL, [FEAT_DEGRADES] = WARN, [FEAT_UNUSED] = OK
 	};
 	_release_(buf) struct buf why = BUF_INIT;
-	const struct feat_row *row = &feat_rows[f], *to_blame;
+	const struct feat_row *row = &feat_rows[f];
 	char fix[128];
 	struct check *c;
 	int err = feat_probe(f);
@@ -32,14 +32,11 @@ static void check_feature(struct doctor *d, enum feat f)
 		DETAIL(c, "%s", row->why);
 		return;
 	}
-	to_blame = &feat_rows[feat_blame(f)];
 	right = (err == -EPERM || err == -EACCES) && !feat_has(FEAT_BPF);
 	if (right)
 		snprintf(fix, sizeof(fix), SUDO "; it cannot be tried without");
-	else if (feat_is_off(feat_blame(f)))
-		snprintf(fix, sizeof(fix), "leave out --without %s", to_blame->key);
 	else
-		snprintf(fix, sizeof(fix), "%s", to_blame->fix);
+		feat_fix(f, fix, sizeof(fix));
 	c = doctor_add(d, "kernel", row->key, row->name, missing[row->need], fix);
 	c->feat = row;
 	feat_missing_text(f, &why);

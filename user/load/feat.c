@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/cleanup.h"
 #include "load/featprobe.h"
 
 #define FIX_RIGHTS "run with sudo, or grant CAP_BPF and CAP_PERFMON"
@@ -297,6 +298,11 @@ _Static_assert(FEAT_COUNT <= 64, "a bit each");
 
 static u64 forced_off; /* FEAT_BIT()s; set by options before anything is probed for use */
 
+static struct {
+	bool known;
+	int result;
+} cache[FEAT_COUNT];
+
 #define FORCED_OFF (-ENODATA) /* no probe gives this */
 
 int feat_find(const char *key)
@@ -326,11 +332,6 @@ bool feat_is_off(enum feat f)
 
 static int probe_once(enum feat f)
 {
-	static struct {
-		bool known;
-		int result;
-	} cache[FEAT_COUNT];
-
 	if (!cache[f].known) {
 		libbpf_print_fn_t old = libbpf_set_print(NULL); /* failure is an answer here */
 
@@ -392,6 +393,16 @@ void feat_missing_text(enum feat f, struct buf *out)
 		buf_adds(out, strerror(-err));
 }
 
+void feat_fix(enum feat f, char *ret, size_t size)
+{
+	enum feat blame = feat_blame(f);
+
+	if (feat_is_off(blame))
+		snprintf(ret, size, "leave out --without %s", feat_rows[blame].key);
+	else
+		snprintf(ret, size, "%s", feat_rows[blame].fix);
+}
+
 void feat_keys(struct buf *out)
 {
 	int i;
@@ -413,15 +424,19 @@ const struct feat_row *feat_missing_required(int *ret_err, char *ret_text, size_
 		if (!err)
 			continue;
 		*ret_err = right ? -EPERM : -EOPNOTSUPP;
-		snprintf(ret_fix, fix_size, "%s", right ? FIX_ATTACH : row->fix);
-		if (right)
+		if (right) {
 			snprintf(ret_text, text_size, "the kernel refused the BPF programs: %s",
 				 strerror(-err));
-		else
+			snprintf(ret_fix, fix_size, "%s", FIX_ATTACH);
+		} else {
+			_release_(buf) struct buf why = BUF_INIT;
+
+			feat_missing_text((enum feat)i, &why);
 			snprintf(ret_text, text_size,
 				 "%s %s: hostprof needs Linux 5.8 or newer with BTF", row->name,
-				 err == FORCED_OFF ? "switched off with --without"
-						   : "not in this kernel");
+				 why.p ? why.p : "missing");
+			feat_fix((enum feat)i, ret_fix, fix_size);
+		}
 		return row;
 	}
 	return NULL;

@@ -82,6 +82,7 @@ int feat_find(const char *key); /* enum feat or -ENOENT */
 enum feat feat_blame(enum feat f);
 /* Why it is missing, for a line of text: "refused", "needs fentry, switched off by --without", … */
 void feat_missing_text(enum feat f, struct buf *out);
+void feat_fix(enum feat f, char *ret, size_t size); /* what to do about it */
 void feat_keys(struct buf *out); /* "bpf, btf, …" */
 
 /*
@@ -92,6 +93,10 @@ void feat_keys(struct buf *out); /* "bpf, btf, …" */
 const struct feat_row *feat_missing_required(int *ret_err, char *ret_text, size_t text_size,
 					     char *ret_fix, size_t fix_size);
 
-void feat_release(void); /* frees what probing keeps; results stay */
+/*
+ * Frees what probing keeps: memory, and an event on one system call, so that attaching does not wait
+ * for the kernel to take it down. Once the loader has attached. Results stay.
+ */
+void feat_release(void);
 
 #endif

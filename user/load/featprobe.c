@@ -27,6 +27,7 @@
 #include "load/sysprobes.h"
 
 static struct btf *vmlinux_btf; /* loading it takes tens of milliseconds: once for all probes */
+static int held_event = -1; /* see featprobe_tracepoint() */
 
 /* r0 = 0; exit */
 static const struct bpf_insn prog_return_0[] = {
@@ -195,8 +196,8 @@ static int open_event(struct perf_event_attr *attr)
 	return fd < 0 ? -errno : fd;
 }
 
-/* Attaches a program of this type to the event. */
-static int try_event(struct perf_event_attr *attr, enum bpf_prog_type type)
+/* Attaches a program of this type to the event. Returns the event or -errno. */
+static int attach_event(struct perf_event_attr *attr, enum bpf_prog_type type)
 {
 	_close_ int event = open_event(attr);
 	_close_ int prog = -1;
@@ -206,7 +207,12 @@ static int try_event(struct perf_event_attr *attr, enum bpf_prog_type type)
 	prog = load_prog(type, NULL);
 	if (prog < 0)
 		return prog;
-	return ioctl(event, PERF_EVENT_IOC_SET_BPF, prog) ? -errno : 0;
+	return ioctl(event, PERF_EVENT_IOC_SET_BPF, prog) ? -errno : take_fd(event);
+}
+
+static int try_event(struct perf_event_attr *attr, enum bpf_prog_type type)
+{
+	return close_ok(attach_event(attr, type));
 }
 
 int featprobe_perf_prog(void)
@@ -229,6 +235,10 @@ int featprobe_perf_hw(void)
 	return close_ok(open_event(&attr));
 }
 
+/*
+ * To let go of the last event of a tracepoint takes the kernel 90 ms, a third of an attach. So this
+ * one stays until featprobe_release(): by then the loader has events of its own on it.
+ */
 int featprobe_tracepoint(void)
 {
 	struct perf_event_attr attr = { .type = PERF_TYPE_TRACEPOINT, .sample_period = 1 };
@@ -243,7 +253,8 @@ int featprobe_tracepoint(void)
 	if (i == ARRAY_SIZE(ids.id))
 		return -ENOENT;
 	attr.config = (u64)ids.id[i];
-	return try_event(&attr, BPF_PROG_TYPE_TRACEPOINT);
+	held_event = attach_event(&attr, BPF_PROG_TYPE_TRACEPOINT);
+	return held_event < 0 ? held_event : 0;
 }
 
 int featprobe_run_stats(void)
@@ -412,4 +423,7 @@ void featprobe_release(void)
 {
 	btf__free(vmlinux_btf);
 	vmlinux_btf = NULL;
+	if (held_event >= 0)
+		close(held_event);
+	held_event = -1;
 }
