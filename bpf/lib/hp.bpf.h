@@ -41,6 +41,9 @@
 #define ERESTART_LAST 516
 #define NFDBITS_MAX (1 << 20)
 
+#ifndef barrier
+#define barrier() asm volatile("" ::: "memory")
+#endif
 #ifndef barrier_var
 #define barrier_var(v) asm volatile("" : "+r"(v))
 #endif

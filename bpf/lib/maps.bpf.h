@@ -91,6 +91,11 @@ struct xfer {
 	__u64 now;
 	__u64 wire_ns; /* see struct ev_data */
 	__u64 pid_tgid;
+	__u64 iov; /* address of the iovec entries; 0 = one buffer at base */
+	__u64 iov_n;
+	__u64 vec; /* sendmmsg, recvmmsg: address of the messages; 0 = one */
+	__u32 vec_n;
+	__u32 vec_flags; /* what holds for each of them */
 	__u64 span_pos; /* what the record covers: */
 	__u32 span_len;
 	__u32 total; /* bytes moved */
@@ -122,6 +127,10 @@ struct xfer {
 	__u32 frames; /* skipped since the last run */
 	__u32 aligned;
 	__u32 all; /* the last run: carry whatever comes */
+	__u32 part_len; /* as in struct sock_state, where they go when the walk is over: */
+	__u32 frame_left;
+	__u32 frame_want;
+	__u8 part[8];
 };
 
 /*

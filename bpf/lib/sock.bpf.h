@@ -190,56 +190,66 @@ static __always_inline void sock_seed_arrival(struct sock_state *ss, struct sock
 	ss->arrival_last_ns = clock_ns;
 }
 
+/* Who is who on a unix connection: the end with a name serves. A socketpair has none: DEAF. */
+static __always_inline __u32 unix_role(struct sock *sk, __u8 origin, __u8 *flags)
+{
+	struct sock *peer = BPF_CORE_READ((struct unix_sock *)sk, peer);
+
+	if (BPF_CORE_READ((struct unix_sock *)sk, addr))
+		return HP_ROLE_SERVER;
+	if (peer && BPF_CORE_READ((struct unix_sock *)peer, addr))
+		return HP_ROLE_CLIENT;
+	if (origin != HP_ORIGIN_CONNECT)
+		*flags |= SOCK_DEAF; /* the process talks to itself */
+	return HP_ROLE_UNKNOWN;
+}
+
+/* A new entry is filled where it lies: on the stack it would take most of the 512 bytes there are. */
+static const struct sock_state sock_fresh;
+
 /*
  * Adds a connection. Returns its state, or NULL when it is not one hostprof follows (no stream) or
- * the table is full. tgid is only used for the target index.
+ * the table is full.
  */
 static __noinline struct sock_state *sock_track(struct sock *sk, struct socket *socket, __u32 role,
 						__u32 origin_target)
 {
 	__u16 family = BPF_CORE_READ(sk, __sk_common.skc_family);
-	struct sock_state ss = {};
+	struct sock_state *ss;
 	__u64 key = (__u64)sk;
 
 	if (BPF_CORE_READ(sk, sk_type) != SOCK_STREAM)
 		return NULL;
 	if (family != AF_INET && family != AF_INET6 && family != AF_UNIX)
 		return NULL;
-	ss.open_ns = bpf_ktime_get_ns();
-	ss.conn_id = conn_id_new(ss.open_ns);
-	ss.socket = (__u64)socket;
-	ss.inode = socket_inode(socket);
-	ss.family = family;
-	ss.origin = origin_target >> 16;
-	ss.target = origin_target & 0xffff;
-	ss.flags = SOCK_NEW_TURN;
-	if (role == HP_ROLE_UNKNOWN) {
-		if (family == AF_UNIX) {
-			struct sock *peer = BPF_CORE_READ((struct unix_sock *)sk, peer);
-
-			if (BPF_CORE_READ((struct unix_sock *)sk, addr))
-				role = HP_ROLE_SERVER;
-			else if (peer && BPF_CORE_READ((struct unix_sock *)peer, addr))
-				role = HP_ROLE_CLIENT;
-			else if (ss.origin != HP_ORIGIN_CONNECT)
-				ss.flags |= SOCK_DEAF; /* socketpair: the process talks to itself */
-		} else {
-			role = listen_find(sk) ? HP_ROLE_SERVER : HP_ROLE_CLIENT;
-		}
-	}
-	ss.role = role;
-	if (family != AF_UNIX)
-		sock_seed_arrival(&ss, sk);
-	if (bpf_map_update_elem(&m_socks, &key, &ss, BPF_NOEXIST)) {
-		/* A stale entry, or no room. */
-		if (bpf_map_update_elem(&m_socks, &key, &ss, BPF_EXIST)) {
-			drop(DROP_SOCK_TABLE_FULL);
-			return NULL;
-		}
-	} else {
+	if (!bpf_map_update_elem(&m_socks, &key, &sock_fresh, BPF_NOEXIST)) {
 		__sync_fetch_and_add(sock_filter_slot(sk), 1);
+	} else if (bpf_map_update_elem(&m_socks, &key, &sock_fresh, BPF_EXIST)) {
+		/* Not a stale entry: no room. */
+		drop(DROP_SOCK_TABLE_FULL);
+		return NULL;
 	}
-	return bpf_map_lookup_elem(&m_socks, &key);
+	ss = bpf_map_lookup_elem(&m_socks, &key);
+	if (!ss)
+		return NULL;
+	ss->open_ns = bpf_ktime_get_ns();
+	ss->conn_id = conn_id_new(ss->open_ns);
+	ss->socket = (__u64)socket;
+	ss->inode = socket_inode(socket);
+	ss->family = family;
+	ss->origin = origin_target >> 16;
+	ss->target = origin_target & 0xffff;
+	ss->flags = SOCK_NEW_TURN;
+	if (role == HP_ROLE_UNKNOWN) {
+		if (family == AF_UNIX)
+			role = unix_role(sk, ss->origin, &ss->flags);
+		else
+			role = listen_find(sk) ? HP_ROLE_SERVER : HP_ROLE_CLIENT;
+	}
+	ss->role = role;
+	if (family != AF_UNIX)
+		sock_seed_arrival(ss, sk);
+	return ss;
 }
 
 static __always_inline void ev_hdr_set(struct ev_hdr *hdr, __u32 size, __u16 kind, __u16 target,

@@ -12,15 +12,15 @@
 
 #include "lib/xfer.bpf.h"
 
-#define WALK_STEPS 65536 /* 256 KiB reads of 12-byte rows are 21,000 */
-#define WALK_STEPS_OLD 32 /* without bpf_loop the verifier goes through every step */
+#define WALK_STEPS 64 /* frames that a function goes through: LOOP_SLOT */
+#define WALK_TIMES 1024 /* of its calls: 65,536 frames; 256 KiB reads of 12-byte rows are 21,000 */
 #define FRAME_HDR_MAX 8
 #define FRAME_SIZE_MAX (1U << 28) /* a longer one is no frame: text taken for a length is */
 
 struct walk {
 	struct scratch *s;
-	struct sock_state *ss;
 	const struct hp_frames *f;
+	__u32 slot;
 	__u32 len_end; /* bytes of a header up to the end of the length */
 	__u32 head; /* up to the end of length and type */
 };
@@ -76,12 +76,13 @@ static __always_inline void walk_run_close(struct scratch *s)
  * Adds n bytes at the current offset to the record. Runs are few: when the last one begins, all that
  * comes after it goes in, skipped types too, as long as there is room.
  */
-static __always_inline void walk_carry(struct scratch *s, __u32 n)
+__noinline int walk_carry(__u32 slot, __u32 n)
 {
+	struct scratch *s = slot_of(slot);
 	__u32 room;
 
-	if (!n)
-		return;
+	if (!s || !n)
+		return 0;
 	if (s->x.run_at && s->x.run_off + s->x.run_len != s->x.walk_off)
 		walk_run_close(s);
 	if (!s->x.run_at) {
@@ -89,7 +90,7 @@ static __always_inline void walk_carry(struct scratch *s, __u32 n)
 			s->x.run_at = run_begin(s, s->x.walk_off + s->x.back, s->x.frames);
 		if (!s->x.run_at) {
 			drop(DROP_SEGMENTS);
-			return;
+			return 0;
 		}
 		s->x.all = s->x.nsegs == HP_SEGS_MAX - 1;
 		s->x.frames = 0;
@@ -109,11 +110,18 @@ static __always_inline void walk_carry(struct scratch *s, __u32 n)
 		s->x.run_len += n;
 	else
 		walk_run_close(s);
+	return 0;
 }
 
-static __always_inline void walk_window(struct scratch *s)
+/* Has the next bytes at hand. Its return value says nothing: win_len does. */
+__noinline int walk_window(__u32 slot)
 {
-	__u32 n = s->x.total - s->x.walk_off;
+	struct scratch *s = slot_of(slot);
+	__u32 n;
+
+	if (!s)
+		return 0;
+	n = s->x.total - s->x.walk_off;
 
 	if (n > WALK_WINDOW)
 		n = WALK_WINDOW;
@@ -121,13 +129,14 @@ static __always_inline void walk_window(struct scratch *s)
 	s->x.win_len = 0;
 	barrier_var(n);
 	if (!n || n > WALK_WINDOW)
-		return;
+		return 0;
 	if (bpf_probe_read_user(s->window, n, (void *)(s->x.base + s->x.walk_off))) {
 		s->x.flags |= HP_DATA_FAULT;
 		drop(DROP_READ_FAULT);
-		return;
+		return 0;
 	}
 	s->x.win_len = n;
+	return 0;
 }
 
 /* What the header at hdr says, of which have bytes are there. 0: more are needed to tell. */
@@ -149,44 +158,66 @@ static __always_inline __u32 frame_look(const struct walk *w, const __u8 *hdr, _
 	return size;
 }
 
-/* One frame. Returns 1 to stop. */
-static long walk_step(__u32 i, struct walk *w)
+/* Fills w for the slot's transfer; false when it has no frames any more. */
+static __always_inline bool walk_of(struct walk *w, __u32 slot)
 {
-	struct sock_state *ss = w->ss;
-	struct scratch *s = w->s;
-	__u32 dir = s->x.dir & 1, left, at, size, want, take;
+	struct scratch *s = slot_of(slot);
+	const struct hp_verdict *v;
+
+	if (!s)
+		return false;
+	v = profile_of(&s->x);
+	if (!v)
+		return false;
+	w->s = s;
+	w->slot = slot;
+	w->f = &v->frames[s->x.dir & 1];
+	w->len_end = (__u32)w->f->len_off + w->f->len_size;
+	w->head = w->f->type_off < w->len_end ? w->len_end : w->f->type_off + 1U;
+	return true;
+}
+
+/* One frame; 1 when there are none left. */
+__noinline int walk_frame(__u32 slot)
+{
+	__u32 left, at, size, want, take;
+	struct scratch *s;
+	struct walk w = {};
 	bool bad = false;
 	__u8 type = 0;
 
+	if (!walk_of(&w, slot))
+		return 1;
+	s = w.s;
 	if (s->x.walk_off >= s->x.total || !s->x.aligned)
 		return 1;
 	left = s->x.total - s->x.walk_off;
-	if (s->x.walk_off < s->x.win_off || s->x.walk_off + w->head > s->x.win_off + s->x.win_len)
-		walk_window(s);
+	if (s->x.walk_off < s->x.win_off || s->x.walk_off + w.head > s->x.win_off + s->x.win_len)
+		walk_window(w.slot);
 	at = s->x.walk_off - s->x.win_off;
 	if (at > WALK_WINDOW)
 		return 1;
-	size = frame_look(w, &s->window[at], s->x.win_len - at, &type, &bad);
+	size = frame_look(&w, &s->window[at], s->x.win_len - at, &type, &bad);
 	if (!size) {
 		if (bad || !s->x.win_len || left >= FRAME_HDR_MAX) {
 			s->x.aligned = false;
 			return 1;
 		}
 		/* The header goes on in the next transfer: it moves there whole. */
-		__builtin_memcpy(ss->frame_part[dir], &s->window[at], FRAME_HDR_MAX);
-		ss->frame_part_len[dir] = left;
+		__builtin_memcpy(s->x.part, &s->window[at], FRAME_HDR_MAX);
+		s->x.part_len = left;
 		s->x.walk_off = s->x.total;
 		return 1;
 	}
-	want = s->x.all ? size : frame_take(w->f, type, size);
+	want = s->x.all ? size : frame_take(w.f, type, size);
 	take = want < left ? want : left;
 	if (take)
-		walk_carry(s, take);
+		walk_carry(w.slot, take);
 	else
 		s->x.frames++;
 	if (size > left) {
-		ss->frame_left[dir] = size - left;
-		ss->frame_want[dir] = want - take;
+		s->x.frame_left = size - left;
+		s->x.frame_want = want - take;
 		s->x.walk_off = s->x.total;
 		return 1;
 	}
@@ -194,13 +225,23 @@ static long walk_step(__u32 i, struct walk *w)
 	return 0;
 }
 
+/* Some more frames; 1 when there are none left. */
+__noinline int walk_frames(__u32 slot)
+{
+	__u32 i;
+
+	for (i = 0; i < WALK_STEPS; i++)
+		if (walk_frame(slot))
+			return 1;
+	return 0;
+}
+
 /*
  * The kept header start and this transfer's first bytes make one frame, or a longer header start.
  * Its run is built by hand: the kept bytes, then the rest from the buffer. False: not a frame.
  */
-static __always_inline bool walk_joined(struct walk *w)
+static __always_inline bool walk_joined(struct walk *w, struct sock_state *ss)
 {
-	struct sock_state *ss = w->ss;
 	struct scratch *s = w->s;
 	__u32 dir = s->x.dir & 1, n = ss->frame_part_len[dir] & 7, more = s->x.total, size, want,
 	      take = 0;
@@ -247,27 +288,21 @@ static __always_inline bool walk_joined(struct walk *w)
 	return true;
 }
 
-/* Walks the transfer: one plain buffer whose alignment is known. 0: that was wrong. */
-__noinline int xfer_walk(__u32 slot)
+/* Up to the first whole frame: what the transfer before began, and has not ended. */
+__noinline int walk_begin(__u32 slot)
 {
-	struct scratch *s = slot_of(slot);
-	const struct hp_verdict *v;
 	struct walk w = {};
 	struct sock_state *ss;
-	__u32 dir, n, take, i;
+	struct scratch *s;
+	__u32 dir, n, take;
 
-	if (!s)
+	if (!walk_of(&w, slot))
 		return 0;
+	s = w.s;
 	ss = bpf_map_lookup_elem(&m_socks, &s->x.sk);
-	v = profile_of(&s->x);
-	if (!ss || !v)
+	if (!ss)
 		return 0;
 	dir = s->x.dir & 1;
-	w.s = s;
-	w.ss = ss;
-	w.f = &v->frames[dir];
-	w.len_end = (__u32)w.f->len_off + w.f->len_size;
-	w.head = w.f->type_off < w.len_end ? w.len_end : w.f->type_off + 1U;
 	s->x.aligned = w.head <= FRAME_HDR_MAX;
 	s->x.all = 0;
 	s->x.walk_off = 0;
@@ -276,38 +311,52 @@ __noinline int xfer_walk(__u32 slot)
 	s->x.run_at = 0;
 	s->x.frames = 0;
 	if (ss->frame_part_len[dir]) {
-		s->x.aligned = s->x.aligned && walk_joined(&w);
+		s->x.aligned = s->x.aligned && walk_joined(&w, ss);
 	} else if (ss->frame_left[dir]) {
 		n = ss->frame_left[dir] < s->x.total ? ss->frame_left[dir] : s->x.total;
 		take = n < ss->frame_want[dir] ? n : ss->frame_want[dir];
-		walk_carry(s, take);
+		walk_carry(slot, take);
 		ss->frame_left[dir] -= n;
 		ss->frame_want[dir] -= take;
 		s->x.walk_off = n;
 	}
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop)) {
-		bpf_loop(WALK_STEPS, walk_step, &w, 0);
-	} else {
-		for (i = 0; i < WALK_STEPS_OLD; i++)
-			if (walk_step(i, &w))
-				break;
-	}
+	s->x.part_len = 0;
+	s->x.frame_left = ss->frame_left[dir];
+	s->x.frame_want = ss->frame_want[dir];
+	return 0;
+}
+
+/* Walks the transfer: one plain buffer whose alignment is known. False: that was wrong. */
+static __always_inline bool xfer_walk(__u32 slot, struct scratch *s, struct sock_state *ss)
+{
+	__u32 dir = s->x.dir & 1, i;
+
+	walk_begin(slot);
+	for (i = 0; i < WALK_TIMES; i++)
+		if (walk_frames(slot))
+			break;
 	walk_run_close(s);
+	ss->frame_left[dir] = s->x.frame_left;
+	ss->frame_want[dir] = s->x.frame_want;
+	if (s->x.part_len) {
+		__builtin_memcpy(ss->frame_part[dir], s->x.part, sizeof(s->x.part));
+		ss->frame_part_len[dir] = s->x.part_len;
+	}
 	s->x.frames_after = s->x.frames;
 	if (s->x.aligned && s->x.walk_off >= s->x.total)
-		return 1;
+		return true;
 	frames_lose(ss, dir);
 	if (!s->x.aligned)
-		return 0;
+		return false;
 	drop(DROP_SEGMENTS); /* more frames than steps */
-	return 1;
+	return true;
 }
 
 /* True when the transfer ends with the pattern that ends a turn. */
 static __always_inline bool frames_end_here(const struct xfer *x, const struct hp_frames *f)
 {
 	__u32 n = f->end_len, i;
-	__u8 tail[8] = {};
+	__u8 tail[16] = {}; /* 16: what the mask below lets through */
 
 	if (!n || n > 8 || x->total < n)
 		return false;
@@ -332,7 +381,8 @@ __noinline int frames_end_iov(__u32 slot)
 	v = profile_of(&s->x);
 	if (!v)
 		return 0;
-	iov_each(s, tail_step);
+	iov_start(s);
+	LOOP_SLOT_RUN(iov_tail, slot, s->x.niov, HP_IOV_MAX, IOV_STEPS);
 	if (s->x.left)
 		return 0; /* more buffers than looked at */
 	base = s->x.base;

@@ -18,7 +18,7 @@
 
 #define OUT_MAX (HP_RECORD_MAX - 512) /* bytes of runs in a record */
 #define DEFAULT_BUDGET_BYTES (256 * 1024) /* per direction, then counted only until a verdict */
-#define IOV_OLD 6 /* without bpf_loop the verifier goes through every entry */
+#define IOV_STEPS 16 /* entries a function goes through, see LOOP_SLOT */
 #define NO_SLOT (~0U)
 
 static __always_inline struct scratch *slot_of(__u32 slot)
@@ -43,6 +43,36 @@ static __always_inline __u32 slot_take(void)
 	drop(DROP_SCRATCH_BUSY);
 	return NO_SLOT;
 }
+
+/*
+ * Loops that every supported kernel's verifier can bear: it follows each turn of a loop, but a function
+ * that takes numbers only is looked at once, however often it is called. So a function makes a few
+ * turns, and a loop calls that. (bpf_loop came with 5.17; one way for all kernels is one way to test.)
+ * step(i, s) returns true to end it.
+ */
+#define LOOP_SLOT(name, step, steps)                                                               \
+	__noinline int name(__u32 slot, __u32 from)                                                \
+	{                                                                                          \
+		struct scratch *s = slot_of(slot);                                                 \
+		__u32 i;                                                                           \
+                                                                                                   \
+		if (!s)                                                                            \
+			return 1;                                                                  \
+		for (i = 0; i < (steps); i++)                                                      \
+			if (step(from + i, s))                                                     \
+				return 1;                                                          \
+		return 0;                                                                          \
+	}
+
+/* Turns 0 to n - 1, rounded up to whole calls: steps see for themselves that there is nothing left. */
+#define LOOP_SLOT_RUN(name, slot, n, max, steps)                                                   \
+	do {                                                                                       \
+		__u32 loop_i;                                                                      \
+                                                                                                   \
+		for (loop_i = 0; loop_i < (max); loop_i += (steps))                                \
+			if (loop_i >= (n) || name(slot, loop_i))                                   \
+				break;                                                             \
+	} while (0)
 
 static __always_inline const struct hp_verdict *profile_of(const struct xfer *x)
 {
@@ -96,24 +126,10 @@ static __always_inline bool copy_in(struct scratch *s, __u32 at, __u32 len, __u6
 	return true;
 }
 
-/*
- * fn for every entry until it returns 1. The verifier sees a callback once, a loop as often as it
- * turns. bpf_loop: 5.17, e6f2dd0f8067 "bpf: Add bpf_loop helper".
- */
-static __always_inline void iov_each(struct scratch *s, long (*fn)(__u32 i, struct scratch **ps))
+static __always_inline void iov_start(struct scratch *s)
 {
-	struct scratch *ctx = s;
-	__u32 i;
-
 	s->x.left = s->x.total;
 	s->x.off = 0;
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop)) {
-		bpf_loop(s->x.niov, fn, &ctx, 0);
-	} else {
-		for (i = 0; i < IOV_OLD; i++)
-			if (i >= s->x.niov || fn(i, &ctx))
-				break;
-	}
 }
 
 /* Entry i and how many of its bytes were moved. */
@@ -125,12 +141,14 @@ static __always_inline __u32 iov_entry(__u32 i, struct scratch *s, __u64 *ret_ba
 	return iov->iov_len < s->x.left ? (__u32)iov->iov_len : s->x.left;
 }
 
-static long tail_step(__u32 i, struct scratch **ps)
+static __always_inline bool tail_step(__u32 i, struct scratch *s)
 {
-	struct scratch *s = *ps;
 	__u64 base;
-	__u32 n = iov_entry(i, s, &base);
+	__u32 n;
 
+	if (i >= s->x.niov)
+		return true;
+	n = iov_entry(i, s, &base);
 	s->x.left -= n;
 	if (s->x.left)
 		return 0;
@@ -139,8 +157,10 @@ static long tail_step(__u32 i, struct scratch **ps)
 	return 1;
 }
 
+LOOP_SLOT(iov_tail, tail_step, IOV_STEPS)
+
 /* The last bytes of the transfer into dst (HP_TAIL_MAX); returns how many. */
-static __always_inline __u32 read_tail(struct scratch *s, __u8 *dst, __u32 want)
+static __always_inline __u32 read_tail(__u32 slot, struct scratch *s, __u8 *dst, __u32 want)
 {
 	__u32 n;
 
@@ -148,7 +168,8 @@ static __always_inline __u32 read_tail(struct scratch *s, __u8 *dst, __u32 want)
 	s->x.tail_len = s->x.total;
 	if (s->x.niov) {
 		s->x.tail_len = 0;
-		iov_each(s, tail_step);
+		iov_start(s);
+		LOOP_SLOT_RUN(iov_tail, slot, s->x.niov, HP_IOV_MAX, IOV_STEPS);
 	}
 	n = s->x.tail_len < want ? s->x.tail_len : want;
 	if (n > HP_TAIL_MAX)
@@ -200,22 +221,26 @@ __noinline int xfer_cont(__u32 slot)
 	c->tid = (__u32)x->pid_tgid;
 	c->tail_len = 0;
 	if (!(x->flags & HP_DATA_OPAQUE) && !v->frames[x->dir & 1].on)
-		c->tail_len = read_tail(s, c->tail, HP_TAIL_MAX);
+		c->tail_len = read_tail(slot, s, c->tail, HP_TAIL_MAX);
 	return 0;
 }
 
-static long whole_step(__u32 i, struct scratch **ps)
+static __always_inline bool whole_step(__u32 i, struct scratch *s)
 {
-	struct scratch *s = *ps;
 	__u64 base;
-	__u32 n = iov_entry(i, s, &base);
+	__u32 n;
 
+	if (i >= s->x.niov)
+		return true;
+	n = iov_entry(i, s, &base);
 	if (!copy_in(s, s->x.at + s->x.len, n, base))
 		return 1;
 	s->x.len += n;
 	s->x.left -= n;
 	return !s->x.left;
 }
+
+LOOP_SLOT(iov_whole, whole_step, IOV_STEPS)
 
 __noinline int xfer_whole_iov(__u32 slot)
 {
@@ -227,7 +252,8 @@ __noinline int xfer_whole_iov(__u32 slot)
 	s->x.len = 0;
 	if (!s->x.at)
 		return 0;
-	iov_each(s, whole_step);
+	iov_start(s);
+	LOOP_SLOT_RUN(iov_whole, slot, s->x.niov, HP_IOV_MAX, IOV_STEPS);
 	if (s->x.left && !(s->x.flags & HP_DATA_FAULT))
 		drop(DROP_SEGMENTS); /* more entries than are looked at */
 	if (s->x.len)
@@ -260,15 +286,16 @@ static __always_inline void head_carry(struct scratch *s, __u64 base, __u32 take
 	}
 }
 
-static long head_step(__u32 i, struct scratch **ps)
+static __always_inline bool head_step(__u32 i, struct scratch *s)
 {
-	struct scratch *s = *ps;
 	const struct hp_verdict *v = profile_of(&s->x);
+	__u32 n, take;
 	__u64 base;
-	__u32 n = iov_entry(i, s, &base), take = n;
 
-	if (!v)
-		return 1;
+	if (!v || i >= s->x.niov)
+		return true;
+	n = iov_entry(i, s, &base);
+	take = n;
 	/* The first entry is often a head and nothing else: it may be longer than the limit. */
 	if (i == 0)
 		take = n > 4096 && n > s->x.limit ? s->x.limit : n;
@@ -284,6 +311,8 @@ static long head_step(__u32 i, struct scratch **ps)
 	return !s->x.left;
 }
 
+LOOP_SLOT(iov_heads, head_step, IOV_STEPS)
+
 __noinline int xfer_heads(__u32 slot)
 {
 	struct scratch *s = slot_of(slot);
@@ -294,7 +323,8 @@ __noinline int xfer_heads(__u32 slot)
 	s->x.end = 0;
 	s->x.budget = s->x.limit;
 	if (s->x.niov) {
-		iov_each(s, head_step);
+		iov_start(s);
+		LOOP_SLOT_RUN(iov_heads, slot, s->x.niov, HP_IOV_MAX, IOV_STEPS);
 	} else {
 		s->x.off = 0;
 		head_carry(s, s->x.base, s->x.limit);
@@ -305,7 +335,7 @@ __noinline int xfer_heads(__u32 slot)
 	at = run_begin(s, 0, 0);
 	if (!at || at > OUT_MAX - HP_TAIL_MAX)
 		return 0;
-	n = read_tail(s, &s->rec[sizeof(struct ev_data) + at], n);
+	n = read_tail(slot, s, &s->rec[sizeof(struct ev_data) + at], n);
 	if (n) {
 		struct ev_seg *seg;
 

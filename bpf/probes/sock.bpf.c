@@ -160,37 +160,39 @@ int BPF_PROG(tcp_destroy_sock, struct sock *sk)
 }
 
 #define ACCEPT_QUEUE_MAX 4096
-
-struct queued {
-	struct request_sock *req;
-	__u32 target;
-};
+#define QUEUE_STEPS 16
 
 /* The list may change meanwhile: what is not a connection of ours is passed over. */
-static long queued_step(__u32 i, struct queued *q)
+static __always_inline struct request_sock *queued_step(struct request_sock *req, __u32 target)
 {
-	struct request_sock *req = q->req;
-	struct sock *sk;
+	struct sock *sk = BPF_CORE_READ(req, sk);
 
-	if (!req)
-		return 1;
-	sk = BPF_CORE_READ(req, sk);
 	if (sk && BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_ESTABLISHED && listen_find(sk) &&
 	    !sock_find(sk))
-		sock_track(sk, NULL, HP_ROLE_SERVER, (__u32)HP_ORIGIN_ACCEPT << 16 | q->target);
-	q->req = BPF_CORE_READ(req, dl_next);
-	return 0;
+		sock_track(sk, NULL, HP_ROLE_SERVER, (__u32)HP_ORIGIN_ACCEPT << 16 | target);
+	return BPF_CORE_READ(req, dl_next);
+}
+
+/* From one element of the list to a later one, 0 at its end. In pieces: see LOOP_SLOT. */
+__noinline __u64 queued(__u64 at, __u32 target)
+{
+	struct request_sock *req = (void *)at;
+	__u32 i;
+
+	for (i = 0; i < QUEUE_STEPS && req; i++)
+		req = queued_step(req, target);
+	return (__u64)req;
 }
 
 /* Connections that wait for accept() have no descriptor: without this their data would be seen late. */
 static __always_inline void seed_queue(struct sock *listener, __u16 target)
 {
 	struct inet_connection_sock *icsk = (void *)listener;
-	struct queued q = { .target = target };
+	__u64 at = (__u64)BPF_CORE_READ(icsk, icsk_accept_queue.rskq_accept_head);
+	__u32 i;
 
-	q.req = BPF_CORE_READ(icsk, icsk_accept_queue.rskq_accept_head);
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_loop))
-		bpf_loop(ACCEPT_QUEUE_MAX, queued_step, &q, 0);
+	for (i = 0; i < ACCEPT_QUEUE_MAX && at; i += QUEUE_STEPS)
+		at = queued(at, target);
 }
 
 /*

@@ -58,7 +58,6 @@ enum {
 enum bpf_func_id {
 	BPF_FUNC_get_current_task_btf = 158,
 	BPF_FUNC_task_pt_regs = 175,
-	BPF_FUNC_loop = 181,
 };
 
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
@@ -117,6 +116,7 @@ struct signal_struct {
 };
 
 struct task_struct {
+	void *stack;
 	pid_t pid;
 	pid_t tgid;
 	struct files_struct *files;

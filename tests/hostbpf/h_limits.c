@@ -346,28 +346,6 @@ static void text_for_a_header(void **state)
 	link_close(&l);
 }
 
-/* 32 frames a transfer without bpf_loop: what is past them is said to be missing. */
-static void old_steps(void **state)
-{
-	u32 i;
-
-	(void)state;
-	start(16, 0, 1);
-	align();
-	for (i = 0; i < 20; i++)
-		put('D', 10);
-	put('Z', 1);
-	go();
-	assert_int_equal(link_frames(w), 20);
-	assert_int_equal(mach_drops(DROP_SEGMENTS), 0);
-	for (i = 0; i < 50; i++)
-		put('D', 10);
-	go();
-	link_end(&l);
-	assert_int_equal(mach_drops(DROP_SEGMENTS), 1);
-	link_close(&l);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -382,7 +360,6 @@ int main(void)
 		cmocka_unit_test(unseen),
 		cmocka_unit_test(unseen_for_lack_of_a_slot),
 		cmocka_unit_test(text_for_a_header),
-		cmocka_unit_test(old_steps),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -51,7 +51,8 @@ static struct {
 	struct files_struct files;
 	struct signal_struct signal;
 	struct task_struct task;
-	struct pt_regs regs;
+	char stack[THREAD_SIZE - sizeof(struct pt_regs)];
+	struct pt_regs regs; /* at its end, as in a kernel */
 	unsigned long next_ino;
 	int nobjs;
 } k;
@@ -117,6 +118,7 @@ void mach_kernel_reset(void)
 	k.files.count.counter = 1;
 	k.task.files = &k.files;
 	k.task.signal = &k.signal;
+	k.task.stack = k.stack;
 	k.next_ino = 1000;
 	verdict_epoch = 0;
 	live = 1;
@@ -324,10 +326,7 @@ void mach_enter(long nr, __u64 a0, __u64 a1, __u64 a2, __u64 a3)
 	struct trace_sys ctx = { .id = nr, .args = { a0, a1, a2, a3 } };
 
 	regs_set(nr, a0, a1, a2, a3);
-	if (mach_has_func(0))
-		sys_enter_each(&ctx);
-	else
-		sys_enter_all(&k.regs, nr);
+	sys_enter_each(&ctx);
 }
 
 void mach_exit(long nr, long ret, __u64 a0, __u64 a1, __u64 a2, __u64 a3)
@@ -335,10 +334,7 @@ void mach_exit(long nr, long ret, __u64 a0, __u64 a1, __u64 a2, __u64 a3)
 	struct trace_sys ctx = { .id = nr, .ret = ret };
 
 	regs_set(nr, a0, a1, a2, a3);
-	if (mach_has_func(0))
-		sys_exit_each(&ctx);
-	else
-		sys_exit_all(&k.regs, ret);
+	sys_exit_each(&ctx);
 }
 
 /* What the kernel itself does between entry and exit, as far as the probes can see it. */

@@ -246,19 +246,6 @@ void mach_records_clear(void)
 		free(m.recs[--m.nrecs]);
 }
 
-long mach_loop(u32 n, void *fn, void *ctx)
-{
-	long (*step)(u32 i, void *ctx) = (long (*)(u32, void *))fn;
-	u32 i;
-
-	if (n > 1U << 23)
-		return -E2BIG;
-	for (i = 0; i < n; i++)
-		if (step(i, ctx))
-			return i + 1;
-	return n;
-}
-
 __u64 mach_now(void)
 {
 	return m.now += 100;

@@ -14,7 +14,6 @@ long mach_read_user(void *dst, u32 n, const void *src);
 void *mach_ring_reserve(__u64 size);
 void mach_ring_submit(void *rec);
 long mach_ring_output(const void *rec, __u64 size);
-long mach_loop(u32 n, void *fn, void *ctx);
 __u64 mach_now(void);
 __u64 mach_pid_tgid(void);
 u32 mach_cpu(void);

@@ -97,10 +97,7 @@ static void choose_net_programs(struct probes *p)
 {
 	struct hostprof_bpf *skel = p->skel;
 
-	p->sys_each = p->net &&
-		      libbpf_probe_bpf_helper(BPF_PROG_TYPE_TRACEPOINT, BPF_FUNC_task_pt_regs,
-					      NULL) == 1 &&
-		      !sysprobe_ids_read(&p->sys_ids);
+	p->sys_each = p->net && !sysprobe_ids_read(&p->sys_ids);
 	bpf_program__set_autoload(skel->progs.sys_enter_each, p->sys_each);
 	bpf_program__set_autoload(skel->progs.sys_exit_each, p->sys_each);
 	bpf_program__set_autoload(skel->progs.sys_enter_all, p->net && !p->sys_each);

@@ -33,6 +33,7 @@ void *mach_ref_of(const void *file);
 		 : (x))
 #define bpf_core_field_exists(f) 1
 #define bpf_core_type_id_kernel(type) 0
+#define bpf_core_type_size(type) sizeof(type)
 #define bpf_core_field_offset(f) ((__u64) & (f))
 #define bpf_core_enum_value_exists(type, val) mach_has_func(val)
 

@@ -27,7 +27,6 @@ long mach_read_kernel(void *dst, __u32 n, const void *src);
 void *mach_ring_reserve(__u64 size);
 void mach_ring_submit(void *rec);
 long mach_ring_output(const void *rec, __u64 size);
-long mach_loop(__u32 n, void *fn, void *ctx);
 __u64 mach_now(void);
 __u64 mach_pid_tgid(void);
 __u32 mach_cpu(void);
@@ -48,7 +47,6 @@ int mach_has_func(__u32 func);
 #define bpf_ringbuf_reserve(m, size, flags) mach_ring_reserve(size)
 #define bpf_ringbuf_submit(rec, flags) mach_ring_submit(rec)
 #define bpf_ringbuf_output(m, rec, size, flags) mach_ring_output(rec, size)
-#define bpf_loop(n, fn, ctx, flags) mach_loop(n, (void *)(fn), ctx)
 #define bpf_ktime_get_ns() mach_now()
 #define bpf_get_current_pid_tgid() mach_pid_tgid()
 #define bpf_get_smp_processor_id() mach_cpu()

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What happens to a transfer once a rung has seen it: the rung says whose it is, how many bytes moved
+ * and where they lie (struct xfer), this decides how much of them to carry and sends the record. The
+ * same for all rungs, so the same bytes give the same records.
+ */
+#ifndef BPF_TRANSFER_H
+#define BPF_TRANSFER_H
+
+#include "lib/walk.bpf.h"
+
+/* The connection's profile, looked up again when user space has written verdicts since. */
+static __always_inline __u32 profile_key(struct sock_state *ss)
+{
+	__u64 epoch = verdict_epoch;
+	__u32 *profile;
+
+	if (ss->verdict_epoch != epoch) {
+		profile = bpf_map_lookup_elem(&m_verdicts, &ss->conn_id);
+		if (profile)
+			ss->profile = *profile;
+		ss->verdict_epoch = epoch;
+	}
+	return ss->profile;
+}
+
+static __always_inline __u64 arrival_take(struct sock_state *ss, struct sock *sk)
+{
+	__u64 arrival_ns = ss->arrival_ns;
+	bool left;
+
+	/* Zero before the look at what is left: what arrives meanwhile brings its own stamp. */
+	ss->arrival_ns = 0;
+	if (ss->family == AF_UNIX) {
+		left = arrival_ns && unix_unread(sk);
+	} else {
+		ss->taken_seq = kernel_read(struct tcp_sock, sk, copied_seq);
+		left = arrival_ns && (__s32)(ss->arrival_seq - ss->taken_seq) > 0;
+	}
+	/* What is left came with the latest arrival, or later than the first. */
+	if (left)
+		ss->arrival_ns = ss->arrival_last_ns;
+	/* A request begins with its first byte, an answer ends with its last. */
+	return arrival_ns && ss->role == HP_ROLE_CLIENT ? ss->arrival_last_ns : arrival_ns;
+}
+
+/* Is this transfer the first of a turn, or does it begin with what begins one? */
+static __always_inline bool turn_first(const struct scratch *s, const struct hp_verdict *v,
+				       bool turned)
+{
+	__u32 dir = s->x.dir & 1, n = v->start_len[dir], i;
+	__u64 base = s->x.niov ? (__u64)s->iov[0].iov_base : s->x.base;
+	__u64 len = s->x.niov ? s->iov[0].iov_len : s->x.total;
+	__u8 head[16] = {}; /* 16: what the mask below lets through */
+
+	if (turned)
+		return true;
+	if (!n || n > 8 || len < n)
+		return false;
+	if (bpf_probe_read_user(head, n & 15, (void *)base))
+		return false;
+	for (i = 0; i < 8; i++)
+		if (i < n && head[i] != v->start[dir][i])
+			return false;
+	return true;
+}
+
+static __always_inline void emit_data(struct scratch *s, struct sock_state *ss)
+{
+	struct ev_data *ev = (void *)s->rec;
+	struct xfer *x = &s->x;
+	__u32 size = (sizeof(*ev) + x->out + 7) & ~7U;
+
+	if (size > HP_RECORD_MAX)
+		return;
+	ev_hdr_set(&ev->hdr, size, EV_DATA, ss->target, x->pid_tgid, x->now);
+	ev->conn_id = ss->conn_id;
+	ev->pos = x->span_pos;
+	ev->enter_ns = x->enter_ns;
+	ev->wire_ns = x->wire_ns;
+	ev->len = x->span_len;
+	ev->frames_after = x->frames_after;
+	ev->nsegs = x->nsegs;
+	ev->dir = x->dir;
+	ev->flags = x->flags;
+	ev->pad0 = 0;
+	if (bpf_ringbuf_output(&m_events, ev, size, BPF_RB_NO_WAKEUP))
+		drop(DROP_RING_FULL);
+}
+
+/* The transfer described in the slot. */
+static __always_inline void xfer_run(__u32 slot, struct scratch *s, struct sock_state *ss,
+				     const struct hp_verdict *v)
+{
+	bool first, turned, walk;
+	struct xfer *x = &s->x;
+	__u32 dir = x->dir & 1;
+
+	turned = ss->last_dir != dir || (ss->flags & SOCK_NEW_TURN);
+	first = turn_first(s, v, turned);
+	x->limit = first ? v->turn_max[dir] : v->more_max[dir];
+	if (x->limit > HP_PAYLOAD_MAX)
+		x->limit = HP_PAYLOAD_MAX;
+	/* What begins a turn may be a head, and is short on the average. */
+	if (v->capture == HP_CAPTURE_DEFAULT && !first && ss->pos[dir] > DEFAULT_BUDGET_BYTES)
+		x->limit = 0;
+	x->out = 0;
+	x->nsegs = 0;
+	x->frames_after = 0;
+	x->back = ss->frame_part_len[dir];
+	walk = v->frames[dir].on && frames_need_walk(slot, s, ss, &v->frames[dir], turned);
+	if (walk && !xfer_walk(slot, s, ss)) {
+		walk = false; /* not what it was taken for */
+		x->out = 0;
+		x->nsegs = 0;
+		x->frames_after = 0;
+	}
+	if (!walk)
+		ss->frame_part_len[dir] = 0;
+	x->span_pos = ss->pos[dir] - x->back;
+	x->span_len = x->total + x->back - ss->frame_part_len[dir];
+	if (walk ? !x->nsegs : !x->limit || (!first && x->total > x->limit && !v->frames[dir].on)) {
+		if (x->span_len)
+			xfer_cont(slot);
+	} else {
+		if (!walk && x->back)
+			frames_put_back(s, ss);
+		if (!walk && !(x->flags & HP_DATA_OPAQUE)) {
+			if (x->total <= x->limit ||
+			    (v->frames[dir].on && x->total <= HP_PAYLOAD_MAX))
+				xfer_whole(slot, s);
+			else
+				xfer_heads(slot);
+		}
+		cont_flush(ss);
+		emit_data(s, ss);
+	}
+	ss->pos[dir] += x->total;
+	ss->last_dir = dir;
+	ss->flags &= ~SOCK_NEW_TURN;
+}
+
+/* The entries of the transfer's iovec, from wherever they lie. */
+static __always_inline void load_iov(struct scratch *s)
+{
+	__u64 n = s->x.iov_n;
+
+	if (n > HP_IOV_MAX)
+		n = HP_IOV_MAX;
+	barrier_var(n);
+	if (!n || n > HP_IOV_MAX)
+		return;
+	if (bpf_probe_read_user(s->iov, n * sizeof(s->iov[0]), (void *)s->x.iov)) {
+		drop(DROP_READ_FAULT);
+		s->x.flags |= HP_DATA_OPAQUE | HP_DATA_FAULT;
+		return;
+	}
+	if (n == 1)
+		s->x.base = (__u64)s->iov[0].iov_base;
+	else
+		s->x.niov = n;
+}
+
+/* Bytes that no record tells of: they show as a hole. */
+static __always_inline void transfer_skip(struct sock_state *ss, __u32 dir, __u32 total)
+{
+	ss->pos[dir & 1] += total;
+	ss->last_dir = dir;
+}
+
+/*
+ * The transfer that the slot describes: sk, base or iov, enter_ns, now, pid_tgid, total, dir and flags
+ * are set.
+ */
+static __always_inline void transfer(__u32 slot, struct scratch *s, struct sock_state *ss)
+{
+	struct sock *sk = (void *)s->x.sk;
+	const struct hp_verdict *v;
+	__u32 dir = s->x.dir & 1;
+
+	s->x.niov = 0;
+	s->x.wire_ns = 0;
+	/* Nobody was told of it for lack of room: bytes alone would say nothing of who connected. */
+	if (!(ss->flags & SOCK_ANNOUNCED)) {
+		transfer_skip(ss, dir, s->x.total);
+		frames_lose(ss, dir);
+		return;
+	}
+	s->x.profile = profile_key(ss);
+	v = profile_of(&s->x);
+	if (!v)
+		return;
+	if (dir == HP_RECV)
+		s->x.wire_ns = arrival_take(ss, sk);
+	else if (ss->family != AF_UNIX)
+		/* CLOCK_MONOTONIC since d3edd06ea8ea "tcp: provide earliest departure time" (4.20). */
+		s->x.wire_ns = kernel_read(struct tcp_sock, sk, tcp_wstamp_ns);
+	if (v->capture == HP_CAPTURE_COUNT || v->capture == HP_CAPTURE_IGNORE) {
+		transfer_skip(ss, dir, s->x.total);
+		return;
+	}
+	if (s->x.iov)
+		load_iov(s);
+	xfer_run(slot, s, ss, v);
+}
+
+/* Does a transfer that fails so mean that no other one can succeed? A signal, say, does not. */
+static __always_inline bool error_ends(__u32 err)
+{
+	if (err == EPIPE)
+		return true;
+	return err >= ENETDOWN && err <= EHOSTUNREACH && err != ENOBUFS && err != EISCONN &&
+	       err != ENOTCONN;
+}
+
+#endif
