@@ -63,12 +63,16 @@ static void check_lockdown(struct doctor *d)
 static void check_kallsyms(struct doctor *d)
 {
 	_release_(buf) struct buf b = BUF_INIT;
-	int err = file_read("/proc/kallsyms", &b, 64);
-	/* Hidden addresses read as zeros. */
-	bool shown = (!err || err == -EFBIG) && b.n && strspn(b.p, "0") < strcspn(b.p, " ");
-	struct check *c =
-		doctor_add(d, "kernel", "kallsyms", "kernel symbol addresses", shown ? OK : WARN,
-			   SUDO ", or set kernel.kptr_restrict to 1 or 0");
+	int err = file_read("/proc/kallsyms", &b, 4096);
+	char *line, *rest = b.p;
+	bool shown = false;
+	struct check *c;
+
+	/* Hidden addresses read as zeros. Many kernels begin with areas of CPUs: a true zero. */
+	while ((!err || err == -EFBIG) && !shown && (line = strsep(&rest, "\n")))
+		shown = strspn(line, "0") < strcspn(line, " ");
+	c = doctor_add(d, "kernel", "kallsyms", "kernel symbol addresses", shown ? OK : WARN,
+		       SUDO ", or set kernel.kptr_restrict to 1 or 0");
 
 	DETAIL(c, "%s",
 	       shown ? "name kernel functions in stacks"

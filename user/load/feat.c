@@ -193,7 +193,7 @@ const struct feat_row feat_rows[FEAT_COUNT] = {
 			    .since = "5.11",
 			    .change = "3ca1032ab7ab bpf: Implement get_current_task_btf and "
 				      "RET_PTR_TO_BTF_ID",
-			    .fix = "use Linux 5.11 or newer",
+			    .fix = "use Linux 5.15 or newer, which also has task_pt_regs",
 			    .need = FEAT_DEGRADES,
 			    .needs = B(BPF) | B(BTF),
 			    .probe = featprobe_task_btf },
@@ -258,7 +258,8 @@ const struct feat_row feat_rows[FEAT_COUNT] = {
 			  .without = "kprobes do it, or system calls, which do not show io_uring",
 			  .since = "5.5",
 			  .change = "fec56f5890d9 bpf: Introduce BPF trampoline",
-			  .fix = "use a kernel with CONFIG_FUNCTION_TRACER=y",
+			  .fix = "use a kernel with CONFIG_FUNCTION_TRACER=y whose policy allows "
+				 "it",
 			  .need = FEAT_DEGRADES,
 			  .needs = B(BPF) | B(BTF),
 			  .probe = featprobe_fentry },

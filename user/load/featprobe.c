@@ -274,10 +274,7 @@ int featprobe_run_stats(void)
 
 int featprobe_fentry(void)
 {
-	int err = try_tracing(BPF_TRACE_FENTRY, find_btf("", PROBED_FUNCTION, BTF_KIND_FUNC));
-
-	/* A kernel without hooks in functions says so; who lacks a right may not do the other either. */
-	return err == -EPERM && !featprobe_tp_btf() ? -EOPNOTSUPP : err;
+	return try_tracing(BPF_TRACE_FENTRY, find_btf("", PROBED_FUNCTION, BTF_KIND_FUNC));
 }
 
 static int pmu_type(const char *name)
