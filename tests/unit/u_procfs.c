@@ -250,6 +250,7 @@ static void t_mappings(void **state)
 static void t_io_uring(void **state)
 {
 	struct io_uring_params params = { 0 };
+	struct procfs *all;
 	u32 self = (u32)getpid();
 	size_t size;
 	void *p;
@@ -262,6 +263,11 @@ static void t_io_uring(void **state)
 	if (fd < 0) /* switched off, or not in this kernel: then nobody has one */
 		return;
 	assert_true(procfs_uses_io_uring(self));
+	assert_int_equal(procfs_new(&all), 0);
+	assert_int_equal(procfs_find_io_uring(all), 0);
+	assert_int_equal(procfs_add(all, self, 0), 0);
+	assert_int_equal(procfs_find_io_uring(all), self);
+	procfs_free(all);
 	size = params.sq_off.array + params.sq_entries * sizeof(u32);
 	p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, IORING_OFF_SQ_RING);
 	assert_true(p != MAP_FAILED);

@@ -542,3 +542,13 @@ bool procfs_uses_io_uring(u32 pid)
 	}
 	return found || (dir >= 0 && maps_hold_ring(dir));
 }
+
+u32 procfs_find_io_uring(const struct procfs *p)
+{
+	u32 i;
+
+	for (i = 0; i < p->n; i++)
+		if (procfs_uses_io_uring(p->v[i].pid))
+			return p->v[i].pid;
+	return 0;
+}

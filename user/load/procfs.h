@@ -41,6 +41,8 @@ int procfs_exec_mappings(u32 pid, u16 target, procfs_mapping_fn *fn, void *arg);
  * closed. False also when neither may be looked at. What a ring is used for cannot be told from here.
  */
 bool procfs_uses_io_uring(u32 pid);
+/* The first of the processes added that has one and still runs, 0 = none. */
+u32 procfs_find_io_uring(const struct procfs *p);
 /* The file behind a mapping, read-only, also when it is deleted or in another mount namespace. */
 int procfs_open_mapping(u32 pid, u64 start, u64 end, struct slice path, u64 inode);
 
