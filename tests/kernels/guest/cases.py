@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a guest does: cases.py RUNGS.json runs every case on every rung that it is told.
+
+A rung is a list of features that hostprof is told to do without. Features that this kernel lacks come
+from `hostprof doctor --json`; a rung that needs one of them is skipped and says which. Output, one
+JSON object a line behind "CASE ": rung, case, status (passed, failed, skipped), detail, seconds.
+
+Cases: the probe tests b_*, and `e2e`: one attach to nginx, to an application over PostgreSQL and to
+a process that computes, each held against a witness of its own (nginx's access log,
+pg_stat_statements, the scheduler's clock).
+"""
+
+import collections
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import traceback
+
+HP = "/hp/.output/hostprof"
+GUEST = "/hp/.output/guest"
+NGINX_PATHS = ("/f/small.txt", "/empty", "/text", "/f/none", "/sized/7/x", "/f/large.txt")
+NGINX_REQUESTS = 600
+APP_REQUESTS = 120
+BUSY_S = 2
+CPU_TOLERANCE = 0.2  # of 99 samples a second of about 5 s
+
+
+def say(rung, case, status, detail, seconds):
+    print("CASE " + json.dumps(dict(rung=rung, case=case, status=status, detail=detail,
+                                    seconds=round(seconds, 1))), flush=True)
+
+
+def missing_features():
+    """{key: why} of what this kernel does not have."""
+    run = subprocess.run([HP, "doctor", "--json"], capture_output=True, text=True)
+    return {c["key"]: c["detail"] for c in json.loads(run.stdout)["checks"]
+            if c["group"] == "kernel" and c["verdict"] != "ok"}
+
+
+def probe_test(rung, name):
+    """A cmocka program; the detail counts its tests or names those that failed."""
+    env = {**os.environ, "HOSTPROF_WITHOUT": ",".join(rung["without"]),
+           "CMOCKA_MESSAGE_OUTPUT": "TAP"}
+    run = subprocess.run([f"{GUEST}/{name}"], capture_output=True, text=True, env=env, cwd="/hp",
+                         timeout=rung["limit_s"])
+    planned = sum(int(n) for n in re.findall(r"^\s*1\.\.(\d+)", run.stdout, re.M))
+    results = re.findall(r"^\s*(not ok|ok) \d+ - (.*)$", run.stdout, re.M)
+    skips = [name for _, name in results if "# SKIP" in name]
+    bad = [name for word, name in results if word == "not ok" and "# SKIP" not in name]
+    if run.returncode or bad or len(results) != planned or not planned:
+        notes = [l for l in (run.stdout + run.stderr).splitlines()
+                 if not re.match(r"\s*(ok \d|1\.\.)", l)]
+        print("\n".join(notes[-40:]), flush=True)
+        raise AssertionError(f"{len(bad)} of {planned} failed: {' '.join(bad) or 'no end'}")
+    return f"{planned - len(skips)} tests" + (f", {len(skips)} skipped" if skips else "")
+
+
+def attach(world, rung, out):
+    from lib import profiler
+
+    shutil.rmtree(out, ignore_errors=True)
+    args = [a for key in rung["without"] for a in ("--without", key)]
+    run = profiler.Hostprof(out, *map(str, world.targets()), "-d", "0", *args,
+                            formats="json,ndjson")
+    run.process.wait_line("hostprof: attached", where="err", timeout=rung["limit_s"])
+    return run
+
+
+def shape(statement):
+    """A statement as both sides write it."""
+    return re.sub(r"\s+", " ", re.sub(r"\$\d+|\?|\b\d+\b", "?", statement)).strip().lower()
+
+
+def same(what, got, want):
+    assert got == want, f"{what}: {got}, but {want}"
+
+
+def check_http(report, target, client, rows):
+    """Counts and statuses against the server's own log, times within what the client saw."""
+    requests = [r for r in report.requests() if r["target"] == target]
+    same("requests", len(requests), len(client.seen))
+    same("statuses", collections.Counter(r["status"] for r in requests),
+         collections.Counter(status for _, status, _ in client.seen))
+    endpoints = [e for e in report.endpoints() if e["target"] == target]
+    same("requests in the summary", sum(e["count"] for e in endpoints), len(client.seen))
+    if rows is not None:
+        same("requests in the access log", len(rows), len(client.seen))
+        same("bytes sent", sum(r["response_bytes"] for r in requests),
+             sum(r["bytes_sent"] for r in rows))
+    took = sum((r["end_ns"] - r["start_ns"]) / 1e9 for r in requests)
+    seen = sum(seconds for _, _, seconds in client.seen)
+    assert 0 < took < seen, f"{took:.3f} s for requests that took the client {seen:.3f} s"
+    return len(requests)
+
+
+def check_queries(report, world):
+    want, got = collections.Counter(), collections.Counter()
+    rows_want, rows_got = 0, 0
+    for text, (calls, rows) in world.statements().items():
+        want[shape(text)] += calls
+        rows_want += rows
+    for q in report.queries():
+        if q["count"] > q["errors"]:
+            got[shape(q["statement"])] += q["count"] - q["errors"]
+        rows_got += q["rows"]
+    same("calls", dict(got), dict(want))
+    same("rows", rows_got, rows_want)
+    same("failed statements", sum(q["errors"] for q in report.queries()), APP_REQUESTS // 10)
+    return sum(want.values())
+
+
+def check_cpu(report, ran_s):
+    cpu = report.summary["cpu"]
+    assert cpu["samples"] > 0, "no samples"
+    off = abs(cpu["on_cpu_s"] - ran_s) / ran_s
+    assert off <= CPU_TOLERANCE, f"{cpu['on_cpu_s']:.2f} s on a CPU, {ran_s:.2f} by the scheduler"
+    return cpu["samples"]
+
+
+def end_to_end(rung, worlds):
+    from world import APP_PORT, Client, World, run_ns
+
+    if not worlds:
+        worlds.append(World())
+    world, = worlds
+    world.nginx_rows()
+    run = attach(world, rung, "/tmp/out")
+    world.forget_statements()
+    before = run_ns(world.processes())
+    nginx, app = Client(world.nginx.port, 4), Client(APP_PORT, 2)
+    for i in range(NGINX_REQUESTS):
+        nginx.get(NGINX_PATHS[i % len(NGINX_PATHS)])
+    app.get("/fresh")
+    for i in range(APP_REQUESTS):
+        app.get("/fail" if i % 10 == 5 else "/missing" if i % 10 == 7 else f"/item/{i + 1}")
+    world.compute(BUSY_S)
+    ran_s = (run_ns(world.processes()) - before) / 1e9
+    run.process.kill(2)
+    report = run.report(rung["limit_s"])
+    same("lost events", report.lost(), {})
+    ids = {t["pid"]: t["id"] for t in report.summary["targets"]}
+    n = check_http(report, ids[world.nginx.pid], nginx, world.nginx_rows())
+    a = check_http(report, ids[world.app.pid], app, None)
+    q = check_queries(report, world)
+    s = check_cpu(report, ran_s)
+    nginx.close()
+    app.close()
+    return f"{n} + {a} requests, {q} calls exact; {s} samples"
+
+
+def one(rung, case, function, *args):
+    begin = time.monotonic()
+    try:
+        say(rung["name"], case, "passed", function(rung, *args), time.monotonic() - begin)
+    except subprocess.TimeoutExpired:
+        say(rung["name"], case, "failed", f"not done in {rung['limit_s']} s",
+            time.monotonic() - begin)
+    except Exception as e:
+        if not isinstance(e, AssertionError):
+            traceback.print_exc(file=sys.stdout)
+        say(rung["name"], case, "failed", str(e)[:400] or type(e).__name__,
+            time.monotonic() - begin)
+
+
+def main():
+    with open(sys.argv[1]) as f:
+        rungs = json.load(f)
+    lacks = missing_features()
+    print("LACKS " + json.dumps(lacks), flush=True)
+    worlds = []  # one, made by the first case that needs it
+    for rung in rungs:
+        absent = [key for key in rung["needs"] if key in lacks]
+        for case in rung["cases"]:
+            if absent:
+                say(rung["name"], case, "skipped", f"this kernel lacks {', '.join(absent)}", 0)
+            elif case == "e2e":
+                one(rung, case, end_to_end, worlds)
+            else:
+                one(rung, case, probe_test, case)
+    for world in worlds:
+        world.stop()
+
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, "/hp/tests/e2e")
+main()
