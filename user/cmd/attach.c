@@ -111,6 +111,7 @@ static void on_attached(void *arg)
 static void describe_config(const struct attach_opts *o, struct buf *out)
 {
 	struct utsname u;
+	u32 i;
 
 	if (!uname(&u)) {
 		buf_addf(out, "host.name=%s\n", u.nodename);
@@ -122,6 +123,8 @@ static void describe_config(const struct attach_opts *o, struct buf *out)
 	buf_addf(out, "option.http=%d\n", o->http);
 	buf_addf(out, "option.db=%d\n", o->db);
 	buf_addf(out, "option.children=%d\n", o->children);
+	for (i = 0; i < o->without.n; i++)
+		buf_addf(out, "option.without=%s\n", o->without.keys[i]);
 }
 
 /* The child. Tells the parent with one byte that the output is ready, then works to the end. */
