@@ -62,9 +62,9 @@ class Report:
 class Hostprof:
     """A run of `hostprof attach`."""
 
-    def __init__(self, out, *args, formats=FORMATS, extra=()):
+    def __init__(self, out, *args, formats=FORMATS, extra=(), prefix=()):
         self.out = str(out)
-        argv = [BINARY, "attach", *args, "-o", self.out, "--no-progress", *extra]
+        argv = [*prefix, BINARY, "attach", *args, "-o", self.out, "--no-progress", *extra]
         if formats:
             argv += ["--format", formats]
         self.process = procs.Process(argv, name="hostprof")
