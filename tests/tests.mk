@@ -65,7 +65,7 @@ test:
 
 # What run.sh hands to itself once the tools are there.
 .PHONY: test-all
-test-all: all check-build bpf-build
+test-all: all check-build bpf-build guest-build
 	$(Q)O=$(O) tests/run.sh all $(UNIT_BIN) $(HOSTBPF_BIN) $(FUZZ_BIN)
 
 bench:

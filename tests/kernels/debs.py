@@ -31,7 +31,11 @@ KEYRINGS = ("/usr/share/keyrings/debian-archive-keyring.gpg",
 
 
 class Unavailable(Exception):
-    """No such kernel can be had here; the text says why."""
+    """No such kernel can be had now; the text says why."""
+
+
+class Unsupported(Unavailable):
+    """Nor ever on this system: it is no Debian."""
 
 
 def cache_dir():
@@ -50,18 +54,18 @@ def run(argv, **kw):
 def archives():
     """(main archive, security archive) of the host's apt; the second may be None."""
     main = security = None
-    rows = run(["apt-get", "indextargets", "--format", "$(RELEASE) $(COMPONENT) $(REPO_URI)",
-                "Created-By: Packages"])
+    rows = run(["apt-get", "indextargets", "--format",
+                "$(ORIGIN)|$(CODENAME)|$(COMPONENT)|$(REPO_URI)", "Created-By: Packages"])
     for row in rows.splitlines():
-        release, component, uri = row.split(" ", 2)
-        if component != "main":
+        origin, codename, component, uri = row.split("|", 3)
+        if (origin, component) != ("Debian", "main"):
             continue
-        if re.fullmatch(r"(bullseye|bookworm|trixie|sid)", release):
-            main = main or uri
-        elif re.fullmatch(r"(bullseye|bookworm|trixie)-security", release):
+        if codename.endswith("-security"):
             security = security or uri
+        elif "-" not in codename:
+            main = main or uri
     if not main:
-        raise Unavailable("this host's apt has no Debian archive to take kernels from")
+        raise Unsupported("this host's apt has no Debian archive to take kernels from")
     return main, security
 
 

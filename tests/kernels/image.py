@@ -194,8 +194,7 @@ def work(output, path, job, extra=()):
     """work.cpio: what is under test, and the job (a shell script) that the guest runs."""
     here = os.path.dirname(os.path.abspath(__file__))
     built = os.path.join(ROOT, output)
-    binaries = [f"{built}/hostprof", *sorted(glob.glob(f"{built}/guest/[bw]_*[!.d]"))]
-    binaries = [b for b in binaries if os.access(b, os.X_OK) and os.path.isfile(b)]
+    binaries = [f"{built}/hostprof", *sorted(glob.glob(f"{built}/guest/*"))]
     with Cpio(path) as out:
         for b in binaries:
             out.copy(b, f"hp/.output/{os.path.relpath(b, built)}", 0, 0)

@@ -13,6 +13,8 @@ $(GUEST_BIN): $(O)/guest/%: $(O)/tests/bpf/%.o $(GUEST_PARTS) $(LIB)
 	$(call msg,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ -lcmocka $(HP_LIBS)
 
+$(O)/guest/b_uring: HP_LIBS += -luring
+
 -include $(O)/tests/bpf/lab.d $(BPFT_SRC:%.c=$(O)/%.d)
 
 $(O)/tests/cost/cost.o: | $(SKEL)

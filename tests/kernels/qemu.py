@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import tempfile
 import threading
-import time
 
 QEMU = "qemu-system-x86_64"
 # Under emulation the time stamp counter is the host's and steady, whatever the kernel thinks of it.
@@ -82,7 +81,3 @@ class Guest:
 
     def close(self):
         self.tmp.cleanup()
-
-
-def seconds(since):
-    return time.monotonic() - since

@@ -25,6 +25,7 @@ import image
 import qemu
 import rungs
 
+UNSUPPORTED = 3  # exit status: this system is not one that the lab runs on
 printing = threading.Lock()
 
 
@@ -195,7 +196,11 @@ def main():
     single = args.command or args.shell_script
     args.timeout = args.timeout or (600 if single else 3 * 3600 if args.full else 1800)
     try:
+        debs.archives()
         return command(args) if single else cases(args)
+    except debs.Unsupported as e:
+        print(f"kernels: {e}", file=sys.stderr)
+        return UNSUPPORTED
     except (debs.Unavailable, image.Missing, subprocess.CalledProcessError) as e:
         print(f"kernels: {e}", file=sys.stderr)
         return 1

@@ -7,8 +7,7 @@ skipped and named); and how much of it `make test-kernels` has time for. The ful
 on all rungs.
 """
 
-PROBE_TESTS = ("b_calls", "b_conn", "b_place")
-ALL = (*PROBE_TESTS, "e2e")
+ALL = ("b_feat", "b_calls", "b_conn", "b_place", "b_uring", "e2e")
 
 #        name               without                                    needs          short run
 ROWS = (
