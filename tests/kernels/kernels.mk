@@ -24,11 +24,20 @@ $(O)/guest/b_cost: $(O)/tests/cost/cost.o
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ -lcmocka -lbpf
 -include $(O)/tests/cost/cost.d
 
-.PHONY: guest-build test-kernels test-kernels-full
-guest-build: $(O)/hostprof $(GUEST_BIN) $(O)/guest/b_cost
+$(O)/guest/guestload: tests/workloads/guestload.c | $(O)/.flags
+	@mkdir -p $(@D)
+	$(call msg,CC,$<)
+	$(Q)$(CC) $(CFLAGS) $(HP_CFLAGS) -Wno-unused-result -o $@ $<
+
+.PHONY: guest-build test-kernels test-kernels-full bench-rungs
+guest-build: $(O)/hostprof $(GUEST_BIN) $(O)/guest/b_cost $(O)/guest/guestload
 
 # The part that `make test` has time for, and everything.
 test-kernels test-kernels-full:
 	$(Q)tools/install-deps.sh build demo test
 	$(Q)$(MAKE) --no-print-directory guest-build
 	$(Q)/usr/bin/python3 tests/kernels/run.py --output $(O) $(if $(filter %-full,$@),--full) $(KERNELS)
+
+# What each rung costs, in instructions.
+bench-rungs: guest-build
+	$(Q)/usr/bin/python3 tests/kernels/icount.py --output $(O)

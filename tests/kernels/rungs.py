@@ -9,6 +9,9 @@ on all rungs.
 
 ALL = ("b_feat", "b_calls", "b_conn", "b_place", "b_uring", "e2e")
 
+# The rows whose cost is compared, by icount.py.
+COSTS = ("default",)
+
 #        name               without                                    needs          short run
 ROWS = (
     ("default",             (),                                        (),            ALL),
