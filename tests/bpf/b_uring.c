@@ -128,9 +128,10 @@ static struct io_uring_buf_ring *provided;
 static u8 *pieces;
 static u32 multi_n; /* bytes in the receive buffer */
 
+/* In the order of the ladder: tracepoints of system calls go before kprobes. */
 static bool on_sockets(void)
 {
-	return feat_has(FEAT_FENTRY) || feat_has(FEAT_KPROBE);
+	return feat_has(FEAT_FENTRY) || (!feat_has(FEAT_TRACEPOINT) && feat_has(FEAT_KPROBE));
 }
 
 static u8 *buffer(enum tag tag)

@@ -76,10 +76,11 @@ static void check_sockets(struct doctor *d)
 static void check_io_uring(struct doctor *d)
 {
 	const struct inspection *t = &d->target;
-	bool seen = feat_has(FEAT_FENTRY) || feat_has(FEAT_KPROBE);
+	/* In the order of the ladder: tracepoints of system calls go before kprobes. */
+	bool seen = feat_has(FEAT_FENTRY) || (!feat_has(FEAT_TRACEPOINT) && feat_has(FEAT_KPROBE));
 	struct check *c =
 		doctor_add(d, "target", "io_uring", "io_uring", !t->io_uring || seen ? OK : WARN,
-			   "use a kernel with fentry or kprobes, or switch io_uring off in the "
+			   "use a kernel with fentry, or switch io_uring off in the "
 			   "program's settings");
 
 	if (!t->io_uring)
