@@ -470,6 +470,7 @@ static int run_all(void **state)
 	/* Without what the ring moved, positions are those of the calls alone. */
 	windows[1].unchecked = !on_sockets();
 	lab_run(&windows[1], &(struct lab_opts){ .act = act_mixed });
+	print_message("# probes on %s\n", on_sockets() ? "functions of sockets" : "system calls");
 	return 0;
 }
 
