@@ -6,7 +6,8 @@
 #ifndef BPF_MAPS_H
 #define BPF_MAPS_H
 
-#include "lib/hp.bpf.h"
+#include "lib/cost.bpf.h"
+#include "lib/task.bpf.h"
 
 #define SOCKS_MAX 32768
 #define THREADS_MAX 32768
@@ -31,6 +32,23 @@ struct {
 	__type(key, __u32);
 	__type(value, struct thread_state);
 } m_threads __weak SEC(".maps");
+
+/* A call of a socket function under way on a thread: kretprobes do not bring the arguments. */
+struct fn_call {
+	__u64 sk;
+	__u64 msg; /* 0: the bytes stay inside the kernel */
+	__u64 len;
+	__u64 enter_ns;
+	__u32 flags;
+	__u32 dir;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, THREADS_MAX);
+	__type(key, __u32);
+	__type(value, struct fn_call);
+} m_fn_calls __weak SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -93,6 +111,8 @@ struct xfer {
 	__u64 pid_tgid;
 	__u64 iov; /* address of the iovec entries; 0 = one buffer at base */
 	__u64 iov_n;
+	__u32 iov_kernel; /* they lie in kernel memory */
+	__u32 iov_skip; /* bytes of the first one that are not part of the transfer */
 	__u64 vec; /* sendmmsg, recvmmsg: address of the messages; 0 = one */
 	__u32 vec_n;
 	__u32 vec_flags; /* what holds for each of them */

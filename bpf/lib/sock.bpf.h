@@ -52,7 +52,7 @@ static __always_inline struct file **fd_table(__u32 *ret_max)
 	struct task_struct *task;
 	struct fdtable *fdt;
 
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)) {
+	if (cfg_task_btf) {
 		task = bpf_get_current_task_btf();
 		fdt = task->files->fdt;
 		*ret_max = fdt->max_fds;
@@ -64,8 +64,8 @@ static __always_inline struct file **fd_table(__u32 *ret_max)
 	return BPF_CORE_READ(fdt, fd);
 }
 
-/* fd → socket of the current task; false when it is none. */
-static __always_inline bool sock_of_fd(__u32 fd, struct sock_ref *ret)
+/* fd → socket of the current task; false when it is none. typed: see lib/read.bpf.h. */
+static __always_inline bool sock_of_fd_by(__u32 fd, struct sock_ref *ret, bool typed)
 {
 	struct file **fds, *file;
 	struct socket *socket;
@@ -74,19 +74,24 @@ static __always_inline bool sock_of_fd(__u32 fd, struct sock_ref *ret)
 	fds = fd_table(&max);
 	if (fd >= NFDBITS_MAX || fd >= max)
 		return false;
-	file = (void *)kernel_read_word(fds + fd);
+	file = (void *)read_word(typed, fds + fd);
 	if (!file)
 		return false;
 	/* A file that is no socket has no struct socket that points back at it. */
-	socket = kernel_read_ptr(struct file, file, private_data);
+	socket = read_ptr(typed, struct file, file, private_data);
 	if (!socket)
 		return false;
-	if (kernel_read_ptr(struct socket, socket, file) != file)
+	if (read_ptr(typed, struct socket, socket, file) != file)
 		return false;
-	ret->sk = kernel_read_ptr(struct socket, socket, sk);
+	ret->sk = read_ptr(typed, struct socket, socket, sk);
 	ret->socket = socket;
 	ret->file = file;
 	return ret->sk != NULL;
+}
+
+static __always_inline bool sock_of_fd(__u32 fd, struct sock_ref *ret)
+{
+	return sock_of_fd_by(fd, ret, false);
 }
 
 static __always_inline struct sock_state *sock_find(struct sock *sk)

@@ -9,6 +9,8 @@
 
 #include "lib/walk.bpf.h"
 
+extern __u32 entries; /* user space attached the entries of sends, for unix sockets */
+
 /* The connection's profile, looked up again when user space has written verdicts since. */
 static __always_inline __u32 profile_key(struct sock_state *ss)
 {
@@ -34,7 +36,7 @@ static __always_inline __u64 arrival_take(struct sock_state *ss, struct sock *sk
 	if (ss->family == AF_UNIX) {
 		left = arrival_ns && unix_unread(sk);
 	} else {
-		ss->taken_seq = kernel_read(struct tcp_sock, sk, copied_seq);
+		ss->taken_seq = BPF_CORE_READ((struct tcp_sock *)sk, copied_seq);
 		left = arrival_ns && (__s32)(ss->arrival_seq - ss->taken_seq) > 0;
 	}
 	/* What is left came with the latest arrival, or later than the first. */
@@ -150,11 +152,15 @@ static __always_inline void load_iov(struct scratch *s)
 	barrier_var(n);
 	if (!n || n > HP_IOV_MAX)
 		return;
-	if (bpf_probe_read_user(s->iov, n * sizeof(s->iov[0]), (void *)s->x.iov)) {
+	if (s->x.iov_kernel
+		    ? bpf_probe_read_kernel(s->iov, n * sizeof(s->iov[0]), (void *)s->x.iov)
+		    : bpf_probe_read_user(s->iov, n * sizeof(s->iov[0]), (void *)s->x.iov)) {
 		drop(DROP_READ_FAULT);
 		s->x.flags |= HP_DATA_OPAQUE | HP_DATA_FAULT;
 		return;
 	}
+	s->iov[0].iov_base += s->x.iov_skip;
+	s->iov[0].iov_len -= s->x.iov_skip;
 	if (n == 1)
 		s->x.base = (__u64)s->iov[0].iov_base;
 	else
@@ -194,7 +200,7 @@ static __always_inline void transfer(__u32 slot, struct scratch *s, struct sock_
 		s->x.wire_ns = arrival_take(ss, sk);
 	else if (ss->family != AF_UNIX)
 		/* CLOCK_MONOTONIC since d3edd06ea8ea "tcp: provide earliest departure time" (4.20). */
-		s->x.wire_ns = kernel_read(struct tcp_sock, sk, tcp_wstamp_ns);
+		s->x.wire_ns = BPF_CORE_READ((struct tcp_sock *)sk, tcp_wstamp_ns);
 	if (v->capture == HP_CAPTURE_COUNT || v->capture == HP_CAPTURE_IGNORE) {
 		transfer_skip(ss, dir, s->x.total);
 		return;

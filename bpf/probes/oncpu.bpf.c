@@ -23,10 +23,9 @@ static __always_inline void add_frames(struct stack_scratch *s, long bytes, __u8
 	}
 }
 
-SEC("perf_event")
-int oncpu_sample(struct bpf_perf_event_data *ctx)
+static __always_inline int sample(struct bpf_perf_event_data *ctx)
 {
-	__u64 pid_tgid = bpf_get_current_pid_tgid();
+	__u64 pid_tgid = current_ids();
 	struct target_state *target = target_of(pid_tgid >> 32);
 	struct stack_scratch *s;
 	__u32 zero = 0, n, size;
@@ -62,6 +61,12 @@ int oncpu_sample(struct bpf_perf_event_data *ctx)
 	if (bpf_ringbuf_output(&m_events, &s->ev, size, BPF_RB_NO_WAKEUP))
 		drop(DROP_RING_FULL);
 	return 0;
+}
+
+SEC("perf_event")
+int oncpu_sample(struct bpf_perf_event_data *ctx)
+{
+	return TIMED(sample(ctx));
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -32,11 +32,13 @@ static __always_inline void emit_proc(__u16 target, __u32 tgid, __u32 what, __u3
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
 {
-	__u32 tgid = child->tgid, parent_tgid = parent->tgid;
 	struct target_state *target, copy;
+	__u32 tgid, parent_tgid;
 
 	if (!cfg_follow_children || child->pid != child->tgid)
 		return 0;
+	tgid = task_ids(child) >> 32;
+	parent_tgid = task_ids(parent) >> 32;
 	target = target_of(parent_tgid);
 	if (!target)
 		return 0;
@@ -53,7 +55,7 @@ int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(proc_exec, struct task_struct *task)
 {
-	__u32 tgid = task->tgid;
+	__u32 tgid = task_ids(task) >> 32;
 	struct target_state *target = target_of(tgid);
 
 	if (target)
@@ -71,7 +73,7 @@ __noinline int exit_fd(__u32 fd)
 		return 0;
 	ss = sock_find(ref.sk);
 	if (ss && ss->family == AF_UNIX && file_holders(ref.file) == 1)
-		sock_end(ref.sk, ss, bpf_get_current_pid_tgid(), bpf_ktime_get_ns());
+		sock_end(ref.sk, ss, current_ids(), bpf_ktime_get_ns());
 	return 0;
 }
 
@@ -98,12 +100,14 @@ static __always_inline void close_all(struct task_struct *task)
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(proc_exit, struct task_struct *task)
 {
-	__u32 tgid = task->tgid, tid = task->pid;
+	__u64 ids = task_ids(task);
+	__u32 tgid = ids >> 32, tid = (__u32)ids;
 	struct target_state *target = target_of(tgid);
 
 	if (!target)
 		return 0;
 	bpf_map_delete_elem(&m_threads, &tid);
+	bpf_map_delete_elem(&m_fn_calls, &tid);
 	if (BPF_CORE_READ(task, signal, live.counter) > 0)
 		return 0;
 	close_all(task);

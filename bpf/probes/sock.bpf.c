@@ -7,17 +7,28 @@
 
 const volatile __u32 cfg_ncpus = 1;
 const volatile bool cfg_follow_children = true;
+const volatile bool cfg_task_btf = false;
+const volatile bool cfg_self_timed = false;
+const volatile __u32 cfg_pid_ns_inum = 0;
+__u32 pid_ns_level;
 __u64 verdict_epoch;
 __u32 live;
 __u32 sock_filter[SOCK_FILTER_SLOTS];
 
-/* Raw, not typed: the address is only a key, and arithmetic on typed pointers is refused. */
-SEC("raw_tp/sk_data_ready")
-int BPF_PROG(sk_data_ready, struct sock *sk)
+static __always_inline void arrival_stamp(struct sock_state *ss)
+{
+	__u64 now = bpf_ktime_get_ns();
+
+	if (!ss->arrival_ns)
+		ss->arrival_ns = now;
+	ss->arrival_last_ns = now;
+}
+
+/* Data has been queued on a socket. */
+static __always_inline int data_ready(struct sock *sk)
 {
 	struct sock_state *ss;
 	__u32 seq;
-	__u64 now;
 
 	if (!sock_maybe(sk))
 		return 0;
@@ -34,17 +45,72 @@ int BPF_PROG(sk_data_ready, struct sock *sk)
 			return 0;
 	} else {
 		if (!live) /* reads are not followed yet */
-			ss->taken_seq = kernel_read(struct tcp_sock, sk, copied_seq);
-		seq = kernel_read(struct tcp_sock, sk, rcv_nxt);
+			ss->taken_seq = BPF_CORE_READ((struct tcp_sock *)sk, copied_seq);
+		seq = BPF_CORE_READ((struct tcp_sock *)sk, rcv_nxt);
 		if (seq == ss->taken_seq)
 			return 0;
 		ss->arrival_seq = seq;
 	}
-	now = bpf_ktime_get_ns();
-	if (!ss->arrival_ns)
-		ss->arrival_ns = now;
-	ss->arrival_last_ns = now;
+	arrival_stamp(ss);
 	return 0;
+}
+
+/* Raw, not typed: the address is only a key, and arithmetic on typed pointers is refused. */
+SEC("raw_tp/sk_data_ready")
+int BPF_PROG(sk_data_ready, struct sock *sk)
+{
+	return TIMED(data_ready(sk));
+}
+
+/* Before that tracepoint (6.3): the function that nearly every stream socket has for it. */
+SEC("fentry/sock_def_readable")
+int sock_readable_fentry(__u64 *ctx)
+{
+	struct sock *sk = 0;
+
+	/* As a number: see above. */
+	bpf_probe_read_kernel(&sk, sizeof(sk), ctx);
+	return TIMED(data_ready(sk));
+}
+
+SEC("kprobe")
+int sock_readable_kprobe(struct pt_regs *ctx)
+{
+	return TIMED(data_ready((struct sock *)PT_REGS_PARM1(ctx)));
+}
+
+/*
+ * Without any of them: TCP looks at a segment on an established connection. It is not queued yet; one
+ * that leaves a hole before it cannot be read, and is counted when the hole is filled.
+ */
+static __always_inline int segment(struct sock *sk, struct sk_buff *skb)
+{
+	struct tcp_skb_cb *cb;
+	struct sock_state *ss;
+	__u32 seq, end_seq, next;
+
+	if (!sock_maybe(sk))
+		return 0;
+	ss = sock_find(sk);
+	if (!ss)
+		return 0;
+	cb = (void *)skb + bpf_core_field_offset(((struct sk_buff *)0)->cb);
+	seq = BPF_CORE_READ(cb, seq);
+	end_seq = BPF_CORE_READ(cb, end_seq);
+	next = BPF_CORE_READ((struct tcp_sock *)sk, rcv_nxt);
+	if (end_seq == seq || (__s32)(seq - next) > 0 || (__s32)(end_seq - next) <= 0)
+		return 0;
+	if (!live)
+		ss->taken_seq = BPF_CORE_READ((struct tcp_sock *)sk, copied_seq);
+	ss->arrival_seq = end_seq;
+	arrival_stamp(ss);
+	return 0;
+}
+
+SEC("raw_tp/tcp_probe")
+int BPF_PROG(tcp_segment, struct sock *sk, struct sk_buff *skb)
+{
+	return TIMED(segment(sk, skb));
 }
 
 /* Does a descriptor still lead to it? Not while the last one is being closed. */
@@ -58,7 +124,7 @@ static __always_inline bool sock_held(struct sock *sk)
 /* The end of a socket that no descriptor leads to any more, in whatever context that is. */
 static __noinline int sock_gone(struct sock *sk, struct sock_state *ss)
 {
-	__u64 pid_tgid = bpf_get_current_pid_tgid(), now = bpf_ktime_get_ns();
+	__u64 pid_tgid = current_ids(), now = bpf_ktime_get_ns();
 	__u32 err;
 
 	if (!sk || !ss)
@@ -72,8 +138,7 @@ static __noinline int sock_gone(struct sock *sk, struct sock_state *ss)
 	return 0;
 }
 
-SEC("raw_tp/inet_sock_set_state")
-int BPF_PROG(inet_sock_set_state, struct sock *sk, int oldstate, int newstate)
+static __always_inline int state_changed(struct sock *sk, int oldstate, int newstate)
 {
 	struct sock_state *ss;
 	__u64 now, pid_tgid;
@@ -81,7 +146,7 @@ int BPF_PROG(inet_sock_set_state, struct sock *sk, int oldstate, int newstate)
 	__u32 err;
 
 	if (newstate == TCP_LISTEN) {
-		pid_tgid = bpf_get_current_pid_tgid();
+		pid_tgid = current_ids();
 		struct target_state *ts = target_of(pid_tgid >> 32);
 		struct listen_key key = {};
 
@@ -125,7 +190,7 @@ int BPF_PROG(inet_sock_set_state, struct sock *sk, int oldstate, int newstate)
 	 */
 	if ((newstate == TCP_FIN_WAIT1 || newstate == TCP_LAST_ACK) &&
 	    BPF_CORE_READ(sk, sk_shutdown) == SHUTDOWN_BOTH && !sock_held(sk)) {
-		sock_end(sk, ss, bpf_get_current_pid_tgid(), bpf_ktime_get_ns());
+		sock_end(sk, ss, current_ids(), bpf_ktime_get_ns());
 		return 0;
 	}
 	if (newstate != TCP_CLOSE)
@@ -148,15 +213,24 @@ int BPF_PROG(inet_sock_set_state, struct sock *sk, int oldstate, int newstate)
 	return 0;
 }
 
+SEC("raw_tp/inet_sock_set_state")
+int BPF_PROG(inet_sock_set_state, struct sock *sk, int oldstate, int newstate)
+{
+	return TIMED(state_changed(sk, oldstate, newstate));
+}
+
+static __always_inline int destroyed(struct sock *sk)
+{
+	struct sock_state *ss = sock_maybe(sk) ? sock_find(sk) : NULL;
+
+	return ss ? sock_gone(sk, ss) : 0;
+}
+
 /* The end of a socket that was closed for TCP before its last descriptor was. */
 SEC("raw_tp/tcp_destroy_sock")
 int BPF_PROG(tcp_destroy_sock, struct sock *sk)
 {
-	struct sock_state *ss = sock_maybe(sk) ? sock_find(sk) : NULL;
-
-	if (ss)
-		sock_gone(sk, ss);
-	return 0;
+	return TIMED(destroyed(sk));
 }
 
 #define ACCEPT_QUEUE_MAX 4096
@@ -217,7 +291,10 @@ int seed_sockets(struct bpf_iter__task_file *ctx)
 
 	if (!task || !file)
 		return 0;
-	tgid = task->tgid;
+	if (cfg_pid_ns_inum && !pid_ns_level)
+		pid_ns_level = BPF_CORE_READ((struct task_struct *)bpf_get_current_task(),
+					     thread_pid, level);
+	tgid = task_ids(task) >> 32;
 	target = target_of(tgid);
 	if (!target)
 		return 0;

@@ -115,8 +115,21 @@ struct signal_struct {
 	int group_exit_code;
 };
 
+struct pid_namespace;
+
+struct upid {
+	int nr;
+	struct pid_namespace *ns;
+};
+
+struct pid {
+	unsigned int level;
+	struct upid numbers[1];
+};
+
 struct task_struct {
 	void *stack;
+	struct pid *thread_pid;
 	pid_t pid;
 	pid_t tgid;
 	struct files_struct *files;
@@ -148,6 +161,10 @@ struct ns_common {
 };
 
 struct net {
+	struct ns_common ns;
+};
+
+struct pid_namespace {
 	struct ns_common ns;
 };
 
@@ -190,6 +207,26 @@ struct socket {
 	socket_state state;
 	struct file *file;
 	struct sock *sk;
+};
+
+struct pipe_inode_info;
+
+struct iov_iter {
+	size_t iov_offset;
+};
+
+struct msghdr {
+	struct iov_iter msg_iter;
+	unsigned int msg_flags;
+};
+
+struct sk_buff {
+	char cb[48];
+};
+
+struct tcp_skb_cb {
+	__u32 seq;
+	__u32 end_seq;
 };
 
 struct request_sock {

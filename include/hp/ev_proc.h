@@ -73,6 +73,12 @@ struct ev_window {
 	__u64 boot_unix_ns;
 };
 
+enum hp_cost_method {
+	HP_COST_NONE = 0, /* not measured */
+	HP_COST_RUN_STATS = 1, /* the kernel's run-time statistics */
+	HP_COST_SELF_TIMED = 2, /* the programs timed some of their own runs */
+};
+
 /* What the measuring cost, cumulative over the window. */
 struct ev_cost {
 	struct ev_hdr hdr;
@@ -82,7 +88,7 @@ struct ev_cost {
 	__u64 analyst_cpu_ns; /* written by the analyst itself, collector leaves 0 */
 	__u64 agent_rss_bytes; /* peak of both processes together */
 	__u64 target_cpu_ns; /* CPU of the targets over the same window */
-	__u32 method; /* 1: kernel run-time statistics, 0: not measured */
+	__u32 method; /* enum hp_cost_method */
 	__u32 pad0;
 };
 

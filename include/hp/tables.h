@@ -10,6 +10,13 @@ struct target_state {
 	__u16 target;
 };
 
+#define COST_EVERY 64 /* of so many runs one is timed; a power of two */
+
+struct run_cost {
+	__u64 timed; /* runs */
+	__u64 ns; /* they took */
+};
+
 /* A syscall under way on a thread. */
 struct thread_state {
 	__u64 enter_ns;

@@ -27,9 +27,9 @@ $(URING_HTTP): tests/workloads/uring_http.c | $(O)/.flags
 # What the verifier goes through, against a baseline.
 BPFT_COST := $(TO)/b_cost
 $(TO)/tests/cost/cost.o: | $(SKEL)
-$(BPFT_COST): $(TO)/tests/cost/cost.o
+$(BPFT_COST): $(TO)/tests/cost/cost.o $(BPFT_LOAD) $(TEST_LIB)
 	$(call msg,LINK,$@)
-	$(Q)$(CC) -fsanitize=$(TEST_SAN) -o $@ $^ -lcmocka -lbpf
+	$(Q)$(CC) -fsanitize=$(TEST_SAN) -o $@ $^ -lcmocka $(HP_LIBS)
 -include $(TO)/tests/cost/cost.d
 
 .PHONY: bpf-build

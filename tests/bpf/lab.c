@@ -21,7 +21,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
 #include "decode/record.h"
+#include "load/feat.h"
 
 static struct sockaddr_storage bound; /* of the latest listener */
 static socklen_t bound_len;
@@ -301,6 +303,20 @@ static void await(struct lab *lab, int fd)
 		fail_msg("the child gave up");
 }
 
+/* HOSTPROF_WITHOUT=fentry,kprobe: the same tests on another rung. */
+static void force_rung(void)
+{
+	static bool done;
+	const char *list = done ? NULL : getenv("HOSTPROF_WITHOUT");
+	_free_ char *copy = list ? strdup(list) : NULL;
+	char *key, *rest = copy;
+
+	done = true;
+	while (rest && (key = strsep(&rest, ",")))
+		if (*key && feat_force_off(key))
+			fail_msg("HOSTPROF_WITHOUT: no feature '%s'", key);
+}
+
 void lab_run(struct lab *lab, const struct lab_opts *opts)
 {
 	const struct probes_opts popts = { .net = true, .follow_children = !opts->no_children };
@@ -310,6 +326,7 @@ void lab_run(struct lab *lab, const struct lab_opts *opts)
 	struct timespec now;
 	pid_t pid;
 
+	force_rung();
 	memset(lab, 0, sizeof(*lab));
 	lab->unchecked = unchecked;
 	lab->conns = calloc(LAB_CONNS_MAX, sizeof(*lab->conns));

@@ -7,10 +7,15 @@
 #include "vmlinux.h"
 
 struct sys_args;
+struct iov_iter___bits;
+struct iov_iter___kind;
+struct iov_iter___iov;
+struct iov_iter___iov2;
+struct iov_iter___ubuf;
 
 #include "probes/sock.bpf.c"
 #define LICENSE LICENSE_OF_SYSCALL
-#include "probes/syscall.bpf.c"
+#include "probes/transfer.bpf.c"
 #undef LICENSE
 #define LICENSE LICENSE_OF_PROC
 #include "probes/proc.bpf.c"
@@ -51,6 +56,15 @@ static struct {
 	struct files_struct files;
 	struct signal_struct signal;
 	struct task_struct task;
+	struct task_struct child;
+	struct msghdr msg; /* of the call under way */
+	struct {
+		unsigned int bits;
+		u8 kind;
+		const struct iovec *iov;
+		void *ubuf;
+		struct iovec vec[128];
+	} iter; /* what msg.msg_iter has besides its offset */
 	char stack[THREAD_SIZE - sizeof(struct pt_regs)];
 	struct pt_regs regs; /* at its end, as in a kernel */
 	unsigned long next_ino;
@@ -88,6 +102,22 @@ long mach_read_kernel(void *dst, __u32 n, const void *src)
 void *mach_tcp_of(const void *sk)
 {
 	return &object_of(sk)->tcp;
+}
+
+void *mach_iter_of(const void *it, int what)
+{
+	if (it != &k.msg.msg_iter)
+		abort();
+	switch (what) {
+	case 0:
+		return &k.iter.bits;
+	case 1:
+		return &k.iter.kind;
+	case 2:
+		return &k.iter.iov;
+	default:
+		return &k.iter.ubuf;
+	}
 }
 
 void *mach_ref_of(const void *file)
@@ -362,9 +392,9 @@ void mach_seed(void)
 
 void mach_fork(__u32 child)
 {
-	struct task_struct task = { .pid = child, .tgid = child };
-
-	proc_fork(mach_task_now(), &task);
+	k.child.pid = child;
+	k.child.tgid = child;
+	proc_fork(mach_task_now(), &k.child);
 }
 
 void mach_share_files(int holders)

@@ -345,7 +345,8 @@ struct agg_trust {
 		u64 joined; /* places of the call tree that are one with their caller */
 	} stacks;
 	struct {
-		bool measured; /* BPF run-time statistics were on */
+		bool measured; /* the BPF programs' run time is known */
+		bool self_timed; /* by their own sampling, not by the kernel's run-time statistics */
 		u64 bpf_ns;
 		u64 bpf_runs;
 		u64 agent_ns;

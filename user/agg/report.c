@@ -288,7 +288,8 @@ static void report_trust(struct agg *a)
 	qsort(blind, t->nby_peer, sizeof(*blind), cmp_blind);
 	t->by_peer = blind;
 
-	t->overhead.measured = a->cost.method == 1;
+	t->overhead.measured = a->cost.method != HP_COST_NONE;
+	t->overhead.self_timed = a->cost.method == HP_COST_SELF_TIMED;
 	t->overhead.bpf_ns = a->cost.bpf_ns;
 	t->overhead.bpf_runs = a->cost.bpf_runs;
 	t->overhead.agent_ns = a->cost.collector_cpu_ns + a->cost.analyst_cpu_ns;

@@ -21,6 +21,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "decode/channel.h"
+#include "load/probes.h"
 #include "load/procfs.h"
 
 #define OUT_BYTES (256 * 1024)
@@ -265,7 +266,7 @@ static int put_cost(struct collector *c, u64 target_cpu_ns)
 	probes_cost(c->probes, &cost);
 	ev.bpf_ns = cost.bpf_ns - c->bpf_base_ns;
 	ev.bpf_runs = cost.runs - c->bpf_base_runs;
-	ev.method = cost.measured;
+	ev.method = cost.method;
 	ev.agent_rss_bytes = (u64)use.ru_maxrss * 1024;
 	return put(c, &ev, sizeof(ev));
 }
@@ -491,10 +492,12 @@ static int begin(struct collector *c)
 	err = put_window(c, HP_WINDOW_START, c->start_ns);
 	if (!err)
 		err = put_text(c, EV_CONFIG, slice_str(c->opts->config));
-	if (!err && c->opts->net && !probes_arrivals(c->probes))
-		err = put_text(c, EV_NOTE,
-			       SLICE("this kernel does not tell when data arrives (6.3 does): a "
-				     "request's time starts when the process reads it"));
+	for (i = 0; i < PROBE_COUNT && !err; i++) {
+		const char *note = probes_note(c->probes, i);
+
+		if (note)
+			err = put_text(c, EV_NOTE, slice_str(note));
+	}
 	if (!err)
 		err = put_resources(c, true, &c->cpu_first_ns);
 	for (i = 0; i < targets->n && !err; i++)

@@ -1,54 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * open → configure → load → attach → drain → detach of the one BPF object. See load.h; the maps and
- * their meaning are in bpf/lib/maps.bpf.h. The perf events of the CPU sampler are opened here, one a
- * CPU: hardware cycles where the host counts them, the software clock otherwise.
+ * open → configure → load → attach → drain → detach of the one BPF object, by the rungs that the ladder
+ * (probes.h) chose. A rung whose programs the kernel does not take is struck out and the object opened
+ * anew: verifiers differ, and so do the functions that may be hooked. See load.h; the maps and their
+ * meaning are in bpf/lib/maps.bpf.h.
  */
 #include "load/load.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
-#include <linux/perf_event.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/log.h"
-#include "hostprof.skel.h"
-#include "hp/tables.h"
 #include "load/feat.h"
-#include "load/sysprobes.h"
-#include "load/verdicts.h"
+#include "load/kfuncs.h"
+#include "load/loaded.h"
 
 #define RING_BYTES_DEFAULT (8U << 20)
+#define RING_BYTES_SMALL (256U << 10) /* where memory for maps is limited */
 #define CPUS_MAX 4096
-
-struct probes {
-	struct hostprof_bpf *skel;
-	struct ring_buffer *ring;
-	struct verdicts verdicts;
-	struct sysprobes sys;
-	struct sysprobe_ids sys_ids;
-	bool sys_each; /* tracepoints of single calls instead of the raw pair */
-	probes_record_fn *fn; /* of the drain under way */
-	void *fn_arg;
-	int fn_err;
-	int stats_fd; /* keeps run-time statistics on; -1 = not allowed */
-	int *perf_fds;
-	struct bpf_link **perf_links;
-	u32 ncpus;
-	u32 sample_hz;
-	u64 base_ns; /* run time before attach: programs are new, so 0 */
-	bool sample_hw;
-	bool net;
-	bool arrivals;
-	bool unix_on; /* entries of sends are attached too */
-};
+#define INIT_PID_NS 0xEFFFFFFCU /* PROC_PID_INIT_INO: fixed since namespaces have inodes */
+#define LOG_BYTES (16U << 10)
 
 /* libbpf's own words, the verifier's log among them, a line at a time and only with -v. */
 static int on_libbpf(enum libbpf_print_level level, const char *fmt, va_list ap)
@@ -84,37 +62,248 @@ static void set_error(struct probes_error *e, int err, const char *what)
 		snprintf(e->fix, sizeof(e->fix), "see 'hostprof doctor'");
 }
 
-/* Before 5.11 maps are charged to RLIMIT_MEMLOCK. */
+/* Before 5.11 maps are charged to RLIMIT_MEMLOCK. Without CAP_SYS_RESOURCE: as far as it goes. */
 static void raise_memlock(void)
 {
 	struct rlimit lim = { RLIM_INFINITY, RLIM_INFINITY };
 
-	setrlimit(RLIMIT_MEMLOCK, &lim);
+	if (setrlimit(RLIMIT_MEMLOCK, &lim) && !getrlimit(RLIMIT_MEMLOCK, &lim)) {
+		lim.rlim_cur = lim.rlim_max;
+		setrlimit(RLIMIT_MEMLOCK, &lim);
+	}
 }
 
-/* Which of the socket programs this kernel can load, and which of two that do the same. */
-static void choose_net_programs(struct probes *p)
+/* Of hostprof's own PID namespace, 0 when it is the first one: there all numbers are the kernel's. */
+static u32 pid_ns_inum(void)
+{
+	struct stat st;
+
+	if (stat("/proc/self/ns/pid", &st) || st.st_ino == INIT_PID_NS)
+		return 0;
+	return (u32)st.st_ino;
+}
+
+static struct bpf_program *find_prog(const struct probes *p, const char *name)
+{
+	return bpf_object__find_program_by_name(p->skel->obj, name);
+}
+
+/* What the programs are told, and which of them are loaded. */
+static int configure(struct probes *p)
 {
 	struct hostprof_bpf *skel = p->skel;
+	struct bpf_program *prog;
+	enum probe row;
+	int nargs = kfunc_nargs("tcp_recvmsg");
 
-	p->sys_each = p->net && !sysprobe_ids_read(&p->sys_ids);
-	bpf_program__set_autoload(skel->progs.sys_enter_each, p->sys_each);
-	bpf_program__set_autoload(skel->progs.sys_exit_each, p->sys_each);
-	bpf_program__set_autoload(skel->progs.sys_enter_all, p->net && !p->sys_each);
-	bpf_program__set_autoload(skel->progs.sys_exit_all, p->net && !p->sys_each);
-	bpf_program__set_autoload(skel->progs.inet_sock_set_state, p->net);
-	bpf_program__set_autoload(skel->progs.tcp_destroy_sock, p->net);
-	bpf_program__set_autoload(skel->progs.seed_sockets, p->net);
-	/* Without it a request's clock starts when it is read. */
-	p->arrivals = p->net && feat_has(FEAT_DATA_READY);
-	bpf_program__set_autoload(skel->progs.sk_data_ready, p->arrivals);
+	skel->rodata->cfg_ncpus = p->ncpus;
+	skel->rodata->cfg_follow_children = p->opts.follow_children;
+	skel->rodata->cfg_typed_reads = feat_has(FEAT_TYPED_READS);
+	skel->rodata->cfg_task_btf = feat_has(FEAT_TASK_BTF);
+	skel->rodata->cfg_task_pt_regs = feat_has(FEAT_TASK_PT_REGS);
+	skel->rodata->cfg_pid_ns_inum = pid_ns_inum();
+	skel->rodata->cfg_self_timed = p->cost_method == HP_COST_SELF_TIMED;
+	if (nargs > 0)
+		skel->rodata->cfg_tcp_recv_args = (u32)nargs;
+	bpf_map__set_max_entries(skel->maps.m_events, p->ring_bytes);
+	bpf_map__set_max_entries(skel->maps.m_scratch, 2 * p->ncpus);
+	bpf_object__for_each_program(prog, skel->obj)
+	{
+		const char *name = bpf_program__name(prog);
+		bool on = ladder_prog(&p->ladder, name, &row) != NULL;
+
+		bpf_program__set_autoload(prog, on);
+		if (!on)
+			continue;
+		if (p->nlogs == PROGRAMS_MAX)
+			return -E2BIG;
+		/* The one that is refused has something in it. */
+		p->logs[p->nlogs] = calloc(1, LOG_BYTES);
+		if (!p->logs[p->nlogs])
+			return -ENOMEM;
+		bpf_program__set_log_buf(prog, p->logs[p->nlogs++], LOG_BYTES);
+	}
+	return 0;
+}
+
+static void free_logs(struct probes *p)
+{
+	while (p->nlogs)
+		free(p->logs[--p->nlogs]);
+}
+
+/* Strikes out the rung of a program. False when it has none: nothing can be done about it. */
+static bool refuse(struct probes *p, const char *prog, int err)
+{
+	const struct rung_prog *rp;
+	bool found = false;
+	enum probe row;
+
+	/* Two rows may share a program. */
+	while ((rp = ladder_prog(&p->ladder, prog, &row))) {
+		log_debug("%s: no %s here: %s: %s", probe_rows[row].key,
+			  ladder_rung(&p->ladder, row)->key, prog, strerror(-err));
+		p->ladder.refused[row] |= 1U << p->ladder.taken[row];
+		p->ladder.taken[row] = RUNG_NONE;
+		found = true;
+	}
+	return found;
+}
+
+static bool refuse_unloaded(struct probes *p, int err)
+{
+	struct bpf_program *prog;
+
+	bpf_object__for_each_program(prog, p->skel->obj)
+	{
+		size_t size = 0;
+		const char *log = bpf_program__log_buf(prog, &size);
+
+		if (bpf_program__autoload(prog) && log && *log)
+			return refuse(p, bpf_program__name(prog), err);
+	}
+	return false;
+}
+
+/*
+ * Functions are hooked at once, while no target is known and every program returns at its first test: a
+ * kernel may load such a program and then not attach it.
+ */
+static int hook_functions(struct probes *p, const char **ret_prog)
+{
+	const struct rung_prog *rp;
+	const struct rung *r;
+	u32 row;
+	int err;
+
+	for (row = 0; row < PROBE_COUNT; row++) {
+		r = ladder_rung(&p->ladder, row);
+		for (rp = r ? r->progs : NULL; rp && rp->name; rp++) {
+			if (!rp->func || rp->on_unix || !kfunc_known(rp->func, rp->nargs))
+				continue;
+			*ret_prog = rp->name;
+			if (rp->hook == HOOK_AUTO)
+				err = hooks_auto(&p->hooks, find_prog(p, rp->name));
+			else
+				err = hooks_kprobe(&p->hooks, find_prog(p, rp->name), rp->func,
+						   rp->hook == HOOK_KRETPROBE);
+			if (err)
+				return err;
+		}
+	}
+	return 0;
+}
+
+static void close_object(struct probes *p)
+{
+	hooks_release(&p->hooks);
+	hostprof_bpf__destroy(p->skel);
+	p->skel = NULL;
+	free_logs(p);
+}
+
+/* One attempt. *ret_again: a rung was struck out, and the rest may do. */
+static int load_rungs(struct probes *p, bool *ret_again, struct probes_error *ret_err)
+{
+	const char *prog = NULL;
+	int err;
+
+	*ret_again = false;
+	p->skel = hostprof_bpf__open();
+	if (!p->skel) {
+		err = -errno;
+		set_error(ret_err, err, "cannot open the BPF object");
+		return err;
+	}
+	err = configure(p);
+	if (err) {
+		set_error(ret_err, err, "cannot prepare the BPF programs");
+		return err;
+	}
+	err = hostprof_bpf__load(p->skel);
+	if (err) {
+		*ret_again = refuse_unloaded(p, err);
+		set_error(ret_err, err, "the kernel refused the BPF programs");
+		return err;
+	}
+	err = hook_functions(p, &prog);
+	if (err) {
+		*ret_again = refuse(p, prog, err);
+		set_error(ret_err, err, "the kernel let no function be hooked");
+	}
+	return err;
+}
+
+static int load(struct probes *p, struct probes_error *ret_err)
+{
+	bool again;
+	int err;
+
+	do {
+		ladder_choose(&p->ladder, p->asked);
+		if (!p->ladder.groups) {
+			snprintf(ret_err->text, sizeof(ret_err->text),
+				 "nothing of what was asked for can be measured here");
+			snprintf(ret_err->fix, sizeof(ret_err->fix),
+				 "'hostprof doctor' names what is missing");
+			return -EOPNOTSUPP;
+		}
+		/* Descriptions of kernel functions were asked for; the loader reads its own. */
+		err = load_rungs(p, &again, ret_err);
+		if (err)
+			close_object(p);
+	} while (err && again);
+	return err;
+}
+
+static int fill_tables(struct probes *p, struct probes_error *ret_err)
+{
+	u32 key = 0;
+	int err;
+
+	verdicts_init(&p->verdicts);
+	err = bpf_map__update_elem(p->skel->maps.m_profiles, &key, sizeof(key), &verdict_default,
+				   sizeof(verdict_default), BPF_ANY);
+	if (err) {
+		set_error(ret_err, err, "cannot fill the profile table");
+		return err;
+	}
+	p->ring = ring_buffer__new(bpf_map__fd(p->skel->maps.m_events), on_record, p, NULL);
+	if (!p->ring) {
+		err = -errno;
+		set_error(ret_err, err, "cannot map the ring buffer");
+	}
+	return err;
+}
+
+static int open_all(struct probes *p, struct probes_error *ret_err)
+{
+	int err, n = libbpf_num_possible_cpus();
+
+	if (feat_missing_required(&err, ret_err->text, sizeof(ret_err->text), ret_err->fix,
+				  sizeof(ret_err->fix)))
+		return err;
+	if (n < 1 || n > CPUS_MAX) {
+		err = n < 0 ? n : -EOPNOTSUPP;
+		set_error(ret_err, err, "cannot count the processors");
+		return err;
+	}
+	p->ncpus = (u32)n;
+	raise_memlock();
+	p->ring_bytes = p->opts.ring_bytes	 ? p->opts.ring_bytes
+			: feat_has(FEAT_MEMLOCK) ? RING_BYTES_DEFAULT
+						 : RING_BYTES_SMALL;
+	if (feat_has(FEAT_RUN_STATS))
+		p->stats_fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
+	p->cost_method = feat_has(FEAT_RUN_STATS) ? HP_COST_RUN_STATS : HP_COST_SELF_TIMED;
+	err = load(p, ret_err);
+	return err ? err : fill_tables(p, ret_err);
 }
 
 int probes_open(struct probes **ret, const struct probes_opts *opts, struct probes_error *ret_err)
 {
 	struct probes *p;
-	u32 key = 0;
-	int err, n;
+	int err;
 
 	memset(ret_err, 0, sizeof(*ret_err));
 	libbpf_set_print(on_libbpf);
@@ -122,64 +311,25 @@ int probes_open(struct probes **ret, const struct probes_opts *opts, struct prob
 	if (!p)
 		return -ENOMEM;
 	p->stats_fd = -1;
-	p->sample_hz = opts->sample_hz;
-	p->net = opts->net;
-	n = libbpf_num_possible_cpus();
-	if (n < 1 || n > CPUS_MAX) {
-		err = n < 0 ? n : -EOPNOTSUPP;
-		set_error(ret_err, err, "cannot count the processors");
-		goto fail;
-	}
-	p->ncpus = n;
-	raise_memlock();
-	p->skel = hostprof_bpf__open();
-	if (!p->skel) {
-		err = -errno;
-		set_error(ret_err, err, "cannot open the BPF object");
-		goto fail;
-	}
-	p->skel->rodata->cfg_ncpus = p->ncpus;
-	p->skel->rodata->cfg_follow_children = opts->follow_children;
-	p->skel->rodata->cfg_typed_reads = feat_has(FEAT_TYPED_READS);
-	bpf_map__set_max_entries(p->skel->maps.m_events,
-				 opts->ring_bytes ? opts->ring_bytes : RING_BYTES_DEFAULT);
-	bpf_map__set_max_entries(p->skel->maps.m_scratch, 2 * p->ncpus);
-	choose_net_programs(p);
-	if (!opts->sample_hz)
-		bpf_program__set_autoload(p->skel->progs.oncpu_sample, false);
-	err = hostprof_bpf__load(p->skel);
+	p->opts = *opts;
+	p->asked = (opts->net ? GROUP_NET : 0) | (opts->sample_hz ? GROUP_CPU : 0);
+	err = open_all(p, ret_err);
+	free_logs(p);
 	if (err) {
-		set_error(ret_err, err, "the kernel refused the BPF programs");
-		goto fail;
+		probes_free(p);
+		return err;
 	}
-	verdicts_init(&p->verdicts);
-	err = bpf_map__update_elem(p->skel->maps.m_profiles, &key, sizeof(key), &verdict_default,
-				   sizeof(verdict_default), BPF_ANY);
-	if (err) {
-		set_error(ret_err, err, "cannot fill the profile table");
-		goto fail;
-	}
-	p->ring = ring_buffer__new(bpf_map__fd(p->skel->maps.m_events), on_record, p, NULL);
-	if (!p->ring) {
-		err = -errno;
-		set_error(ret_err, err, "cannot map the ring buffer");
-		goto fail;
-	}
-	p->stats_fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
 	*ret = p;
 	return 0;
-fail:
-	probes_free(p);
-	return err;
 }
 
 void probes_free(struct probes *p)
 {
 	if (!p)
 		return;
-	probes_detach(p);
 	ring_buffer__free(p->ring);
-	hostprof_bpf__destroy(p->skel);
+	close_object(p);
+	kfuncs_release();
 	if (p->stats_fd >= 0)
 		close(p->stats_fd);
 	free(p);
@@ -199,115 +349,86 @@ int probes_add_target(struct probes *p, u32 tgid, u16 target)
 	return err;
 }
 
-static int perf_open(struct probes *p, int cpu, bool hw)
+/* The programs that the first unix connection brings with it. */
+int probes_want_unix(struct probes *p)
 {
-	struct perf_event_attr attr = {
-		.size = sizeof(attr),
-		.type = hw ? PERF_TYPE_HARDWARE : PERF_TYPE_SOFTWARE,
-		.config = hw ? (u64)PERF_COUNT_HW_CPU_CYCLES : (u64)PERF_COUNT_SW_CPU_CLOCK,
-		.freq = 1,
-		.sample_freq = p->sample_hz,
-	};
-	int fd = syscall(SYS_perf_event_open, &attr, -1, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+	const struct rung *r = ladder_rung(&p->ladder, PROBE_TRANSFERS);
+	const struct rung_prog *rp;
+	int err = 0;
 
-	return fd < 0 ? -errno : fd;
+	if (!r || p->unix_on)
+		return 0;
+	p->unix_on = true;
+	__atomic_store_n(&p->skel->bss->entries, 1, __ATOMIC_RELEASE);
+	for (rp = r->progs; rp->name && !err; rp++)
+		if (rp->on_unix)
+			err = hooks_auto(&p->hooks, find_prog(p, rp->name));
+	if (r->progs->hook == HOOK_SYSCALLS)
+		err = sysprobes_attach(&p->hooks.sys, &p->sys_ids, SYSPROBES_UNIX,
+				       p->skel->progs.sys_enter_each, p->skel->progs.sys_exit_each);
+	return err;
 }
 
-static int attach_sampler(struct probes *p, struct probes_error *ret_err)
+static int attach_syscalls(struct probes *p, enum probe row)
 {
-	u32 cpu, opened = 0;
-	int fd, err = 0;
+	struct bpf_program *enter = p->skel->progs.sys_enter_each;
+	struct bpf_program *leave =
+		row == PROBE_CALLS ? p->skel->progs.sys_exit_calls : p->skel->progs.sys_exit_each;
+	int err = sysprobe_ids_read(&p->sys_ids);
 
-	p->perf_fds = calloc(p->ncpus, sizeof(*p->perf_fds));
-	p->perf_links = calloc(p->ncpus, sizeof(*p->perf_links));
-	if (!p->perf_fds || !p->perf_links)
-		return -ENOMEM;
-	for (cpu = 0; cpu < p->ncpus; cpu++)
-		p->perf_fds[cpu] = -1;
-	fd = perf_open(p, 0, true);
-	p->sample_hw = fd >= 0;
-	if (fd >= 0)
-		close(fd);
-	for (cpu = 0; cpu < p->ncpus; cpu++) {
-		fd = perf_open(p, cpu, p->sample_hw);
-		if (fd == -ENODEV)
-			continue; /* offline */
-		if (fd < 0) {
-			set_error(ret_err, fd, "cannot open the CPU sampling event");
-			return fd;
-		}
-		p->perf_fds[cpu] = fd;
-		p->perf_links[cpu] =
-			bpf_program__attach_perf_event(p->skel->progs.oncpu_sample, fd);
-		if (!p->perf_links[cpu]) {
-			err = -errno;
-			set_error(ret_err, err, "cannot attach the CPU sampler");
-			return err;
-		}
-		opened++;
+	if (!err)
+		err = sysprobes_attach(&p->hooks.sys, &p->sys_ids, SYSPROBES_CALLS, enter, leave);
+	if (!err && row == PROBE_TRANSFERS)
+		err = sysprobes_attach(&p->hooks.sys, &p->sys_ids, SYSPROBES_TRANSFERS, enter,
+				       leave);
+	return err;
+}
+
+static int attach_row(struct probes *p, enum probe row)
+{
+	const struct rung *r = ladder_rung(&p->ladder, row);
+	const struct rung_prog *rp;
+	int err = 0;
+
+	for (rp = r ? r->progs : NULL; rp && rp->name && !err; rp++) {
+		if (rp->func)
+			continue; /* since it was loaded */
+		if (rp->hook == HOOK_AUTO)
+			err = hooks_auto(&p->hooks, find_prog(p, rp->name));
+		else if (rp->hook == HOOK_PERF)
+			err = hooks_sample(&p->hooks, find_prog(p, rp->name), p->opts.sample_hz,
+					   probes_sample_hw(p), p->ncpus);
+		else if (rp->hook == HOOK_SYSCALLS)
+			return attach_syscalls(p, row);
 	}
-	return opened ? 0 : -ENODEV;
+	return err;
 }
 
 int probes_attach(struct probes *p, struct probes_error *ret_err)
 {
-	int err = 0;
+	/* Ends first, then what begins: nothing is announced that would never end. */
+	static const enum probe order[] = { PROBE_PROCESSES, PROBE_SOCKETS,   PROBE_ARRIVALS,
+					    PROBE_CALLS,     PROBE_TRANSFERS, PROBE_CPU };
+	const struct rung *r;
+	char what[128];
+	size_t i;
+	int err;
 
-	struct {
-		struct bpf_program *prog;
-		struct bpf_link **link;
-		bool on;
-	} rows[] = {
-		{ p->skel->progs.proc_exit, &p->skel->links.proc_exit, true },
-		{ p->skel->progs.proc_exec, &p->skel->links.proc_exec, true },
-		{ p->skel->progs.proc_fork, &p->skel->links.proc_fork, true },
-		{ p->skel->progs.tcp_destroy_sock, &p->skel->links.tcp_destroy_sock, p->net },
-		{ p->skel->progs.inet_sock_set_state, &p->skel->links.inet_sock_set_state, p->net },
-		{ p->skel->progs.sk_data_ready, &p->skel->links.sk_data_ready, p->arrivals },
-		{ p->skel->progs.sys_exit_all, &p->skel->links.sys_exit_all,
-		  p->net && !p->sys_each },
-		{ p->skel->progs.sys_enter_all, &p->skel->links.sys_enter_all,
-		  p->net && !p->sys_each },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		if (!rows[i].on)
+	for (i = 0; i < ARRAY_SIZE(order); i++) {
+		err = attach_row(p, order[i]);
+		if (!err)
 			continue;
-		*rows[i].link = bpf_program__attach(rows[i].prog);
-		if (!*rows[i].link) {
-			char what[128];
-
-			err = -errno;
-			snprintf(what, sizeof(what), "cannot attach %s",
-				 bpf_program__name(rows[i].prog));
-			set_error(ret_err, err, what);
+		snprintf(what, sizeof(what), "cannot attach %s", probe_rows[order[i]].name);
+		set_error(ret_err, err, what);
+		if (probe_rows[order[i]].required)
 			return err;
-		}
+		log_debug("%s: %s", ret_err->text, ret_err->fix);
+		p->ladder.taken[order[i]] = RUNG_NONE;
 	}
-	p->skel->bss->entries = p->net && !p->sys_each;
-	if (p->sys_each) {
-		err = sysprobes_attach(&p->sys, &p->sys_ids, SYSPROBES_BASE,
-				       p->skel->progs.sys_enter_each, p->skel->progs.sys_exit_each);
-		if (err) {
-			set_error(ret_err, err, "cannot attach to system calls");
-			return err;
-		}
-	}
-	if (p->sample_hz)
-		err = attach_sampler(p, ret_err);
-	if (!err)
-		__atomic_store_n(&p->skel->bss->live, 1, __ATOMIC_RELEASE);
-	return err;
-}
-
-int probes_want_unix(struct probes *p)
-{
-	if (!p->sys_each || p->unix_on)
-		return 0;
-	p->unix_on = true;
-	__atomic_store_n(&p->skel->bss->entries, 1, __ATOMIC_RELEASE);
-	return sysprobes_attach(&p->sys, &p->sys_ids, SYSPROBES_UNIX, p->skel->progs.sys_enter_each,
-				p->skel->progs.sys_exit_each);
+	r = ladder_rung(&p->ladder, PROBE_TRANSFERS);
+	p->skel->bss->entries = r && r->entries;
+	__atomic_store_n(&p->skel->bss->live, 1, __ATOMIC_RELEASE);
+	return 0;
 }
 
 int probes_wakeup_fd(const struct probes *p)
@@ -317,21 +438,7 @@ int probes_wakeup_fd(const struct probes *p)
 
 void probes_detach(struct probes *p)
 {
-	u32 cpu;
-
-	sysprobes_detach(&p->sys);
-	if (p->skel)
-		hostprof_bpf__detach(p->skel);
-	for (cpu = 0; p->perf_links && cpu < p->ncpus; cpu++)
-		bpf_link__destroy(p->perf_links[cpu]);
-	/* The link owns the descriptor once attached; without a link it is ours. */
-	for (cpu = 0; p->perf_fds && cpu < p->ncpus; cpu++)
-		if (p->perf_fds[cpu] >= 0 && !(p->perf_links && p->perf_links[cpu]))
-			close(p->perf_fds[cpu]);
-	free(p->perf_links);
-	free(p->perf_fds);
-	p->perf_links = NULL;
-	p->perf_fds = NULL;
+	hooks_release(&p->hooks);
 }
 
 /* One walk over the descriptors of all targets; what it does depends on the pass. */
@@ -341,7 +448,7 @@ static int seed(struct probes *p, u32 pass)
 	char junk[256];
 	int fd;
 
-	if (!p->net)
+	if (!ladder_has(&p->ladder, PROBE_SEED))
 		return 0;
 	p->skel->bss->seed_pass = pass;
 	link = bpf_program__attach_iter(p->skel->progs.seed_sockets, NULL);
@@ -371,166 +478,31 @@ int probes_seed(struct probes *p)
 	return seed(p, 1);
 }
 
-int probes_drain(struct probes *p, probes_record_fn *fn, void *arg)
+const struct ladder *probes_ladder(const struct probes *p)
 {
-	int n;
-
-	p->fn = fn;
-	p->fn_arg = arg;
-	p->fn_err = 0;
-	n = ring_buffer__consume(p->ring);
-	return p->fn_err ? p->fn_err : n;
+	return &p->ladder;
 }
 
-u64 probes_ring_bytes(const struct probes *p)
+const char *probes_note(const struct probes *p, u32 row)
 {
-	return bpf_map__max_entries(p->skel->maps.m_events);
+	return ladder_note(&p->ladder, row, p->asked);
 }
 
-int probes_verdict(struct probes *p, u64 conn_id, const struct hp_verdict *v)
+bool probes_net(const struct probes *p)
 {
-	u32 profile;
-	bool fresh;
-	int err;
-
-	err = verdicts_intern(&p->verdicts, v, &profile, &fresh);
-	if (err)
-		return err;
-	if (fresh) {
-		err = bpf_map__update_elem(p->skel->maps.m_profiles, &profile, sizeof(profile), v,
-					   sizeof(*v), BPF_ANY);
-		if (err)
-			return err;
-	}
-	err = bpf_map__update_elem(p->skel->maps.m_verdicts, &conn_id, sizeof(conn_id), &profile,
-				   sizeof(profile), BPF_ANY);
-	if (err)
-		return err;
-	__atomic_fetch_add(&p->skel->bss->verdict_epoch, 1, __ATOMIC_RELEASE);
-	return 0;
-}
-
-static int give_cont(const struct sock_state *ss, probes_record_fn *fn, void *arg)
-{
-	const struct cont_state *c = &ss->cont;
-	struct ev_cont ev = {
-		.hdr = { .size = sizeof(ev),
-			 .kind = EV_CONT,
-			 .target = ss->target,
-			 .tgid = c->tgid,
-			 .tid = c->tid,
-			 .ts_ns = c->last_ns },
-		.conn_id = ss->conn_id,
-		.pos = c->pos,
-		.len = c->len,
-		.first_ns = c->first_ns,
-		.enter_ns = c->enter_ns,
-		.wire_ns = c->wire_ns,
-		.calls = c->calls,
-		.frames = c->frames,
-		.dir = c->dir,
-		.tail_len = c->tail_len,
-		.flags = c->flags,
-		.last_len = c->last_len,
-	};
-
-	memcpy(ev.tail, c->tail, sizeof(ev.tail));
-	return fn(arg, &ev, sizeof(ev));
-}
-
-static int give_bytes(const struct sock_state *ss, u64 now_ns, probes_record_fn *fn, void *arg)
-{
-	const struct ev_conn_close ev = {
-		.hdr = { .size = sizeof(ev),
-			 .kind = EV_CONN_BYTES,
-			 .target = ss->target,
-			 .ts_ns = now_ns },
-		.conn_id = ss->conn_id,
-		.bytes = { ss->pos[0], ss->pos[1] },
-	};
-
-	return fn(arg, &ev, sizeof(ev));
-}
-
-int probes_flush_conts(struct probes *p, probes_record_fn *fn, void *arg, u64 now_ns)
-{
-	const struct bpf_map *socks = p->skel->maps.m_socks;
-	struct sock_state ss;
-	u64 key, *prev = NULL;
-	int err = 0;
-
-	if (!p->net)
-		return 0;
-	while (!err && !bpf_map__get_next_key(socks, prev, &key, sizeof(key))) {
-		prev = &key;
-		if (bpf_map__lookup_elem(socks, &key, sizeof(key), &ss, sizeof(ss), 0))
-			continue;
-		if (!(ss.flags & SOCK_ANNOUNCED))
-			continue;
-		if (ss.cont.calls)
-			err = give_cont(&ss, fn, arg);
-		if (!err)
-			err = give_bytes(&ss, now_ns, fn, arg);
-	}
-	return err;
-}
-
-void probes_drops(const struct probes *p, u64 *sums)
-{
-	_free_ u64 *vals = calloc(p->ncpus, sizeof(*vals));
-	u32 why, cpu;
-
-	if (!vals)
-		return;
-	for (why = 0; why < DROP_MAX; why++) {
-		sums[why] = 0;
-		if (bpf_map__lookup_elem(p->skel->maps.m_drops, &why, sizeof(why), vals,
-					 sizeof(*vals) * p->ncpus, 0))
-			continue;
-		for (cpu = 0; cpu < p->ncpus; cpu++)
-			sums[why] += vals[cpu];
-	}
-}
-
-void probes_cost(const struct probes *p, struct probes_cost *ret)
-{
-	struct bpf_program *prog;
-
-	memset(ret, 0, sizeof(*ret));
-	ret->measured = p->stats_fd >= 0;
-	bpf_object__for_each_program(prog, p->skel->obj)
-	{
-		struct bpf_prog_info info = { 0 };
-		u32 len = sizeof(info);
-		int fd = bpf_program__fd(prog);
-
-		if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &len))
-			continue;
-		ret->bpf_ns += info.run_time_ns;
-		ret->runs += info.run_cnt;
-		ret->missed += info.recursion_misses;
-		/* What an older or newer kernel needs is loaded too, and never runs here. */
-		if (!info.run_cnt && !info.recursion_misses)
-			continue;
-		log_debug("program %s: %llu runs, %llu ns, %llu missed", bpf_program__name(prog),
-			  (unsigned long long)info.run_cnt, (unsigned long long)info.run_time_ns,
-			  (unsigned long long)info.recursion_misses);
-	}
-}
-
-bool probes_arrivals(const struct probes *p)
-{
-	return p->arrivals;
+	return p->ladder.groups & GROUP_NET;
 }
 
 bool probes_sample_hw(const struct probes *p)
 {
-	return p->sample_hw;
+	const struct rung *r = ladder_rung(&p->ladder, PROBE_CPU);
+
+	return r && r->needs & FEAT_BIT(FEAT_PERF_HW);
 }
 
 u32 probes_sample_hz(const struct probes *p)
 {
-	return p->sample_hz;
+	return p->ladder.groups & GROUP_CPU ? p->opts.sample_hz : 0;
 }
 
 u32 probes_ncpus(const struct probes *p)

@@ -11,6 +11,7 @@
 #include "hp/events.h"
 
 struct probes;
+struct ladder;
 
 struct probes_opts {
 	u32 ring_bytes; /* power of two; 0 = default */
@@ -22,8 +23,8 @@ struct probes_opts {
 struct probes_cost {
 	u64 bpf_ns; /* since attach, all programs */
 	u64 runs;
-	u64 missed; /* hits the kernel skipped because a program was running already */
-	bool measured; /* run-time statistics are on */
+	u64 missed; /* hits the kernel skipped because a program was running already; 5.12 and newer */
+	enum hp_cost_method method;
 };
 
 /* Why loading failed, for the one line that the user reads. */
@@ -32,7 +33,10 @@ struct probes_error {
 	char fix[256];
 };
 
-/* 0 or -errno with ret_err filled; -EPERM/-EACCES: privileges, -EOPNOTSUPP: kernel feature. */
+/*
+ * 0 or -errno with ret_err filled; -EPERM/-EACCES: privileges, -EOPNOTSUPP: kernel feature. What only
+ * some of the asked for cannot be measured is said by probes_note(), not refused.
+ */
 int probes_open(struct probes **ret, const struct probes_opts *opts, struct probes_error *ret_err);
 void probes_free(struct probes *p); /* detaches; NULL is fine */
 
@@ -71,9 +75,13 @@ int probes_flush_conts(struct probes *p, probes_record_fn *fn, void *arg, u64 no
 /* Adds up the per-CPU drop counters into sums[DROP_MAX]. */
 void probes_drops(const struct probes *p, u64 *sums);
 void probes_cost(const struct probes *p, struct probes_cost *ret);
-bool probes_arrivals(const struct probes *p); /* arrival times are taken */
+/* What is hooked, and how. */
+const struct ladder *probes_ladder(const struct probes *p);
+/* The line for trust about that row of the ladder, NULL when it says all it can. */
+const char *probes_note(const struct probes *p, u32 row);
+bool probes_net(const struct probes *p); /* sockets are measured */
 bool probes_sample_hw(const struct probes *p);
-u32 probes_sample_hz(const struct probes *p);
+u32 probes_sample_hz(const struct probes *p); /* 0 = no samples */
 u32 probes_ncpus(const struct probes *p);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See sysprobes.h. The rows are the calls of the table in bpf/probes/syscall.bpf.c. */
+/* See sysprobes.h. The rows are the calls of the table in bpf/probes/syscall.bpf.h. */
 #include "load/sysprobes.h"
 
 #include <bpf/libbpf.h>
@@ -20,14 +20,38 @@
 
 #define ENTER "sys_enter_"
 
-static const char *const rows[] = {
-	"sys_exit_read",      "sys_exit_write",	   "sys_enter_write",	   "sys_enter_close",
-	"sys_exit_readv",     "sys_exit_writev",   "sys_enter_writev",	   "sys_exit_sendfile64",
-	"sys_exit_connect",   "sys_enter_connect", "sys_enter_sendfile64", "sys_exit_accept",
-	"sys_exit_sendto",    "sys_enter_sendto",  "sys_exit_recvfrom",	   "sys_exit_sendmsg",
-	"sys_enter_sendmsg",  "sys_exit_recvmsg",  "sys_exit_shutdown",	   "sys_exit_splice",
-	"sys_enter_splice",   "sys_exit_accept4",  "sys_exit_recvmmsg",	   "sys_exit_sendmmsg",
-	"sys_enter_sendmmsg", "sys_exit_preadv2",  "sys_exit_pwritev2",	   "sys_enter_pwritev2",
+static const struct {
+	const char *name;
+	enum sysprobe_group group;
+} rows[] = {
+	{ "sys_exit_connect", SYSPROBES_CALLS },
+	{ "sys_enter_connect", SYSPROBES_CALLS },
+	{ "sys_exit_accept", SYSPROBES_CALLS },
+	{ "sys_exit_shutdown", SYSPROBES_CALLS },
+	{ "sys_exit_accept4", SYSPROBES_CALLS },
+	{ "sys_exit_read", SYSPROBES_TRANSFERS },
+	{ "sys_exit_write", SYSPROBES_TRANSFERS },
+	{ "sys_exit_readv", SYSPROBES_TRANSFERS },
+	{ "sys_exit_writev", SYSPROBES_TRANSFERS },
+	{ "sys_exit_sendfile64", SYSPROBES_TRANSFERS },
+	{ "sys_exit_sendto", SYSPROBES_TRANSFERS },
+	{ "sys_exit_recvfrom", SYSPROBES_TRANSFERS },
+	{ "sys_exit_sendmsg", SYSPROBES_TRANSFERS },
+	{ "sys_exit_recvmsg", SYSPROBES_TRANSFERS },
+	{ "sys_exit_splice", SYSPROBES_TRANSFERS },
+	{ "sys_exit_recvmmsg", SYSPROBES_TRANSFERS },
+	{ "sys_exit_sendmmsg", SYSPROBES_TRANSFERS },
+	{ "sys_exit_preadv2", SYSPROBES_TRANSFERS },
+	{ "sys_exit_pwritev2", SYSPROBES_TRANSFERS },
+	{ "sys_enter_write", SYSPROBES_UNIX },
+	{ "sys_enter_close", SYSPROBES_UNIX },
+	{ "sys_enter_writev", SYSPROBES_UNIX },
+	{ "sys_enter_sendfile64", SYSPROBES_UNIX },
+	{ "sys_enter_sendto", SYSPROBES_UNIX },
+	{ "sys_enter_sendmsg", SYSPROBES_UNIX },
+	{ "sys_enter_splice", SYSPROBES_UNIX },
+	{ "sys_enter_sendmmsg", SYSPROBES_UNIX },
+	{ "sys_enter_pwritev2", SYSPROBES_UNIX },
 };
 _Static_assert(ARRAY_SIZE(rows) <= SYSPROBES_MAX, "room for every row");
 
@@ -42,7 +66,7 @@ static int read_from(const char *dir, struct sysprobe_ids *ret)
 		char path[128];
 
 		ret->id[i] = -1;
-		snprintf(path, sizeof(path), "%s/events/syscalls/%s/id", dir, rows[i]);
+		snprintf(path, sizeof(path), "%s/events/syscalls/%s/id", dir, rows[i].name);
 		if (file_read(path, &text, 32) || !text.n)
 			continue;
 		ret->id[i] = strtol(text.p, NULL, 10);
@@ -123,11 +147,10 @@ int sysprobes_attach(struct sysprobes *s, const struct sysprobe_ids *ids, enum s
 	size_t i;
 
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
-		bool is_enter = !strncmp(rows[i], ENTER, sizeof(ENTER) - 1);
-		bool is_base = !is_enter || !strcmp(rows[i], ENTER "connect");
+		bool is_enter = !strncmp(rows[i].name, ENTER, sizeof(ENTER) - 1);
 		struct bpf_link *link;
 
-		if (ids->id[i] <= 0 || is_base != (group == SYSPROBES_BASE))
+		if (ids->id[i] <= 0 || rows[i].group != group)
 			continue;
 		link = attach_one(is_enter ? enter : exit_prog, ids->id[i]);
 		if (!link) {

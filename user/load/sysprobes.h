@@ -29,12 +29,13 @@ struct sysprobe_ids {
 };
 int sysprobe_ids_read(struct sysprobe_ids *ret);
 
-/*
- * Entries of sends and closes are only needed for unix sockets: TCP tells itself when a segment left
- * and when a socket closed.
- */
 enum sysprobe_group {
-	SYSPROBES_BASE,
+	SYSPROBES_CALLS, /* accept, connect, shutdown */
+	SYSPROBES_TRANSFERS, /* exits of everything that moves bytes */
+	/*
+	 * Entries of sends and closes: only needed for unix sockets, since TCP tells itself when a
+	 * segment left and when a socket closed.
+	 */
 	SYSPROBES_UNIX,
 };
 

@@ -429,9 +429,10 @@ static void put_trust(struct buf *out, const struct agg_report *rep)
 			 fmt_count(FMT, t->stacks.unnamed_frames),
 			 fmt_count(FMT, t->stacks.frames));
 	if (t->overhead.measured) {
-		buf_addf(out, "- Own cost: BPF programs %s in %s runs",
+		buf_addf(out, "- Own cost: BPF programs %s in %s runs%s",
 			 fmt_dur(FMT, (double)t->overhead.bpf_ns),
-			 fmt_count(FMT, t->overhead.bpf_runs));
+			 fmt_count(FMT, t->overhead.bpf_runs),
+			 t->overhead.self_timed ? " (estimated: one run in 64 was timed)" : "");
 		if (t->overhead.target_ratio >= 0)
 			buf_addf(out, ", %s of the target's CPU time (%s)",
 				 fmt_pct(FMT, t->overhead.target_ratio),

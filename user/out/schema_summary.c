@@ -268,7 +268,7 @@ static const struct schema overhead[] = {
 	{ "agent_rss_bytes", S_INT, NULL, NULL, NULL },
 	{ "target_ratio", S_NUM | S_NULL, NULL, "BPF time / CPU time of the targets", NULL },
 	{ "agent_cores", S_NUM, NULL, NULL, NULL },
-	{ "method", S_STR, NULL, NULL, VALUES("bpf_run_time_stats", "none") },
+	{ "method", S_STR, NULL, NULL, VALUES("bpf_run_time_stats", "self_timed_sample", "none") },
 	{ 0 }
 };
 

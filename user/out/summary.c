@@ -392,7 +392,10 @@ static void put_overhead(struct json *j, const struct agg_trust *t)
 	else
 		json_null(j, "target_ratio");
 	json_num(j, "agent_cores", t->overhead.agent_cores);
-	json_cstr(j, "method", t->overhead.measured ? "bpf_run_time_stats" : "none");
+	json_cstr(j, "method",
+		  !t->overhead.measured	   ? "none"
+		  : t->overhead.self_timed ? "self_timed_sample"
+					   : "bpf_run_time_stats");
 	json_end_obj(j);
 }
 

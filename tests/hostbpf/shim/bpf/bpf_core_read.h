@@ -8,7 +8,17 @@
 
 /* struct tcp_sock has no struct sock inside in the trimmed header: it lives beside it. */
 void *mach_tcp_of(const void *sk);
-#define shim_at(p) _Generic((p), struct tcp_sock * : mach_tcp_of(p), default : (const void *)(p))
+/* Iterators differ by kernel: each shape of one has a place of its own. */
+void *mach_iter_of(const void *it, int what);
+#define shim_at(p)                                                                                 \
+	_Generic((p), struct tcp_sock *                                                            \
+		 : mach_tcp_of(p), struct iov_iter___bits *                                        \
+		 : mach_iter_of(p, 0), struct iov_iter___kind *                                    \
+		 : mach_iter_of(p, 1), struct iov_iter___iov *                                     \
+		 : mach_iter_of(p, 2), struct iov_iter___iov2 *                                    \
+		 : mach_iter_of(p, 2), struct iov_iter___ubuf *                                    \
+		 : mach_iter_of(p, 3), default                                                     \
+		 : (const void *)(p))
 #define shim_field(p, f)                                                                           \
 	({                                                                                         \
 		typeof(((typeof(p))0)->f) shim_v;                                                  \
@@ -31,7 +41,9 @@ void *mach_ref_of(const void *file);
 		 : mach_ref_of(x), atomic_long___hp *                                              \
 		 : mach_ref_of(x), default                                                         \
 		 : (x))
-#define bpf_core_field_exists(f) 1
+/* The kind of an iterator as bits is the only field that old kernels alone have. */
+#define bpf_core_field_exists(f) _Generic(&(f), unsigned int * : !mach_has_func(0), default : 1)
+#define bpf_core_enum_value(type, val) (mach_has_func(0) ? (int)(val) : 4)
 #define bpf_core_type_id_kernel(type) 0
 #define bpf_core_type_size(type) sizeof(type)
 #define bpf_core_field_offset(f) ((__u64) & (f))

@@ -5,4 +5,12 @@
 
 #define BPF_PROG(name, ...) name(__VA_ARGS__)
 
+/* Of a kernel function's call, on x86-64. */
+#define PT_REGS_PARM1(ctx) ((ctx)->di)
+#define PT_REGS_PARM2(ctx) ((ctx)->si)
+#define PT_REGS_PARM3(ctx) ((ctx)->dx)
+#define PT_REGS_PARM4(ctx) ((ctx)->cx)
+#define PT_REGS_PARM5(ctx) ((ctx)->r8)
+#define PT_REGS_RC(ctx) ((ctx)->ax)
+
 #endif

@@ -7,12 +7,13 @@
  * taken for what exit cannot tell: when a send began, and the socket behind a descriptor that
  * close() is about to end. A table picks the calls that matter before anything else is looked at.
  */
-#define TYPED_READS
+#ifndef BPF_SYSCALL_H
+#define BPF_SYSCALL_H
+
 #include "lib/arch.bpf.h"
 #include "lib/transfer.bpf.h"
 
-const volatile bool cfg_typed_reads = false;
-__u32 entries; /* user space attached entries of sends */
+const volatile bool cfg_task_pt_regs = false; /* bpf_task_pt_regs is there */
 
 enum sys_class {
 	SYS_NONE,
@@ -153,7 +154,7 @@ static __always_inline int on_enter(long id, __u32 fd)
 		return 0;
 	if (!live)
 		return 0;
-	pid_tgid = bpf_get_current_pid_tgid();
+	pid_tgid = current_ids();
 	struct target_state *target = target_of(pid_tgid >> 32);
 
 	if (!target)
@@ -299,6 +300,8 @@ static __always_inline void call_buffers(__u32 class, const struct sys_args *a, 
 
 	s->x.base = a->a1;
 	s->x.iov = 0;
+	s->x.iov_kernel = 0;
+	s->x.iov_skip = 0;
 	switch (class) {
 	case SYS_SENDFILE:
 	case SYS_SPLICE:
@@ -329,6 +332,7 @@ static __always_inline void call_transfer(struct sock_ref *ref, struct sock_stat
 					  __u32 dir, __u64 enter_ns, __u64 pid_tgid, __u64 now)
 {
 	__u32 slot = slot_take(), flags = call_flags(class, a), i;
+	struct file *file = ref->file;
 	struct scratch *s = slot == NO_SLOT ? NULL : slot_of(slot);
 
 	if (!s) {
@@ -347,10 +351,12 @@ static __always_inline void call_transfer(struct sock_ref *ref, struct sock_stat
 	s->x.flags = 0;
 	if (dir == HP_RECV && flags & MSG_TRUNC)
 		s->x.flags = HP_DATA_OPAQUE;
-	else if (dir == HP_SEND && (flags & MSG_DONTWAIT ||
-				    kernel_read(struct file, ref->file, f_flags) & O_NONBLOCK))
+	else if (dir == HP_SEND &&
+		 (flags & MSG_DONTWAIT || BPF_CORE_READ(file, f_flags) & O_NONBLOCK))
 		s->x.flags = HP_DATA_NONBLOCK;
 	if (class == SYS_RECVMMSG || class == SYS_SENDMMSG) {
+		s->x.iov_kernel = 0;
+		s->x.iov_skip = 0;
 		s->x.vec = a->a1;
 		s->x.vec_n = ret;
 		s->x.vec_flags = s->x.flags;
@@ -368,7 +374,7 @@ static __always_inline void call_transfer(struct sock_ref *ref, struct sock_stat
 static __always_inline bool args_of(struct pt_regs *regs, long id, struct sys_args *ret)
 {
 	if (!regs) {
-		if (!bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs)) {
+		if (!cfg_task_pt_regs) {
 			if (sys_args_find(id, ret))
 				return true;
 			drop(DROP_READ_FAULT);
@@ -380,9 +386,19 @@ static __always_inline bool args_of(struct pt_regs *regs, long id, struct sys_ar
 	return true;
 }
 
+static __always_inline void sys_shut_wr(struct sock *sk, __u64 pid_tgid, __u64 now)
+{
+	struct sock_state *ss = sock_find(sk);
+
+	if (!ss || !(ss->flags & SOCK_ANNOUNCED))
+		return;
+	cont_flush(ss);
+	emit_conn_state(ss, pid_tgid, now, HP_CONN_SHUT_WR, 0, 0);
+}
+
 /* Everything that moves bytes or ends a direction. */
 static __always_inline int sys_transfer_done(struct pt_regs *regs, long id, long ret, __u32 class,
-					     __u64 pid_tgid)
+					     __u64 pid_tgid, bool typed)
 {
 	struct target_state *target;
 	struct sock_state *ss;
@@ -395,22 +411,19 @@ static __always_inline int sys_transfer_done(struct pt_regs *regs, long id, long
 		return 0;
 	if (class == SYS_SPLICE) {
 		/* One end is a pipe; the other may be a socket, as sink or as source. */
-		dir = sock_of_fd(a.a2, &ref) ? HP_SEND : HP_RECV;
-		if (dir == HP_RECV && !sock_of_fd(a.a0, &ref))
+		dir = sock_of_fd_by(a.a2, &ref, typed) ? HP_SEND : HP_RECV;
+		if (dir == HP_RECV && !sock_of_fd_by(a.a0, &ref, typed))
 			return 0;
 	} else {
-		if (!sock_of_fd(a.a0, &ref))
+		if (!sock_of_fd_by(a.a0, &ref, typed))
 			return 0;
 		dir = class == SYS_WRITE || class == SYS_WRITEV || class == SYS_SENDTO ||
 		      class == SYS_SENDMSG || class == SYS_SENDMMSG || class == SYS_SENDFILE;
 	}
 	now = bpf_ktime_get_ns();
 	if (class == SYS_SHUTDOWN) {
-		ss = sock_find(ref.sk);
-		if (ret == 0 && a.a1 != 0 && ss && ss->flags & SOCK_ANNOUNCED) {
-			cont_flush(ss);
-			emit_conn_state(ss, pid_tgid, now, HP_CONN_SHUT_WR, 0, 0);
-		}
+		if (!ret && a.a1)
+			sys_shut_wr(ref.sk, pid_tgid, now);
 		return 0;
 	}
 	/* What is read from the error queue is no part of the stream. */
@@ -440,7 +453,7 @@ static __always_inline int sys_transfer_done(struct pt_regs *regs, long id, long
 }
 
 /* A system call of these registers ends. */
-static __always_inline int on_exit(struct pt_regs *regs, long id, long ret)
+static __always_inline int on_exit(struct pt_regs *regs, long id, long ret, bool typed)
 {
 	struct target_state *target;
 	struct sys_args a;
@@ -454,11 +467,11 @@ static __always_inline int on_exit(struct pt_regs *regs, long id, long ret)
 		return 0;
 	if (!live)
 		return 0;
-	pid_tgid = bpf_get_current_pid_tgid();
+	pid_tgid = current_ids();
 	if (!target_maybe(pid_tgid >> 32))
 		return 0;
 	if (class != SYS_ACCEPT && class != SYS_CONNECT)
-		return sys_transfer_done(regs, id, ret, class, pid_tgid);
+		return sys_transfer_done(regs, id, ret, class, pid_tgid, typed);
 	target = target_of(pid_tgid >> 32);
 	if (!target)
 		return 0;
@@ -475,13 +488,46 @@ static __always_inline int on_exit(struct pt_regs *regs, long id, long ret)
 SEC("tracepoint")
 int sys_enter_each(struct trace_sys *ctx)
 {
-	return on_enter(ctx->id, ctx->args[0]);
+	return TIMED(on_enter(ctx->id, ctx->args[0]));
 }
 
 SEC("tracepoint")
 int sys_exit_each(struct trace_sys *ctx)
 {
-	return on_exit(NULL, ctx->id, ctx->ret);
+	return TIMED(on_exit(NULL, ctx->id, ctx->ret, true));
+}
+
+static __always_inline int on_call_exit(struct trace_sys *ctx)
+{
+	struct target_state *target;
+	struct sock_ref ref;
+	struct sys_args a;
+	__u64 pid_tgid;
+	__u32 class;
+
+	if (!live || ctx->id < 0 || ctx->id >= SYS_MAX)
+		return 0;
+	class = sys_class[ctx->id & (SYS_MAX - 1)] & SYS_CLASS_MASK;
+	pid_tgid = current_ids();
+	target = target_of(pid_tgid >> 32);
+	if (!target)
+		return 0;
+	if (class == SYS_ACCEPT)
+		return sys_accept_done(ctx->ret, pid_tgid, target->target);
+	if (!args_of(NULL, ctx->id, &a))
+		return 0;
+	if (class == SYS_CONNECT)
+		return sys_connect_done(a.a0, ctx->ret, pid_tgid);
+	if (class == SYS_SHUTDOWN && !ctx->ret && a.a1 && sock_of_fd(a.a0, &ref))
+		sys_shut_wr(ref.sk, pid_tgid, bpf_ktime_get_ns());
+	return 0;
+}
+
+/* The calls that open and end connections alone, where another rung sees the transfers. */
+SEC("tracepoint")
+int sys_exit_calls(struct trace_sys *ctx)
+{
+	return TIMED(on_call_exit(ctx));
 }
 
 SEC("tp_btf/sys_enter")
@@ -492,13 +538,13 @@ int BPF_PROG(sys_enter_all, struct pt_regs *regs, long id)
 	if (id < 0 || id >= SYS_MAX || !(sys_class[id & (SYS_MAX - 1)] & SYS_AT_ENTRY))
 		return 0;
 	sys_args_read(regs, &a);
-	return on_enter(id, a.a0);
+	return TIMED(on_enter(id, a.a0));
 }
 
 SEC("tp_btf/sys_exit")
 int BPF_PROG(sys_exit_all, struct pt_regs *regs, long ret)
 {
-	return on_exit(regs, sys_nr(regs), ret);
+	return TIMED(on_exit(regs, sys_nr(regs), ret, false));
 }
 
-char LICENSE[] SEC("license") = "Dual BSD/GPL";
+#endif
