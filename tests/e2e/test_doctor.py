@@ -197,3 +197,47 @@ def test_without_nonsense(command, target, out):
     assert line.startswith("hostprof: --without: 'ftrace' is no feature; choose from bpf, btf, ")
     assert line.endswith(", ".join(FEATURES))
     assert not out.exists()
+
+
+PROBES = ["transfers", "calls", "sockets", "arrivals", "seed", "processes", "cpu", "cost"]
+
+
+def ladder(*off):
+    """{key: row} of the attach ladder as JSON, and whether attach would work."""
+    args = [word for key in off for word in ("--without", key)]
+    got = profiler.run("doctor", "--json", *args)
+    report = json.loads(got.stdout)
+    text = profiler.run("doctor", *args).stdout
+    for row in report["probes"]:
+        assert re.search(rf"^  {row['verdict']} +{row['key']} +{re.escape(row['name'])}: \S", text,
+                         re.M), row
+    return {row["key"]: row for row in report["probes"]}, report["attach_works"]
+
+
+def test_ladder():
+    """The first rung that is there is taken, and what a row loses is said where it loses something."""
+    table, _ = features()
+    rows, works = ladder()
+    assert works and list(rows) == PROBES
+    for row in rows.values():
+        for rung in row["rungs"]:
+            missing = [key for key in rung["needs"] if table[key]["detail"].find("without it") >= 0]
+            assert not (rung["there"] and missing), (row["key"], rung, missing)
+        if not row["done_by"]:
+            assert row["rung"] == next(r["key"] for r in row["rungs"] if r["there"])
+        assert (row["verdict"] == "ok") == (row["lost"] is None) == (row["fix"] is None), row
+        assert row["holds"]
+
+
+def test_ladder_without():
+    rows, works = ladder("fentry", "kprobe", "tracepoint")
+    assert works and rows["transfers"]["rung"] == "raw" and rows["calls"]["done_by"] == "transfers"
+    rows, works = ladder("fentry", "kprobe", "data_ready")
+    assert works and rows["arrivals"]["rung"] == "tcp_probe" and "unix" in rows["arrivals"]["lost"]
+    rows, works = ladder("raw_tp")
+    assert works and rows["transfers"]["rung"] is None and rows["cpu"]["rung"]
+    assert "not measured" in rows["transfers"]["lost"]
+    rows, works = ladder("raw_tp", "perf_prog")
+    assert not works
+    assert {k for k, row in rows.items() if row["verdict"] == "fail"} == {"transfers", "sockets",
+                                                                          "cpu"}

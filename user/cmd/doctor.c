@@ -5,7 +5,7 @@
  * Input: the feature table, facts of the host, and one process looked into. Output: one line a
  * check with verdict, meaning and fix, or the same as JSON. The exit status says whether attach
  * would work, so that a script can ask before it measures; with --without, on a kernel that lacks a
- * feature. The checks are collected first (doctor_kernel.c, doctor_rights.c, doctor_target.c) and
+ * feature. The checks are collected first (the other doctor_*.c) and
  * printed afterwards (doctor_print.c), because both forms print the same list.
  */
 #include <stdio.h>
@@ -68,6 +68,8 @@ static int examine(struct doctor *d, const struct target_sel *sel, const struct 
 
 	uname(&un);
 	doctor_kernel(d);
+	doctor_probes(d);
+	feat_release();
 	doctor_rights(d);
 	doctor_target(d, sel);
 	status = d->target_status   ? (int)d->target_status

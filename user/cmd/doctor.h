@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/exit.h"
 #include "load/inspect.h"
+#include "load/probes.h"
 
 #define CHECKS_MAX 96
 #define SUDO "run with sudo" /* fixes that begin so are summed up in one line */
@@ -21,13 +22,14 @@ enum verdict {
 	FAIL,
 };
 
-struct feat_row;
-
 struct check {
-	const char *group; /* kernel, privileges, target */
+	const char *group; /* kernel, probes, privileges, target */
 	const char *key;
 	const char *name;
 	const struct feat_row *feat; /* NULL = none */
+	const struct probe_row *probe; /* NULL = none; the next two are its */
+	const char *lost; /* NULL = nothing */
+	u32 rungs; /* bit per rung that could be taken */
 	enum verdict verdict;
 	char detail[256];
 	char fix[256]; /* "" when there is nothing to fix */
@@ -37,6 +39,7 @@ struct doctor {
 	struct check checks[CHECKS_MAX];
 	size_t n;
 	u64 caps;
+	struct ladder ladder; /* as attach would choose with all options */
 	struct inspection target;
 	bool has_target;
 	enum exit_status target_status;
@@ -47,8 +50,12 @@ struct check *doctor_add(struct doctor *d, const char *group, const char *key, c
 #define DETAIL(c, ...) snprintf((c)->detail, sizeof((c)->detail), __VA_ARGS__)
 
 void doctor_kernel(struct doctor *d);
+void doctor_probes(struct doctor *d);
 void doctor_rights(struct doctor *d);
 void doctor_target(struct doctor *d, const struct target_sel *sel);
+
+/* The rung that does p's work, and whose it is: another row may cover it. NULL = none. */
+const struct rung *doctor_rung(const struct ladder *l, enum probe p, enum probe *ret_of);
 
 size_t doctor_failed(const struct doctor *d);
 void doctor_print_text(const struct doctor *d, const struct utsname *un, bool color,

@@ -85,7 +85,6 @@ void doctor_kernel(struct doctor *d)
 
 	for (i = 0; i < FEAT_COUNT; i++)
 		check_feature(d, (enum feat)i);
-	feat_release();
 	check_lockdown(d);
 	check_kallsyms(d);
 }

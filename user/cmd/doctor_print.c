@@ -56,7 +56,7 @@ void doctor_print_text(const struct doctor *d, const struct utsname *un, bool co
 		group = c->group;
 		buf_addf(out, "  %s%-4s%s  ", color ? verdict_colors[c->verdict] : "",
 			 verdict_words[c->verdict], color ? "\033[0m" : "");
-		if (c->feat)
+		if (c->feat || c->probe)
 			buf_addf(out, "%-*s", KEY_COLUMN, c->key);
 		buf_addf(out, "%s: %s\n", c->name, c->detail);
 		if (*c->fix)
@@ -104,6 +104,53 @@ static void json_target(struct json *j, const struct doctor *d)
 	json_end_obj(j);
 }
 
+static void json_probe(struct json *j, const struct doctor *d, const struct check *c)
+{
+	const struct probe_row *row = c->probe;
+	enum probe p = (enum probe)(row - probe_rows), of;
+	const struct rung *r = doctor_rung(&d->ladder, p, &of);
+	int i;
+
+	json_obj(j, NULL);
+	json_cstr(j, "key", row->key);
+	json_cstr(j, "name", row->name);
+	json_cstr(j, "verdict", verdict_words[c->verdict]);
+	json_cstr(j, "rung", r ? r->key : NULL);
+	json_cstr(j, "done_by", r && of != p ? probe_rows[of].key : NULL);
+	json_cstr(j, "lost", c->lost);
+	json_cstr(j, "holds", row->holds);
+	json_cstr(j, "fix", *c->fix ? c->fix : NULL);
+	json_bool(j, "required", row->required);
+	json_arr(j, "rungs");
+	for (i = 0; i < RUNGS_MAX && row->rungs[i].key; i++) {
+		u32 f;
+
+		json_obj(j, NULL);
+		json_cstr(j, "key", row->rungs[i].key);
+		json_cstr(j, "name", row->rungs[i].name);
+		json_bool(j, "there", c->rungs >> i & 1);
+		json_arr(j, "needs");
+		for (f = 0; f < FEAT_COUNT; f++)
+			if (row->rungs[i].needs & FEAT_BIT(f))
+				json_cstr(j, NULL, feat_rows[f].key);
+		json_end_arr(j);
+		json_end_obj(j);
+	}
+	json_end_arr(j);
+	json_end_obj(j);
+}
+
+static void json_probes(struct json *j, const struct doctor *d)
+{
+	size_t i;
+
+	json_arr(j, "probes");
+	for (i = 0; i < d->n; i++)
+		if (d->checks[i].probe)
+			json_probe(j, d, &d->checks[i]);
+	json_end_arr(j);
+}
+
 void doctor_print_json(const struct doctor *d, const struct utsname *un, int status,
 		       struct buf *out)
 {
@@ -122,6 +169,8 @@ void doctor_print_json(const struct doctor *d, const struct utsname *un, int sta
 	for (i = 0; i < d->n; i++) {
 		const struct check *c = &d->checks[i];
 
+		if (c->probe)
+			continue;
 		json_obj(&j, NULL);
 		json_cstr(&j, "group", c->group);
 		json_cstr(&j, "key", c->key);
@@ -135,6 +184,7 @@ void doctor_print_json(const struct doctor *d, const struct utsname *un, int sta
 		json_end_obj(&j);
 	}
 	json_end_arr(&j);
+	json_probes(&j, d);
 	json_target(&j, d);
 	json_bool(&j, "attach_works", status == EXIT_OK);
 	json_u64(&j, "exit_status", (u64)status);

@@ -85,6 +85,7 @@ static void check_pid_ns(struct doctor *d)
 	struct stat st;
 	char self[32] = "";
 	ssize_t n = readlink("/proc/self", self, sizeof(self) - 1);
+	bool alike;
 	struct check *c;
 
 	if (stat("/proc/self/ns/pid", &st) || n <= 0 || strtol(self, NULL, 10) != getpid()) {
@@ -93,12 +94,18 @@ static void check_pid_ns(struct doctor *d)
 		DETAIL(c, "/proc shows another PID namespace than hostprof's own");
 		return;
 	}
+	alike = st.st_ino == INIT_PID_NS;
 	c = doctor_add(d, "privileges", "pid_namespace", "process numbers",
-		       st.st_ino == INIT_PID_NS ? OK : FAIL,
+		       alike || feat_has(FEAT_PID_NS) ? OK : FAIL,
 		       "run hostprof on the host, or in a container with --pid=host");
-	DETAIL(c, st.st_ino == INIT_PID_NS ? "hostprof and kernel count processes alike"
-					   : "hostprof runs in a PID namespace of its own: the "
-					     "kernel's numbers differ");
+	if (alike)
+		DETAIL(c, "hostprof and kernel count processes alike");
+	else if (c->verdict == OK)
+		DETAIL(c,
+		       "hostprof runs in a PID namespace of its own and sees the processes in it");
+	else
+		DETAIL(c,
+		       "hostprof runs in a PID namespace of its own: the kernel's numbers differ");
 }
 
 static void check_sysctls(struct doctor *d)
@@ -116,14 +123,16 @@ static void check_sysctls(struct doctor *d)
 			 : "BPF for everybody, within limits");
 	}
 	if (!read_number("/proc/sys/kernel/perf_event_paranoid", &v)) {
-		bool refused =
-			v > 0 && !has_cap(d, CAP_PERFMON_NR) && !has_cap(d, CAP_SYS_ADMIN_NR);
+		int err = feat_probe(FEAT_PERF_PROG);
+		bool refused = err == -EPERM || err == -EACCES;
 
 		c = doctor_add(d, "privileges", "perf_event_paranoid", "kernel.perf_event_paranoid",
 			       refused ? WARN : OK, SUDO ", or use --no-cpu");
+		/* Above 2 is no value of the kernel's own: distributions patch it in. */
 		DETAIL(c, "%ld: %s", v,
-		       refused ? "no CPU sampling of the whole host without CAP_PERFMON"
-			       : "does not hold this process back");
+		       !refused ? "does not hold this process back"
+		       : v > 2	? "no perf events without CAP_SYS_ADMIN"
+				: "no CPU sampling of the whole host without CAP_PERFMON");
 	}
 	if (!read_number("/proc/sys/kernel/yama/ptrace_scope", &v)) {
 		bool refused = v >= 3 || (v > 0 && !has_cap(d, CAP_SYS_PTRACE_NR));

@@ -24,9 +24,9 @@
 #include "base/file.h"
 #include "feat.skel.h"
 #include "load/featprobe.h"
+#include "load/kfuncs.h"
 #include "load/sysprobes.h"
 
-static struct btf *vmlinux_btf; /* loading it takes tens of milliseconds: once for all probes */
 static int held_event = -1; /* see featprobe_tracepoint() */
 
 /* r0 = 0; exit */
@@ -60,12 +60,9 @@ int featprobe_bpf(void)
 
 int featprobe_btf(void)
 {
-	if (vmlinux_btf)
-		return 0;
 	if (access("/sys/kernel/btf/vmlinux", R_OK))
 		return -errno;
-	vmlinux_btf = btf__load_vmlinux_btf();
-	return vmlinux_btf ? 0 : errno ? -errno : -EINVAL;
+	return kernel_btf() ? 0 : errno ? -errno : -EINVAL;
 }
 
 int featprobe_ringbuf(void)
@@ -121,7 +118,7 @@ static int find_btf(const char *prefix, const char *name, u32 kind)
 	if (err)
 		return err;
 	snprintf(full, sizeof(full), "%s%s", prefix, name);
-	id = btf__find_by_name_kind(vmlinux_btf, full, kind);
+	id = btf__find_by_name_kind(kernel_btf(), full, kind);
 	return id < 0 ? -ENOENT : id;
 }
 
@@ -418,8 +415,7 @@ int featprobe_module_btf(void)
 
 void featprobe_release(void)
 {
-	btf__free(vmlinux_btf);
-	vmlinux_btf = NULL;
+	kfuncs_release();
 	if (held_event >= 0)
 		close(held_event);
 	held_event = -1;

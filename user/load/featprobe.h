@@ -32,6 +32,6 @@ int featprobe_module_btf(void);
 int featprobe_kprobe(void);
 int featprobe_uprobe(void);
 
-void featprobe_release(void); /* the kernel's BTF, and what is held of a tracepoint */
+void featprobe_release(void); /* the kernel's BTF (kfuncs.h), and what is held of a tracepoint */
 
 #endif
