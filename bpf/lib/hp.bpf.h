@@ -20,6 +20,7 @@
 #define TCP_FIN_WAIT1 4
 #define TCP_CLOSE 7
 #define TCP_LAST_ACK 9
+#define RCV_SHUTDOWN 1
 #define SHUTDOWN_BOTH 3
 #define TCP_LISTEN 10
 #define MSG_PEEK 2

@@ -187,6 +187,7 @@ static __always_inline void sock_seed_arrival(struct sock_state *ss, struct sock
 	__u64 clock_ns;
 
 	ss->taken_seq = BPF_CORE_READ(tp, copied_seq);
+	ss->sent_seq = BPF_CORE_READ(tp, write_seq);
 	ss->arrival_seq = BPF_CORE_READ(tp, rcv_nxt);
 	clock_ns = BPF_CORE_READ(tp, tcp_clock_cache);
 	if (ss->arrival_seq == ss->taken_seq || clock_ns > ss->open_ns)

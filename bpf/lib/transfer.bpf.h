@@ -36,7 +36,6 @@ static __always_inline __u64 arrival_take(struct sock_state *ss, struct sock *sk
 	if (ss->family == AF_UNIX) {
 		left = arrival_ns && unix_unread(sk);
 	} else {
-		ss->taken_seq = BPF_CORE_READ((struct tcp_sock *)sk, copied_seq);
 		left = arrival_ns && (__s32)(ss->arrival_seq - ss->taken_seq) > 0;
 	}
 	/* What is left came with the latest arrival, or later than the first. */
@@ -172,6 +171,38 @@ static __always_inline void transfer_skip(struct sock_state *ss, __u32 dir, __u3
 {
 	ss->pos[dir & 1] += total;
 	ss->last_dir = dir;
+}
+
+/*
+ * Bytes that moved past the probes since the last transfer that was seen: through io_uring while system
+ * calls are what is watched, by a call under way at attach, by a process that is no target. TCP counts
+ * them; they show as a hole before this transfer. (Its end takes a number too: a FIN.)
+ */
+static __always_inline void transfer_gap(struct sock_state *ss, struct sock *sk, __u32 dir,
+					 __u32 total)
+{
+	struct tcp_sock *tp = (void *)sk;
+	__u32 seq, gap;
+
+	if (ss->family == AF_UNIX)
+		return;
+	if (dir == HP_RECV) {
+		seq = BPF_CORE_READ(tp, copied_seq);
+		gap = seq - ss->taken_seq - total;
+		ss->taken_seq = seq;
+		if (gap == 1 && BPF_CORE_READ(sk, sk_shutdown) & RCV_SHUTDOWN)
+			return;
+	} else {
+		seq = BPF_CORE_READ(tp, write_seq);
+		gap = seq - ss->sent_seq - total;
+		ss->sent_seq = seq;
+	}
+	/* Less than nothing: two threads at a time, or a connection found by this very transfer. */
+	if ((__s32)gap <= 0)
+		return;
+	drop(DROP_UNSEEN);
+	transfer_skip(ss, dir, gap);
+	frames_lose(ss, dir & 1);
 }
 
 /*

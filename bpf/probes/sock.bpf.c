@@ -173,6 +173,8 @@ static __always_inline int state_changed(struct sock *sk, int oldstate, int news
 		if (!ss)
 			return 0;
 		ss->established_ns = now;
+		ss->taken_seq = BPF_CORE_READ((struct tcp_sock *)sk, copied_seq);
+		ss->sent_seq = BPF_CORE_READ((struct tcp_sock *)sk, write_seq);
 		if (ss->flags & SOCK_ANNOUNCED)
 			emit_conn_state(ss, 0, now, HP_CONN_ESTABLISHED, 0,
 					BPF_CORE_READ(sk, __sk_common.skc_num));

@@ -82,6 +82,7 @@ static __always_inline int fn_done(const struct fn_call *c, struct msghdr *msg, 
 	ss = fn_conn(sk, pid_tgid, now);
 	if (!ss)
 		return 0;
+	transfer_gap(ss, sk, c->dir, ret);
 	slot = slot_take();
 	s = slot == NO_SLOT ? NULL : slot_of(slot);
 	if (!s) {
@@ -306,9 +307,13 @@ int kprobe_tcp_sendmsg(struct pt_regs *ctx)
 SEC("kprobe")
 int kprobe_tcp_recvmsg(struct pt_regs *ctx)
 {
+	__u32 p4 = PT_REGS_PARM4(ctx), p5 = PT_REGS_PARM5(ctx);
+
+	/* Both at hand: of a choice of two places in the context old verifiers want nothing to know. */
+	barrier_var(p4);
+	barrier_var(p5);
 	return TIMED(fn_enter(PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx), PT_REGS_PARM3(ctx),
-			      cfg_tcp_recv_args == 6 ? PT_REGS_PARM5(ctx) : PT_REGS_PARM4(ctx),
-			      HP_RECV));
+			      cfg_tcp_recv_args == 6 ? p5 : p4, HP_RECV));
 }
 
 SEC("kprobe")

@@ -331,14 +331,15 @@ static __always_inline void call_transfer(struct sock_ref *ref, struct sock_stat
 					  const struct sys_args *a, __u32 class, __u32 ret,
 					  __u32 dir, __u64 enter_ns, __u64 pid_tgid, __u64 now)
 {
-	__u32 slot = slot_take(), flags = call_flags(class, a), i;
+	__u32 slot = slot_take(), flags = call_flags(class, a), total = ret, i;
 	struct file *file = ref->file;
 	struct scratch *s = slot == NO_SLOT ? NULL : slot_of(slot);
 
+	if (class == SYS_RECVMMSG || class == SYS_SENDMMSG)
+		total = messages_len(a->a1, ret);
+	transfer_gap(ss, ref->sk, dir, total);
 	if (!s) {
-		if (class == SYS_RECVMMSG || class == SYS_SENDMMSG)
-			ret = messages_len(a->a1, ret);
-		transfer_skip(ss, dir, ret);
+		transfer_skip(ss, dir, total);
 		frames_lose(ss, dir);
 		return;
 	}

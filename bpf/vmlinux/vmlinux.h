@@ -247,6 +247,7 @@ struct tcp_sock {
 	u64 tcp_clock_cache;
 	__u32 copied_seq;
 	__u32 rcv_nxt;
+	__u32 write_seq;
 };
 
 struct sockaddr_un {

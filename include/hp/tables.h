@@ -61,6 +61,7 @@ struct sock_state {
 	__u64 arrival_last_ns;
 	__u32 arrival_seq; /* TCP: end of what that brought */
 	__u32 taken_seq; /* TCP: copied_seq after the last read that was seen */
+	__u32 sent_seq; /* TCP: write_seq after the last send that was seen */
 	__u32 tgid; /* the target's process that used it last */
 	__u32 inode; /* of the socket; tells apart unix sockets that got the same memory */
 	__u16 target;

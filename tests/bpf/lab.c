@@ -124,8 +124,12 @@ static void on_open(struct lab *lab, const struct ev_conn_open *ev)
 	s->opens = 1;
 }
 
-static void advance(struct seen *s, u32 dir, u64 pos, u64 len)
+static void advance(const struct lab *lab, struct seen *s, u32 dir, u64 pos, u64 len)
 {
+	if (lab->holes && pos > s->moved[dir]) {
+		s->holes[dir] += pos - s->moved[dir];
+		s->moved[dir] = pos;
+	}
 	if (pos != s->moved[dir])
 		fail_msg("position %llu, not %llu", (unsigned long long)pos,
 			 (unsigned long long)s->moved[dir]);
@@ -134,10 +138,11 @@ static void advance(struct seen *s, u32 dir, u64 pos, u64 len)
 
 static void carried(const struct lab *lab, struct seen *s, u32 dir, u64 pos, const u8 *p, u64 n)
 {
+	bool unchecked = lab->unchecked || (lab->holes && s->open.family == AF_UNIX);
 	u64 i;
 
 	s->carried[dir] += n;
-	for (i = 0; i < n && !lab->unchecked; i++)
+	for (i = 0; i < n && !unchecked; i++)
 		if (p[i] != lab_byte(pos + i))
 			fail_msg("other bytes at %llu", (unsigned long long)(pos + i));
 }
@@ -148,7 +153,7 @@ static void on_data(struct lab *lab, struct ev_data *ev)
 	size_t at = 0;
 	u32 i;
 
-	advance(s, ev->dir, ev->pos, ev->len);
+	advance(lab, s, ev->dir, ev->pos, ev->len);
 	s->transfers[ev->dir]++;
 	s->wire[ev->dir] += ev->wire_ns != 0;
 	s->entered[ev->dir] += ev->enter_ns != 0;
@@ -168,7 +173,7 @@ static void on_cont(struct lab *lab, const struct ev_cont *ev)
 {
 	struct seen *s = seen_of(lab, ev->conn_id);
 
-	advance(s, ev->dir, ev->pos, ev->len);
+	advance(lab, s, ev->dir, ev->pos, ev->len);
 	s->transfers[ev->dir] += ev->calls;
 	carried(lab, s, ev->dir, ev->pos + ev->len - ev->tail_len, ev->tail, ev->tail_len);
 }
@@ -320,7 +325,7 @@ static void force_rung(void)
 void lab_run(struct lab *lab, const struct lab_opts *opts)
 {
 	const struct probes_opts popts = { .net = true, .follow_children = !opts->no_children };
-	bool unchecked = lab->unchecked;
+	bool unchecked = lab->unchecked, holes = lab->holes;
 	struct probes_error err;
 	int to[2], from[2], status;
 	struct timespec now;
@@ -329,6 +334,7 @@ void lab_run(struct lab *lab, const struct lab_opts *opts)
 	force_rung();
 	memset(lab, 0, sizeof(*lab));
 	lab->unchecked = unchecked;
+	lab->holes = holes;
 	lab->conns = calloc(LAB_CONNS_MAX, sizeof(*lab->conns));
 	assert_non_null(lab->conns);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, to), 0);

@@ -21,6 +21,7 @@ struct seen { /* one connection */
 	struct ev_conn_open open;
 	u64 moved[2]; /* positions that the records have come to, without a hole */
 	u64 carried[2];
+	u64 holes[2]; /* bytes before a record that nobody was seen to move */
 	u64 transfers[2];
 	u64 close_bytes[2];
 	u64 wire[2]; /* transfers with a wire stamp */
@@ -46,6 +47,8 @@ struct lab {
 	u32 ntargets;
 	u64 drops[DROP_MAX];
 	bool unchecked; /* bytes are not lab_byte() */
+	/* Bytes move past the probes: on TCP they leave holes, on unix sockets positions close up. */
+	bool holes;
 };
 
 typedef void lab_fn(void);

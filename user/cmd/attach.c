@@ -222,7 +222,9 @@ static int run_pair(const struct attach_opts *o, const struct targets *targets)
 		log_err("cannot create a socket pair: %s", strerror(-err));
 		return EXIT_FAILED;
 	}
-	setsockopt(stream[0], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size));
+	/* Without CAP_NET_ADMIN as far as net.core.wmem_max goes. */
+	if (setsockopt(stream[0], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)))
+		setsockopt(stream[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	/*
 	 * On a host without an idle core an ordinary process waits its turn while the ring fills.
 	 * It uses a few percent of a core, but has to get them in time.

@@ -59,6 +59,7 @@ struct collector {
 	} fresh[NEW_PROCS_MAX]; /* forked or exec'ed, to be described outside the drain */
 	u32 nfresh;
 	bool unix_seen;
+	bool uring_said;
 	bool gone; /* no process of any target is left */
 };
 
@@ -466,6 +467,24 @@ static int attach(struct collector *c)
 	return 0;
 }
 
+/* System calls do not show what goes through a ring; said once, for the first process that has one. */
+static int say_io_uring(struct collector *c)
+{
+	const struct rung *r = ladder_rung(probes_ladder(c->probes), PROBE_TRANSFERS);
+	u32 pid = r && r->no_rings && !c->uring_said ? procfs_find_io_uring(c->procfs) : 0;
+	char text[256];
+
+	if (!pid)
+		return 0;
+	c->uring_said = true;
+	snprintf(
+		text, sizeof(text),
+		"process %u uses io_uring: what it sends and receives that way is not seen on this "
+		"kernel, which would need fentry or kprobes; requests and queries may be missing",
+		pid);
+	return put_text(c, EV_NOTE, slice_str(text));
+}
+
 static int begin(struct collector *c)
 {
 	const struct targets *targets = c->opts->targets;
@@ -499,6 +518,8 @@ static int begin(struct collector *c)
 			err = put_text(c, EV_NOTE, slice_str(note));
 	}
 	if (!err)
+		err = say_io_uring(c);
+	if (!err)
 		err = put_resources(c, true, &c->cpu_first_ns);
 	for (i = 0; i < targets->n && !err; i++)
 		err = put_process(c, &targets->v[i]);
@@ -513,6 +534,8 @@ static int end(struct collector *c)
 
 	c->stop_ns = clock_mono_ns();
 	err = put_resources(c, true, &target_cpu_ns);
+	if (!err)
+		err = say_io_uring(c);
 	if (!err)
 		err = put_cost(c, target_cpu_ns - c->cpu_first_ns);
 	if (err)

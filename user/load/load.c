@@ -242,11 +242,9 @@ static int load(struct probes *p, struct probes_error *ret_err)
 	do {
 		ladder_choose(&p->ladder, p->asked);
 		if (!p->ladder.groups) {
-			snprintf(ret_err->text, sizeof(ret_err->text),
-				 "nothing of what was asked for can be measured here");
-			snprintf(ret_err->fix, sizeof(ret_err->fix),
-				 "'hostprof doctor' names what is missing");
-			return -EOPNOTSUPP;
+			err = ladder_error(p->asked);
+			set_error(ret_err, err, "nothing of what was asked for can be measured");
+			return err;
 		}
 		/* Descriptions of kernel functions were asked for; the loader reads its own. */
 		err = load_rungs(p, &again, ret_err);

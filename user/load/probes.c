@@ -6,6 +6,7 @@
  */
 #include "load/probes.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "load/kfuncs.h"
@@ -174,10 +175,6 @@ static const struct rung_prog samples[] = {
 
 static const struct rung_prog nothing[] = { { 0 } };
 
-#define NO_IO_URING                                                                                \
-	"transfers are seen at system calls: what goes through io_uring is not seen and not "      \
-	"counted"
-
 const struct probe_row probe_rows[PROBE_COUNT] = {
 	[PROBE_TRANSFERS] = {
 		.key = "transfers",
@@ -197,7 +194,7 @@ const struct probe_row probe_rows[PROBE_COUNT] = {
 			  .needs = FEAT_BIT(FEAT_TRACEPOINT) | FEAT_BIT(FEAT_RAW_TP),
 			  .progs = each_transfers,
 			  .covers = PROBE_BIT(PROBE_CALLS),
-			  .less = NO_IO_URING },
+			  .no_rings = true },
 			{ .key = "kprobe",
 			  .name = "functions of TCP and unix sockets, by kprobe and kretprobe",
 			  .needs = FEAT_BIT(FEAT_KPROBE) | FEAT_BIT(FEAT_RAW_TP),
@@ -210,7 +207,7 @@ const struct probe_row probe_rows[PROBE_COUNT] = {
 			  .progs = raw_transfers,
 			  .entries = true,
 			  .covers = PROBE_BIT(PROBE_CALLS),
-			  .less = NO_IO_URING },
+			  .no_rings = true },
 		},
 	},
 	[PROBE_CALLS] = {
@@ -396,6 +393,20 @@ void ladder_choose(struct ladder *l, u32 groups)
 		if (probe_rows[p].required && probe_rows[p].group & groups &&
 		    l->taken[p] == RUNG_NONE)
 			drop_group(l, probe_rows[p].group);
+}
+
+int ladder_error(u32 asked)
+{
+	const struct rung *r;
+	u32 p, f;
+
+	for (p = 0; p < PROBE_COUNT; p++)
+		for (r = probe_rows[p].rungs; probe_rows[p].required && r->key; r++)
+			for (f = 0; f < FEAT_COUNT && probe_rows[p].group & asked; f++)
+				if (r->needs & FEAT_BIT(f) &&
+				    (feat_probe(f) == -EPERM || feat_probe(f) == -EACCES))
+					return -EPERM;
+	return -EOPNOTSUPP;
 }
 
 const struct rung *ladder_rung(const struct ladder *l, enum probe p)

@@ -60,6 +60,7 @@ struct rung {
 	const char *name;
 	u64 needs; /* FEAT_BIT()s */
 	const struct rung_prog *progs;
+	bool no_rings; /* what goes through io_uring is not seen */
 	bool entries; /* of sends are seen from the start, not with the first unix connection */
 	u32 covers; /* PROBE_BIT()s of rows that it does as well */
 	const char *less; /* what the report says less of, for its trust section; NULL = nothing */
@@ -91,6 +92,8 @@ struct ladder {
 
 /* groups: what is asked for. Keeps refused as it is. What cannot be measured is missing in l->groups. */
 void ladder_choose(struct ladder *l, u32 groups);
+/* Why nothing of what is asked for can be measured: -EPERM a right is missing, -EOPNOTSUPP. */
+int ladder_error(u32 asked);
 const struct rung *ladder_rung(const struct ladder *l, enum probe p); /* NULL = none of its own */
 static inline bool ladder_has(const struct ladder *l, enum probe p)
 {
