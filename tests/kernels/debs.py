@@ -24,6 +24,7 @@ SUITES = {
     "6.12": ("trixie", "trixie-security"),
     "newest": ("sid",),
 }
+RELEASES = r"(bullseye|bookworm|trixie|forky|sid|(old)*stable|testing|unstable)"
 FRESH_S = 7 * 86400
 META = "linux-image-cloud-amd64"
 KEYRINGS = ("/usr/share/keyrings/debian-archive-keyring.gpg",
@@ -55,14 +56,15 @@ def archives():
     """(main archive, security archive) of the host's apt; the second may be None."""
     main = security = None
     rows = run(["apt-get", "indextargets", "--format",
-                "$(ORIGIN)|$(CODENAME)|$(COMPONENT)|$(REPO_URI)", "Created-By: Packages"])
+                "$(ORIGIN)|$(RELEASE)|$(COMPONENT)|$(REPO_URI)", "Created-By: Packages"])
     for row in rows.splitlines():
-        origin, codename, component, uri = row.split("|", 3)
-        if (origin, component) != ("Debian", "main"):
+        origin, release, component, uri = row.split("|", 3)
+        # An archive whose lists were never fetched has no origin yet.
+        if origin not in ("Debian", "") or component != "main":
             continue
-        if codename.endswith("-security"):
+        if re.fullmatch(RELEASES + "-security", release):
             security = security or uri
-        elif "-" not in codename:
+        elif re.fullmatch(RELEASES, release):
             main = main or uri
     if not main:
         raise Unsupported("this host's apt has no Debian archive to take kernels from")

@@ -18,10 +18,10 @@ $(O)/guest/b_uring: HP_LIBS += -luring
 -include $(O)/tests/bpf/lab.d $(BPFT_SRC:%.c=$(O)/%.d)
 
 $(O)/tests/cost/cost.o: | $(SKEL)
-$(O)/guest/b_cost: $(O)/tests/cost/cost.o
+$(O)/guest/b_cost: $(O)/tests/cost/cost.o $(GUEST_LOAD) $(LIB)
 	@mkdir -p $(@D)
 	$(call msg,LINK,$@)
-	$(Q)$(CC) $(CFLAGS) -o $@ $^ -lcmocka -lbpf
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ -lcmocka $(HP_LIBS)
 -include $(O)/tests/cost/cost.d
 
 $(O)/guest/guestload: tests/workloads/guestload.c | $(O)/.flags
@@ -29,8 +29,14 @@ $(O)/guest/guestload: tests/workloads/guestload.c | $(O)/.flags
 	$(call msg,CC,$<)
 	$(Q)$(CC) $(CFLAGS) $(HP_CFLAGS) -Wno-unused-result -o $@ $<
 
+$(O)/guest/uring_http: tests/workloads/uring_http.c | $(O)/.flags
+	@mkdir -p $(@D)
+	$(call msg,CC,$<)
+	$(Q)$(CC) $(CFLAGS) $(HP_CFLAGS) -o $@ $< -luring
+
 .PHONY: guest-build test-kernels test-kernels-full bench-rungs
-guest-build: $(O)/hostprof $(GUEST_BIN) $(O)/guest/b_cost $(O)/guest/guestload
+guest-build: $(O)/hostprof $(GUEST_BIN) $(O)/guest/b_cost $(O)/guest/guestload \
+	$(O)/guest/uring_http
 
 # The part that `make test` has time for, and everything.
 test-kernels test-kernels-full:

@@ -4,8 +4,8 @@
     run.py [--full] [--kernel 5.10]… [--rung NAME]…    the cases; table at the end
     run.py --kernel 5.10 [--with FILE] -- COMMAND      any command in such a guest
 
-A line for each kernel × rung × case as it is done; then the table, also in OUTPUT/kernels/table.md, and
-OUTPUT/kernels/junit.xml for tests/run.sh. Guests run one a processor. A guest that hangs, or dies, fails
+A line for each kernel × rung × case as it is done; then the table, also in OUTPUT/kernels/table.md;
+OUTPUT/kernels/junit.xml for tests/run.sh, and verifier.txt: what each kernel's verifier went through. Guests run one a processor. A guest that hangs, or dies, fails
 all the cases that it did not report, and the end of its console is printed.
 """
 
@@ -48,10 +48,11 @@ class Kernel:
         self.notes = []  # what else the guest printed
         self.release = ""
         self.lacks = {}
+        self.verifier = []  # rows of `b_cost --print`
 
     def result(self, rung, case, status, detail, took):
         self.results[rung, case] = dict(status=status, detail=detail, seconds=took)
-        say(f"{status:8}{self.series:8}{rung:14}{case:10}{detail} ({took:.0f} s)")
+        say(f"{status:8}{self.series:8}{rung:26}{case:9}{detail} ({took:.0f} s)")
 
     def on_line(self, line):
         if line.startswith("CASE "):
@@ -62,6 +63,8 @@ class Kernel:
             self.notes = []
         elif line.startswith("LACKS "):
             self.lacks = json.loads(line[6:])
+        elif line.startswith("VERIFIER "):
+            self.verifier.append(line[9:])
         else:
             self.notes.append(line)
 
@@ -96,22 +99,27 @@ class Kernel:
                     self.result(row["name"], case, "failed", why, 0)
 
 
+def cell(result):
+    """A case in the table: how many tests passed, a word, or what the kernel lacks."""
+    if not result:
+        return ""
+    if result["status"] == "skipped":
+        return result["detail"].replace("this kernel lacks", "no")
+    if result["status"] == "failed":
+        return "**failed**"
+    number = result["detail"].split(" tests")[0]
+    return f"{number} ok" if number.isdigit() else "exact"
+
+
 def table(kernels):
     """Markdown: kernel × rung, a column a case."""
-    lines = ["| kernel | rung | " + " | ".join(rungs.ALL) + " |",
-             "|---|---|" + "---|" * len(rungs.ALL)]
+    lines = ["| kernel | transfers | arrivals | " + " | ".join(rungs.ALL) + " |",
+             "|---|---|---|" + "---|" * len(rungs.ALL)]
     for k in kernels:
         for row in k.rows:
-            cells = []
-            for case in rungs.ALL:
-                r = k.results.get((row["name"], case))
-                if not r:
-                    cells.append("")
-                elif r["status"] == "skipped":
-                    cells.append("– " + r["detail"].replace("this kernel lacks", "no"))
-                else:
-                    cells.append("ok: " + r["detail"] if r["status"] == "passed" else "FAILED")
-            lines.append(f"| {k.release or k.series} | {row['name']} | " + " | ".join(cells) + " |")
+            cells = [cell(k.results.get((row["name"], case))) for case in rungs.ALL]
+            lines.append(f"| {k.release or k.series} | {row['transfers']} | {row['arrivals']} | " +
+                         " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -132,12 +140,15 @@ def cases(args):
     kernels = [Kernel(series, args, base) for series in args.kernel or debs.SUITES]
     begin = time.monotonic()
     with ThreadPoolExecutor(args.guests) as pool:
-        for done in [pool.submit(k.run) for k in kernels]:
+        # The newest have the most rungs: they go first, so that the guests end together.
+        for done in [pool.submit(k.run) for k in reversed(kernels)]:
             done.result()
     text = table(kernels)
     directory = os.path.join(args.output, "kernels")
     with open(os.path.join(directory, "table.md"), "w") as f:
         f.write(text)
+    with open(os.path.join(directory, "verifier.txt"), "w") as f:
+        f.writelines(line + "\n" for k in kernels for line in k.verifier)
     junit(kernels, os.path.join(directory, "junit.xml"))
     counts = [sum(r["status"] == s for k in kernels for r in k.results.values())
               for s in ("passed", "failed", "skipped")]

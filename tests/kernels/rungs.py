@@ -1,29 +1,45 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rungs of the attach ladder as the lab exercises them: one row a rung.
+"""The rungs of the attach ladder as the lab exercises them: one row a combination.
 
-name; the features that hostprof is told to do without (`--without`, HOSTPROF_WITHOUT), so that it ends
-on this rung; the features that the kernel must have for the rung to be there at all (else it is
-skipped and named); and how much of it `make test-kernels` has time for. The full run does all cases
-on all rungs.
+Each row: how transfers are seen and how arrivals are (the keys of user/load/probes.c); the features that
+hostprof is told to do without (`--without`, HOSTPROF_WITHOUT) so that it ends there; the features that
+the kernel must have, else the row is skipped and names them; and the cases of `make test-kernels`.
+The first row that a kernel has is what users get there, so all cases run on it; the full run does all
+cases on all rows.
 """
 
-ALL = ("b_feat", "b_calls", "b_conn", "b_place", "b_uring", "e2e")
+ALL = ("b_feat", "b_cost", "b_calls", "b_conn", "b_place", "b_uring", "e2e")
+SHORT = ("b_calls", "e2e")
 
-# The rows whose cost is compared, by icount.py.
-COSTS = ("default",)
-
-#        name               without                                    needs          short run
+# transfers     arrivals         without                                        needs
 ROWS = (
-    ("default",             (),                                        (),            ALL),
+    ("fentry", "sk_data_ready", (), ("fentry", "data_ready"), ALL),
+    ("fentry", "fentry", ("data_ready",), ("fentry",), SHORT),
+    ("tracepoint", "sk_data_ready", ("fentry",), ("tracepoint", "data_ready"), SHORT),
+    ("tracepoint", "kprobe", ("fentry", "data_ready"), ("tracepoint", "kprobe"), SHORT),
+    ("tracepoint", "tcp_probe", ("fentry", "data_ready", "kprobe"), ("tracepoint", "tcp_probe"),
+     ("e2e",)),
+    ("tracepoint", "none", ("fentry", "data_ready", "kprobe", "tcp_probe"), ("tracepoint",),
+     ("e2e",)),
+    ("kprobe", "sk_data_ready", ("fentry", "tracepoint"), ("kprobe", "data_ready"), ("e2e",)),
+    ("kprobe", "kprobe", ("fentry", "tracepoint", "data_ready"), ("kprobe",), SHORT),
+    ("raw", "sk_data_ready", ("fentry", "tracepoint", "kprobe"), ("sys_tp", "data_ready"),
+     ("e2e",)),
+    ("raw", "tcp_probe", ("fentry", "tracepoint", "kprobe", "data_ready"), ("sys_tp", "tcp_probe"),
+     SHORT),
 )
+# Rows whose cost icount.py compares.
+COSTS = ("fentry/sk_data_ready", "tracepoint/sk_data_ready", "kprobe/sk_data_ready",
+         "raw/sk_data_ready")
 
 
 def rungs(full, only=()):
-    """[{name, without, needs, cases}] in the order of ROWS."""
+    """[{name, transfers, arrivals, without, needs, all, cases}] in the order of ROWS."""
     found = []
-    for name, without, needs, short in ROWS:
-        if only and name not in only:
-            continue
-        found.append(dict(name=name, without=list(without), needs=list(needs),
-                          cases=list(ALL if full else short)))
+    for transfers, arrivals, without, needs, short in ROWS:
+        name = f"{transfers}/{arrivals}"
+        if not only or name in only or transfers in only:
+            found.append(dict(name=name, transfers=transfers, arrivals=arrivals,
+                              without=list(without), needs=list(needs), all=list(ALL),
+                              cases=list(ALL if full else short)))
     return found

@@ -4,6 +4,7 @@
 import asyncio
 import http.client
 import os
+import signal
 import socket
 import sys
 import time
@@ -74,10 +75,13 @@ class World:
         procs.wait_for(lambda: procs.listening(5432), SLOW, "PostgreSQL")
         self.app = procs.Process(
             [procs.PYTHON, "-m", "uvicorn", "app:app", "--port", str(APP_PORT), "--loop", "uvloop",
-             "--http", "httptools", "--log-level", "error", "--no-access-log"],
+             "--http", "httptools", "--log-level", "error", "--no-access-log",
+             "--timeout-keep-alive", "600"],
             env={"PYTHONPATH": HERE}, cwd=HERE)
         self.busy = procs.Process([procs.PYTHON, os.path.join(HERE, "busy.py")], stdin=-1)
         self.busy.wait_line("ready", timeout=SLOW)
+        self.ring = procs.Process(["/hp/.output/guest/uring_http", "0"])
+        self.ring_port = int(self.ring.wait_line("ready", timeout=SLOW).split()[2])
         procs.wait_for(self._up, SLOW, "uvicorn", 0.05)
         self.logged = 0
 
@@ -93,17 +97,27 @@ class World:
             conn.close()
 
     def targets(self):
-        return [self.nginx.pid, self.app.pid, self.busy.pid]
+        return [self.nginx.pid, self.app.pid, self.busy.pid, self.ring.pid]
 
     def processes(self):
         return self.targets() + procs.children(self.nginx.pid)
 
-    def nginx_rows(self):
-        """What nginx logged since the last call."""
-        rows = self.nginx.log()
-        new = rows[self.logged:]
-        self.logged = len(rows)
-        return new
+    def nginx_rows(self, count):
+        """(status, bytes sent) of what nginx logged since the last call, so many when all is well."""
+        self.nginx.process.kill(signal.SIGUSR1)  # opens the log again, which writes out its buffer
+        path = f"{self.nginx.base}/access.log"
+
+        def lines():
+            with open(path) as f:
+                return f.readlines()[self.logged:]
+
+        try:
+            procs.wait_for(lambda: len(lines()) >= count, 20, "the access log", 0.05)
+        except procs.Timeout:
+            pass  # the comparison says how many there are
+        rows = [tuple(map(int, line.split()[2:4])) for line in lines()]
+        self.logged += len(rows)
+        return rows
 
     def compute(self, seconds):
         done = len(self.busy.out)
@@ -131,10 +145,10 @@ class World:
         return {query: (calls, n) for query, calls, n in rows}
 
     def stop(self):
-        for process in (self.app, self.busy):
+        for process in (self.app, self.busy, self.ring):
             process.stop()
         self.nginx.process.stop()
-        self.postgres.stop(2)
+        self.postgres.stop(signal.SIGINT)
 
 
 def _below(path):
