@@ -50,6 +50,32 @@ static void t_adopted(void **state)
 	world_release(&w);
 }
 
+/* Bytes that only the kernel moved: nobody can say what they are, and that is said. */
+static void t_opaque(void **state)
+{
+	_release_(buf) struct buf b = BUF_INIT;
+	struct world w;
+
+	(void)state;
+	put_open(&b, 1, HP_ROLE_SERVER, HP_ORIGIN_ACCEPT, 10);
+	put_xfer(&b, 1, HP_RECV, 0, 500, 1000)->flags = HP_DATA_OPAQUE;
+	put_end(&b, EV_CONN_CLOSE, 1, 5, 5, 2000);
+	/* A body that sendfile moves behind a head that can be read is no such case. */
+	put_open(&b, 2, HP_ROLE_SERVER, HP_ORIGIN_ACCEPT, 10);
+	exchange(&b, 2, 0, 0, 1000);
+	put_xfer(&b, 2, HP_SEND, RES_N, 500, 2000)->flags = HP_DATA_OPAQUE;
+	/* Nor one that is only waited on. */
+	put_open(&b, 3, HP_ROLE_SERVER, HP_ORIGIN_ACCEPT, 10);
+	run(&w, NULL, &b, 9000);
+	has(&w.lines,
+	    "1 conn unparsed  role=1 127.0.0.1:8000>127.0.0.2:50000 (its bytes move inside "
+	    "the kernel");
+	has(&w.lines, "2 conn parsed http");
+	has_not(&w.lines, "2 conn unparsed");
+	has_not(&w.lines, "3 conn unparsed");
+	world_release(&w);
+}
+
 /* A head cut at every byte, each piece a transfer of its own: the first byte's times hold. */
 static void t_split_prefix(void **state)
 {
@@ -286,9 +312,10 @@ static void t_unknown(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(t_adopted),	   cmocka_unit_test(t_split_prefix),
-		cmocka_unit_test(t_split_startup), cmocka_unit_test(t_mid_stream),
-		cmocka_unit_test(t_tls),	   cmocka_unit_test(t_unknown),
+		cmocka_unit_test(t_adopted),	  cmocka_unit_test(t_opaque),
+		cmocka_unit_test(t_split_prefix), cmocka_unit_test(t_split_startup),
+		cmocka_unit_test(t_mid_stream),	  cmocka_unit_test(t_tls),
+		cmocka_unit_test(t_unknown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -40,6 +40,7 @@ struct conn {
 	u64 transfer_end; /* of the transfer at hand: position behind its last byte */
 	u8 tries; /* turns in which nobody knew the beginning */
 	u8 tried_dir; /* enum hp_dir + 1 of the last of them */
+	bool opaque; /* bytes moved that nobody can read, before the protocol was known */
 	bool adopted; /* its CONN_OPEN has not come */
 	bool finished;
 	char peer[CONN_NAME_MAX];

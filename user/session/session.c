@@ -252,6 +252,8 @@ static void set_times(struct conn *c, struct proto_in *in, u8 dir, u8 flags, u64
 		      u64 wire_ns, u64 exit_ns, u64 len)
 {
 	in->ts_ns = exit_ns;
+	if (c && !c->proto && flags & HP_DATA_OPAQUE)
+		c->opaque = true;
 	if (dir == HP_RECV) {
 		in->read_ns = exit_ns;
 		if (!c || c->ctx.role != HP_ROLE_CLIENT)
@@ -365,6 +367,10 @@ static void conn_end(struct session *s, struct conn *c, u64 ts_ns, bool closed)
 	if (c->proto)
 		c->proto->finish(c->state, &c->ctx, ts_ns, closed);
 	s->current = NULL;
+	if (c->info.status == CONN_UNDECIDED && c->opaque)
+		conn_ignore(
+			s, c, CONN_UNPARSED,
+			"its bytes move inside the kernel (splice, sendfile, registered buffers)");
 	if (closed)
 		c->info.close_ns = ts_ns;
 	c->info.ended = true;
