@@ -104,7 +104,7 @@ def cell(result):
     if not result:
         return ""
     if result["status"] == "skipped":
-        return result["detail"].replace("this kernel lacks", "no")
+        return result["detail"].replace("this kernel lacks", "no").split(":")[0]
     if result["status"] == "failed":
         return "**failed**"
     number = result["detail"].split(" tests")[0]
@@ -205,7 +205,7 @@ def main():
     args = ap.parse_args()
     os.chdir(image.ROOT)
     single = args.command or args.shell_script
-    args.timeout = args.timeout or (600 if single else 3 * 3600 if args.full else 1800)
+    args.timeout = args.timeout or (600 if single else 3 * 3600 if args.full else 1200)
     try:
         debs.archives()
         return command(args) if single else cases(args)

@@ -28,7 +28,13 @@ APP_REQUESTS = 120
 RING_REQUESTS = 40
 SOCKET_RUNGS = ("fentry", "kprobe")
 BUSY_S = 2
-CPU_TOLERANCE = 0.2  # of 99 samples a second of about 5 s
+# Sampled time on a CPU by the scheduler's. The host takes the guest's processor away at times: samples that
+# are due meanwhile become one, while the scheduler counts the time. More than there was is always wrong.
+CPU_RATIO = (0.4, 1.15)
+
+
+class Skip(Exception):
+    """A case that says of itself that this kernel has nothing for it; the text says what."""
 
 
 def say(rung, case, status, detail, seconds):
@@ -72,6 +78,10 @@ def probe_test(rung, name):
                  if not re.match(r"\s*(ok \d|1\.\.)", l)]
         print("\n".join(notes[-40:]), flush=True)
         raise AssertionError(f"{len(bad)} of {planned} failed: {' '.join(bad) or 'no end'}")
+    if len(skips) == planned:
+        notes = [l for l in (run.stderr + run.stdout).splitlines()
+                 if not re.match(r"\s*(#|1\.\.|(not )?ok )", l)]
+        raise Skip("this kernel: " + (notes or ["skipped without a reason"])[0].strip())
     return f"{planned - len(skips)} tests" + (f", {len(skips)} skipped" if skips else "")
 
 
@@ -142,8 +152,8 @@ def check_queries(report, world):
 def check_cpu(report, ran_s):
     cpu = report.summary["cpu"]
     assert cpu["samples"] > 0, "no samples"
-    off = abs(cpu["on_cpu_s"] - ran_s) / ran_s
-    assert off <= CPU_TOLERANCE, f"{cpu['on_cpu_s']:.2f} s on a CPU, {ran_s:.2f} by the scheduler"
+    assert CPU_RATIO[0] <= cpu["on_cpu_s"] / ran_s <= CPU_RATIO[1], \
+        f"{cpu['on_cpu_s']:.2f} s on a CPU, {ran_s:.2f} by the scheduler"
     return cpu["samples"]
 
 
@@ -168,11 +178,11 @@ def end_to_end(rung, worlds):
         ring.get(f"/bytes/{i * 700}/{i}" if i % 8 else "/none")
     world.compute(BUSY_S)
     ran_s = (run_ns(world.processes()) - before) / 1e9
+    rows = world.nginx_rows(len(nginx.seen))
     run.process.kill(2)
     report = run.report(rung["limit_s"])
     same("lost events", report.lost(), {})
     ids = {t["pid"]: t["id"] for t in report.summary["targets"]}
-    rows = world.nginx_rows(len(nginx.seen))
     n = check_http(report, ids[world.nginx.pid], nginx, rows)
     a = check_http(report, ids[world.app.pid], app)
     q = check_queries(report, world)
@@ -187,6 +197,8 @@ def one(rung, case, function, *args):
     begin = time.monotonic()
     try:
         say(rung["name"], case, "passed", function(rung, *args), time.monotonic() - begin)
+    except Skip as e:
+        say(rung["name"], case, "skipped", str(e), time.monotonic() - begin)
     except subprocess.TimeoutExpired:
         say(rung["name"], case, "failed", f"not done in {rung['limit_s']} s",
             time.monotonic() - begin)
