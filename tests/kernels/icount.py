@@ -65,8 +65,8 @@ def table(kernel, found):
         cells = []
         for what, _ in COLUMNS:
             mid = statistics.median(values[what])
-            more = mid - plain[what]
-            cells.append(f"{mid:,.0f}" + ("" if rung.startswith("nothing") else f" (+{more:,.0f})"))
+            more = round(mid - plain[what])
+            cells.append(f"{mid:,.0f}" + ("" if rung.startswith("nothing") else f" ({more:+,d})"))
         lines.append(f"| {rung} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 

@@ -5,8 +5,9 @@
     run.py --kernel 5.10 [--with FILE] -- COMMAND      any command in such a guest
 
 A line for each kernel × rung × case as it is done; then the table, also in OUTPUT/kernels/table.md;
-OUTPUT/kernels/junit.xml for tests/run.sh, and verifier.txt: what each kernel's verifier went through. Guests run one a processor. A guest that hangs, or dies, fails
-all the cases that it did not report, and the end of its console is printed.
+OUTPUT/kernels/junit.xml for tests/run.sh, and verifier.txt: what each kernel's verifier went through.
+Guests run one a processor. A guest that hangs, or dies, fails all the cases that it did not report, and
+the end of its console is printed.
 """
 
 import argparse

@@ -47,7 +47,7 @@ static size_t whole(char *buf, size_t n)
 		return 0;
 	end += 4;
 	if (length && length < end)
-		end += atoi(length + 15);
+		end += strtol(length + 15, NULL, 10);
 	return (size_t)(end - buf) <= n ? (size_t)(end - buf) : 0;
 }
 
@@ -111,11 +111,11 @@ int main(int argc, char **argv)
 	unsigned long long begin = cpu_ns();
 
 	if (argc == 5 && !strcmp(argv[1], "requests"))
-		requests(atoi(argv[2]), argv[3], atol(argv[4]));
+		requests(strtol(argv[2], NULL, 10), argv[3], strtol(argv[4], NULL, 10));
 	else if (argc == 4 && !strcmp(argv[1], "calls"))
-		calls(argv[2], atol(argv[3]));
+		calls(argv[2], strtol(argv[3], NULL, 10));
 	else if (argc == 3 && !strcmp(argv[1], "spin"))
-		spin(atol(argv[2]));
+		spin(strtol(argv[2], NULL, 10));
 	else
 		return 2;
 	printf("%llu\n", cpu_ns() - begin);
