@@ -12,22 +12,16 @@
 #include <bpf/bpf_helpers.h>
 
 enum bpf_func_id___feat {
-	BPF_FUNC_get_ns_current_pid_tgid___feat = 1,
-	BPF_FUNC_get_current_task_btf___feat,
-	BPF_FUNC_get_attach_cookie___feat,
+	BPF_FUNC_get_current_task_btf___feat = 1,
 	BPF_FUNC_task_pt_regs___feat,
-	BPF_FUNC_loop___feat,
 };
 
 struct bpf_prog_info___feat {
 	__u64 recursion_misses;
 } __attribute__((preserve_access_index));
 
-bool has_pid_ns;
 bool has_task_btf;
-bool has_attach_cookie;
 bool has_task_pt_regs;
-bool has_loop;
 bool has_recursion_misses;
 
 #define HAS_HELPER(name)                                                                           \
@@ -36,11 +30,8 @@ bool has_recursion_misses;
 SEC("socket")
 int feat(void *ctx)
 {
-	has_pid_ns = HAS_HELPER(get_ns_current_pid_tgid);
 	has_task_btf = HAS_HELPER(get_current_task_btf);
-	has_attach_cookie = HAS_HELPER(get_attach_cookie);
 	has_task_pt_regs = HAS_HELPER(task_pt_regs);
-	has_loop = HAS_HELPER(loop);
 	has_recursion_misses = bpf_core_field_exists(struct bpf_prog_info___feat, recursion_misses);
 	return 0;
 }

@@ -106,11 +106,8 @@ static void t_helpers(void **state)
 		enum feat f;
 		enum bpf_func_id id;
 	} rows[] = {
-		{ FEAT_LOOP, BPF_FUNC_loop },
 		{ FEAT_TASK_BTF, BPF_FUNC_get_current_task_btf },
 		{ FEAT_TASK_PT_REGS, BPF_FUNC_task_pt_regs },
-		{ FEAT_ATTACH_COOKIE, BPF_FUNC_get_attach_cookie },
-		{ FEAT_PID_NS, BPF_FUNC_get_ns_current_pid_tgid },
 	};
 	size_t i;
 

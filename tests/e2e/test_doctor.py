@@ -12,8 +12,8 @@ from lib import procs, profiler, servers
 
 
 FEATURES = ("bpf btf ringbuf memlock raw_tp tp_btf sys_tp tracepoint data_ready tcp_probe "
-            "iter_task_file perf_prog perf_hw typed_reads loop task_btf task_pt_regs attach_cookie "
-            "pid_ns run_stats recursion_misses fentry module_btf kprobe uprobe").split()
+            "iter_task_file perf_prog perf_hw typed_reads task_btf task_pt_regs "
+            "run_stats recursion_misses fentry module_btf kprobe uprobe").split()
 
 
 def features(*args):
@@ -152,7 +152,7 @@ BUILT_ON = {
     "task_btf": {"task_pt_regs"},
     "perf_prog": {"perf_hw"},
     "fentry": set(),
-    "loop": set(),
+    "typed_reads": set(),
 }
 
 
@@ -172,9 +172,9 @@ def test_without(off):
 
 
 def test_without_two():
-    after, status = features("--without", "loop", "--without=typed_reads")
+    after, status = features("--without", "run_stats", "--without=typed_reads")
     assert status == 0
-    assert {k for k, row in after.items() if "--without" in row["detail"]} == {"loop",
+    assert {k for k, row in after.items() if "--without" in row["detail"]} == {"run_stats",
                                                                                "typed_reads"}
 
 

@@ -41,11 +41,8 @@ FAKE(iter_task_file, FEAT_ITER_TASK_FILE)
 FAKE(perf_prog, FEAT_PERF_PROG)
 FAKE(perf_hw, FEAT_PERF_HW)
 FAKE(typed_reads, FEAT_TYPED_READS)
-FAKE(loop, FEAT_LOOP)
 FAKE(task_btf, FEAT_TASK_BTF)
 FAKE(task_pt_regs, FEAT_TASK_PT_REGS)
-FAKE(attach_cookie, FEAT_ATTACH_COOKIE)
-FAKE(pid_ns, FEAT_PID_NS)
 FAKE(run_stats, FEAT_RUN_STATS)
 FAKE(recursion_misses, FEAT_RECURSION_MISSES)
 FAKE(fentry, FEAT_FENTRY)
@@ -160,7 +157,7 @@ static void t_tried_once_and_late(void **state)
 	assert_int_equal(tried[FEAT_SYS_TP], 1);
 	assert_int_equal(tried[FEAT_TP_BTF], 1); /* it needs that, and that needs raw_tp */
 	assert_int_equal(tried[FEAT_RAW_TP], 1);
-	assert_int_equal(tried[FEAT_LOOP], 0); /* nobody asked */
+	assert_int_equal(tried[FEAT_TYPED_READS], 0); /* nobody asked */
 	feat_release();
 	assert_int_equal(released, 1);
 	assert_true(feat_has(FEAT_SYS_TP));
@@ -190,12 +187,12 @@ static void t_forced_off(void **state)
 	(void)state;
 	assert_int_equal(feat_force_off("nonsense"), -ENOENT);
 	assert_int_equal(feat_force_off(""), -ENOENT);
-	assert_true(feat_has(FEAT_LOOP));
-	assert_int_equal(feat_force_off("loop"), 0); /* also after it was asked for */
-	assert_int_equal(feat_probe(FEAT_LOOP), -ENODATA);
-	assert_true(feat_is_off(FEAT_LOOP));
-	missing_is(FEAT_LOOP, "switched off with --without");
-	assert_int_equal(feat_force_off("loop"), 0);
+	assert_true(feat_has(FEAT_TYPED_READS));
+	assert_int_equal(feat_force_off("typed_reads"), 0); /* also after it was asked for */
+	assert_int_equal(feat_probe(FEAT_TYPED_READS), -ENODATA);
+	assert_true(feat_is_off(FEAT_TYPED_READS));
+	missing_is(FEAT_TYPED_READS, "switched off with --without");
+	assert_int_equal(feat_force_off("typed_reads"), 0);
 	assert_int_equal(feat_force_off("raw_tp"), 0);
 	assert_int_equal(feat_probe(FEAT_SYS_TP), -ENODATA);
 	assert_false(feat_is_off(FEAT_SYS_TP));

@@ -196,10 +196,10 @@ static void t_without(void **state)
 	int i, n = 1;
 
 	(void)state;
-	assert_int_equal(parse("--without fentry 1 --without=loop", &o, err, store), 0);
+	assert_int_equal(parse("--without fentry 1 --without=uprobe", &o, err, store), 0);
 	assert_int_equal(o.without.n, 2);
 	assert_string_equal(o.without.keys[0], "fentry");
-	assert_string_equal(o.without.keys[1], "loop");
+	assert_string_equal(o.without.keys[1], "uprobe");
 	assert_int_equal(parse("1", &o, err, store), 0);
 	assert_int_equal(o.without.n, 0);
 	for (i = 0; i < WITHOUT_MAX; i++)

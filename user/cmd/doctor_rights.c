@@ -96,7 +96,7 @@ static void check_pid_ns(struct doctor *d)
 	}
 	alike = st.st_ino == INIT_PID_NS;
 	c = doctor_add(d, "privileges", "pid_namespace", "process numbers",
-		       alike || feat_has(FEAT_PID_NS) ? OK : FAIL,
+		       alike || feat_has(FEAT_ITER_TASK_FILE) ? OK : FAIL,
 		       "run hostprof on the host, or in a container with --pid=host");
 	if (alike)
 		DETAIL(c, "hostprof and kernel count processes alike");

@@ -30,11 +30,8 @@ enum feat {
 	FEAT_PERF_PROG, /* BPF on a software clock event */
 	FEAT_PERF_HW, /* hardware cycles */
 	FEAT_TYPED_READS, /* bpf_rdonly_cast() */
-	FEAT_LOOP, /* bpf_loop() */
 	FEAT_TASK_BTF, /* bpf_get_current_task_btf() */
 	FEAT_TASK_PT_REGS, /* bpf_task_pt_regs() */
-	FEAT_ATTACH_COOKIE, /* bpf_get_attach_cookie() */
-	FEAT_PID_NS, /* bpf_get_ns_current_pid_tgid() */
 	FEAT_RUN_STATS,
 	FEAT_RECURSION_MISSES, /* the kernel counts the runs that it skipped */
 	FEAT_FENTRY, /* and fexit */

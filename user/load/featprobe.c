@@ -364,11 +364,6 @@ static int types_say(size_t offset)
 
 #define TYPES_SAY(field) types_say(offsetof(typeof(*(struct feat_bpf){ 0 }.bss), field))
 
-int featprobe_loop(void)
-{
-	return TYPES_SAY(has_loop);
-}
-
 int featprobe_task_btf(void)
 {
 	return TYPES_SAY(has_task_btf);
@@ -377,16 +372,6 @@ int featprobe_task_btf(void)
 int featprobe_task_pt_regs(void)
 {
 	return TYPES_SAY(has_task_pt_regs);
-}
-
-int featprobe_attach_cookie(void)
-{
-	return TYPES_SAY(has_attach_cookie);
-}
-
-int featprobe_pid_ns(void)
-{
-	return TYPES_SAY(has_pid_ns);
 }
 
 int featprobe_recursion_misses(void)
