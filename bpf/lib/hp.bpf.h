@@ -42,6 +42,15 @@
 #define ERESTART_LAST 516
 #define NFDBITS_MAX (1 << 20)
 
+/*
+ * A call of a kernel function by a number that the loader replaces (hp/tables.h). An ordinary one would
+ * be named by every object, which libbpf's linker refuses (1.1 does), and a kernel without the function
+ * would refuse the program (5.13 to 5.15 do).
+ */
+#ifndef kernel_call
+#define kernel_call(nr)                                                                            \
+	asm volatile("call %[id]" ::[id] "i"(nr) : "r0", "r1", "r2", "r3", "r4", "r5", "memory")
+#endif
 #ifndef barrier
 #define barrier() asm volatile("" ::: "memory")
 #endif

@@ -6,7 +6,7 @@
 #ifndef BPF_MAPS_H
 #define BPF_MAPS_H
 
-#include "lib/cost.bpf.h"
+#include "lib/run.bpf.h"
 #include "lib/task.bpf.h"
 
 #define SOCKS_MAX 32768

@@ -386,11 +386,26 @@ static __always_inline void emit_conn_close(struct sock_state *ss, __u64 pid_tgi
 	bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP);
 }
 
+/* More than the one number that an end of the stream takes: bytes that nobody was seen to move. */
+static __always_inline void sock_unseen(struct sock *sk, const struct sock_state *ss)
+{
+	struct tcp_sock *tp = (void *)sk;
+
+	/* Before the handshake is done the numbers are not those of the stream. */
+	if (ss->family == AF_UNIX || (ss->origin == HP_ORIGIN_CONNECT && !ss->established_ns))
+		return;
+	if ((__s32)(BPF_CORE_READ(tp, copied_seq) - ss->taken_seq) > 1)
+		drop(DROP_UNSEEN);
+	if ((__s32)(BPF_CORE_READ(tp, write_seq) - ss->sent_seq) > 1)
+		drop(DROP_UNSEEN);
+}
+
 /* The connection is over: what is held back goes out, then its end, then it is forgotten. */
 static __always_inline void sock_end(struct sock *sk, struct sock_state *ss, __u64 pid_tgid,
 				     __u64 now)
 {
 	if (ss->flags & SOCK_ANNOUNCED) {
+		sock_unseen(sk, ss);
 		cont_flush(ss);
 		emit_conn_close(ss, pid_tgid, now);
 	}

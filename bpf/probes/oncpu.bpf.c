@@ -66,7 +66,7 @@ static __always_inline int sample(struct bpf_perf_event_data *ctx)
 SEC("perf_event")
 int oncpu_sample(struct bpf_perf_event_data *ctx)
 {
-	return TIMED(sample(ctx));
+	return WHOLE(sample(ctx));
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

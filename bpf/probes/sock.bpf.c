@@ -9,6 +9,7 @@ const volatile __u32 cfg_ncpus = 1;
 const volatile bool cfg_follow_children = true;
 const volatile bool cfg_task_btf = false;
 const volatile bool cfg_self_timed = false;
+const volatile bool cfg_in_one_piece = false;
 const volatile __u32 cfg_pid_ns_inum = 0;
 __u32 pid_ns_level;
 __u64 verdict_epoch;
@@ -59,7 +60,7 @@ static __always_inline int data_ready(struct sock *sk)
 SEC("raw_tp/sk_data_ready")
 int BPF_PROG(sk_data_ready, struct sock *sk)
 {
-	return TIMED(data_ready(sk));
+	return WHOLE(data_ready(sk));
 }
 
 /* Before that tracepoint (6.3): the function that nearly every stream socket has for it. */
@@ -70,13 +71,13 @@ int sock_readable_fentry(__u64 *ctx)
 
 	/* As a number: see above. */
 	bpf_probe_read_kernel(&sk, sizeof(sk), ctx);
-	return TIMED(data_ready(sk));
+	return WHOLE(data_ready(sk));
 }
 
 SEC("kprobe")
 int sock_readable_kprobe(struct pt_regs *ctx)
 {
-	return TIMED(data_ready((struct sock *)PT_REGS_PARM1(ctx)));
+	return WHOLE(data_ready((struct sock *)PT_REGS_PARM1(ctx)));
 }
 
 /*
@@ -110,7 +111,7 @@ static __always_inline int segment(struct sock *sk, struct sk_buff *skb)
 SEC("raw_tp/tcp_probe")
 int BPF_PROG(tcp_segment, struct sock *sk, struct sk_buff *skb)
 {
-	return TIMED(segment(sk, skb));
+	return WHOLE(segment(sk, skb));
 }
 
 /* Does a descriptor still lead to it? Not while the last one is being closed. */
@@ -218,7 +219,7 @@ static __always_inline int state_changed(struct sock *sk, int oldstate, int news
 SEC("raw_tp/inet_sock_set_state")
 int BPF_PROG(inet_sock_set_state, struct sock *sk, int oldstate, int newstate)
 {
-	return TIMED(state_changed(sk, oldstate, newstate));
+	return WHOLE(state_changed(sk, oldstate, newstate));
 }
 
 static __always_inline int destroyed(struct sock *sk)
@@ -232,7 +233,7 @@ static __always_inline int destroyed(struct sock *sk)
 SEC("raw_tp/tcp_destroy_sock")
 int BPF_PROG(tcp_destroy_sock, struct sock *sk)
 {
-	return TIMED(destroyed(sk));
+	return WHOLE(destroyed(sk));
 }
 
 #define ACCEPT_QUEUE_MAX 4096

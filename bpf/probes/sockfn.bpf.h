@@ -11,13 +11,22 @@
 #ifndef BPF_SOCKFN_H
 #define BPF_SOCKFN_H
 
+#include "lib/calls.bpf.h"
 #include "lib/iter.bpf.h"
 #include "lib/transfer.bpf.h"
 
 /* Arguments of tcp_recvmsg(): it lost one in 5.19 (ec095263a965) and another one since. */
 const volatile __u32 cfg_tcp_recv_args = 5;
+/* Of inet_accept() and unix_accept(): four, three since 92ef0fd55ac8 (6.10). */
+const volatile __u32 cfg_accept_args = 3;
 
 #define FN_UNIX_SEND (~0U) /* in place of a system call's number */
+
+/* Does the current task's traffic matter? Asked before anything else is read. */
+static __always_inline bool fn_wanted(void)
+{
+	return live && target_maybe(current_ids() >> 32);
+}
 
 /* The connection of a socket in use by a target; added when it is new here. */
 static __always_inline struct sock_state *fn_conn(struct sock *sk, __u64 pid_tgid, __u64 now)
@@ -67,13 +76,9 @@ static __always_inline int fn_done(const struct fn_call *c, struct msghdr *msg, 
 	__u64 pid_tgid, now;
 	__u32 slot;
 
-	if (ret == -EAGAIN || !live)
-		return 0;
-	if (c->dir == HP_RECV && c->flags & (MSG_PEEK | MSG_ERRQUEUE))
+	if (ret == -EAGAIN || (c->dir == HP_RECV && c->flags & (MSG_PEEK | MSG_ERRQUEUE)))
 		return 0;
 	pid_tgid = current_ids();
-	if (!target_maybe(pid_tgid >> 32))
-		return 0;
 	now = bpf_ktime_get_ns();
 	if (ret <= 0) {
 		fn_failed(sk, ret, c, pid_tgid, now);
@@ -136,79 +141,214 @@ static __always_inline __u64 fn_sock(__u64 *ctx)
 	return (__u64)BPF_CORE_READ((struct socket *)fn_arg(ctx, 0), sk);
 }
 
+static __always_inline int tcp_sent(__u64 *ctx)
+{
+	struct msghdr *msg = (void *)ctx[1];
+	struct fn_call c = { .msg = 1, .dir = HP_SEND };
+
+	if (!fn_wanted())
+		return 0;
+	c.sk = fn_arg(ctx, 0);
+	c.flags = msg->msg_flags;
+	return fn_done(&c, msg, true, (int)ctx[3]);
+}
+
 SEC("fexit/tcp_sendmsg")
 int fexit_tcp_sendmsg(__u64 *ctx)
 {
-	struct msghdr *msg = (void *)ctx[1];
-	struct fn_call c = { .sk = fn_arg(ctx, 0), .msg = 1, .dir = HP_SEND };
+	return WHOLE(tcp_sent(ctx));
+}
 
-	c.flags = msg->msg_flags;
-	return TIMED(fn_done(&c, msg, true, (int)ctx[3]));
+static __always_inline int tcp_received(__u64 *ctx)
+{
+	struct fn_call c = { .msg = 1, .len = ctx[2], .dir = HP_RECV };
+	struct msghdr *msg = (void *)ctx[1];
+
+	if (!fn_wanted())
+		return 0;
+	c.sk = fn_arg(ctx, 0);
+	/* sk, msg, len, (nonblock,) flags, (addr_len) */
+	c.flags = fn_arg(ctx, cfg_tcp_recv_args == 6 ? 4 : 3);
+	return fn_done(&c, msg, true, (int)fn_arg(ctx, cfg_tcp_recv_args));
 }
 
 SEC("fexit/tcp_recvmsg")
 int fexit_tcp_recvmsg(__u64 *ctx)
 {
+	return WHOLE(tcp_received(ctx));
+}
+
+static __always_inline int unix_sent(__u64 *ctx)
+{
 	struct msghdr *msg = (void *)ctx[1];
-	struct fn_call c = { .sk = fn_arg(ctx, 0), .msg = 1, .len = ctx[2], .dir = HP_RECV };
-	/* sk, msg, len, (nonblock,) flags, (addr_len) */
-	c.flags = fn_arg(ctx, cfg_tcp_recv_args == 6 ? 4 : 3);
-	return TIMED(fn_done(&c, msg, true, (int)fn_arg(ctx, cfg_tcp_recv_args)));
+	struct fn_call c = { .msg = 1, .dir = HP_SEND };
+
+	if (!fn_wanted())
+		return 0;
+	c.sk = fn_sock(ctx);
+	c.enter_ns = unix_enter_ns();
+	c.flags = msg->msg_flags;
+	return fn_done(&c, msg, true, (int)ctx[3]);
 }
 
 SEC("fexit/unix_stream_sendmsg")
 int fexit_unix_sendmsg(__u64 *ctx)
 {
-	struct msghdr *msg = (void *)ctx[1];
-	struct fn_call c = { .sk = fn_sock(ctx), .msg = 1, .dir = HP_SEND };
+	return WHOLE(unix_sent(ctx));
+}
 
-	c.enter_ns = unix_enter_ns();
-	c.flags = msg->msg_flags;
-	return TIMED(fn_done(&c, msg, true, (int)ctx[3]));
+static __always_inline int unix_received(__u64 *ctx)
+{
+	struct fn_call c = { .msg = 1, .len = ctx[2], .flags = ctx[3], .dir = HP_RECV };
+
+	if (!fn_wanted())
+		return 0;
+	c.sk = fn_sock(ctx);
+	return fn_done(&c, (void *)ctx[1], true, (int)ctx[4]);
 }
 
 SEC("fexit/unix_stream_recvmsg")
 int fexit_unix_recvmsg(__u64 *ctx)
 {
-	struct fn_call c = {
-		.sk = fn_sock(ctx), .msg = 1, .len = ctx[2], .flags = ctx[3], .dir = HP_RECV
-	};
+	return WHOLE(unix_received(ctx));
+}
 
-	return TIMED(fn_done(&c, (void *)ctx[1], true, (int)ctx[4]));
+/* Bytes that stay inside the kernel. */
+static __always_inline int inside(__u64 *ctx, bool is_tcp_sock, __u64 len, __u32 dir, long ret)
+{
+	struct fn_call c = { .len = len, .dir = dir };
+
+	if (!fn_wanted())
+		return 0;
+	c.sk = is_tcp_sock ? fn_arg(ctx, 0) : fn_sock(ctx);
+	return fn_done(&c, NULL, true, ret);
 }
 
 /* sendfile and splice into a socket, until they became sendmsg (2dc334f1a63a, 6.5). */
 SEC("fexit/tcp_sendpage")
 int fexit_tcp_sendpage(__u64 *ctx)
 {
-	struct fn_call c = { .sk = fn_arg(ctx, 0), .flags = ctx[4], .dir = HP_SEND };
-
-	return TIMED(fn_done(&c, NULL, true, (int)ctx[5]));
+	return WHOLE(inside(ctx, true, 0, HP_SEND, (int)ctx[5]));
 }
 
 SEC("fexit/unix_stream_sendpage")
 int fexit_unix_sendpage(__u64 *ctx)
 {
-	struct fn_call c = { .sk = fn_sock(ctx), .flags = ctx[4], .dir = HP_SEND };
-
-	return TIMED(fn_done(&c, NULL, true, (int)ctx[5]));
+	return WHOLE(inside(ctx, false, 0, HP_SEND, (int)ctx[5]));
 }
 
 /* From a socket into a pipe. */
 SEC("fexit/tcp_splice_read")
 int fexit_tcp_splice(__u64 *ctx)
 {
-	struct fn_call c = { .sk = fn_sock(ctx), .len = ctx[3], .dir = HP_RECV };
-
-	return TIMED(fn_done(&c, NULL, true, ctx[5]));
+	return WHOLE(inside(ctx, false, ctx[3], HP_RECV, ctx[5]));
 }
 
 SEC("fexit/unix_stream_splice_read")
 int fexit_unix_splice(__u64 *ctx)
 {
-	struct fn_call c = { .sk = fn_sock(ctx), .len = ctx[3], .dir = HP_RECV };
+	return WHOLE(inside(ctx, false, ctx[3], HP_RECV, ctx[5]));
+}
 
-	return TIMED(fn_done(&c, NULL, true, ctx[5]));
+/* The socket that a function was called for, and whose call it was; false: nobody's of ours. */
+static __always_inline struct target_state *fn_caller(__u64 socket, struct sock_ref *ret,
+						      __u64 *ret_ids)
+{
+	if (!fn_wanted())
+		return NULL;
+	*ret_ids = current_ids();
+	ret->socket = (void *)socket;
+	ret->sk = BPF_CORE_READ(ret->socket, sk);
+	ret->file = BPF_CORE_READ(ret->socket, file);
+	return ret->sk ? target_of(*ret_ids >> 32) : NULL;
+}
+
+static __always_inline int fn_accepted(__u64 *ctx, __u32 nargs)
+{
+	struct target_state *target;
+	struct sock_ref ref;
+	__u64 ids;
+
+	/* sock, newsock, … */
+	target = (int)fn_arg(ctx, nargs) ? NULL : fn_caller(fn_arg(ctx, 1), &ref, &ids);
+	return target ? call_accepted(&ref, ids, target->target) : 0;
+}
+
+static __always_inline int fn_connects(__u64 *ctx)
+{
+	struct target_state *target;
+	struct sock_ref ref;
+	__u64 ids;
+
+	target = fn_caller(fn_arg(ctx, 0), &ref, &ids);
+	return target ? call_connects(&ref, target->target, ids, bpf_ktime_get_ns()) : 0;
+}
+
+static __always_inline int fn_connected(__u64 *ctx)
+{
+	struct sock_ref ref;
+	__u64 ids;
+
+	return fn_caller(fn_arg(ctx, 0), &ref, &ids) ? call_connected(&ref, (int)ctx[4], ids) : 0;
+}
+
+static __always_inline int fn_shut(__u64 *ctx)
+{
+	struct sock_ref ref;
+	__u64 ids;
+
+	/* SHUT_RD is 0 */
+	if (ctx[1] && !(int)ctx[2] && fn_caller(fn_arg(ctx, 0), &ref, &ids))
+		call_shut_wr(ref.sk, ids, bpf_ktime_get_ns());
+	return 0;
+}
+
+SEC("fexit/inet_accept")
+int fexit_inet_accept(__u64 *ctx)
+{
+	return WHOLE(fn_accepted(ctx, cfg_accept_args));
+}
+
+SEC("fexit/unix_accept")
+int fexit_unix_accept(__u64 *ctx)
+{
+	return WHOLE(fn_accepted(ctx, cfg_accept_args));
+}
+
+SEC("fentry/inet_stream_connect")
+int fentry_inet_connect(__u64 *ctx)
+{
+	return WHOLE(fn_connects(ctx));
+}
+
+SEC("fentry/unix_stream_connect")
+int fentry_unix_connect(__u64 *ctx)
+{
+	return WHOLE(fn_connects(ctx));
+}
+
+SEC("fexit/inet_stream_connect")
+int fexit_inet_connect(__u64 *ctx)
+{
+	return WHOLE(fn_connected(ctx));
+}
+
+SEC("fexit/unix_stream_connect")
+int fexit_unix_connect(__u64 *ctx)
+{
+	return WHOLE(fn_connected(ctx));
+}
+
+SEC("fexit/inet_shutdown")
+int fexit_inet_shutdown(__u64 *ctx)
+{
+	return WHOLE(fn_shut(ctx));
+}
+
+SEC("fexit/unix_shutdown")
+int fexit_unix_shutdown(__u64 *ctx)
+{
+	return WHOLE(fn_shut(ctx));
 }
 
 static __always_inline int unix_send_begins(void)
@@ -228,7 +368,7 @@ static __always_inline int unix_send_begins(void)
 SEC("fentry/unix_stream_sendmsg")
 int fentry_unix_sendmsg(__u64 *ctx)
 {
-	return TIMED(unix_send_begins());
+	return WHOLE(unix_send_begins());
 }
 
 /* A unix socket that no descriptor leads to any more, closed by whatever means. */
@@ -252,7 +392,7 @@ static __always_inline int unix_ends(struct sock *sk)
 SEC("fentry/unix_release")
 int fentry_unix_release(__u64 *ctx)
 {
-	return TIMED(unix_ends((void *)fn_sock(ctx)));
+	return WHOLE(unix_ends((void *)fn_sock(ctx)));
 }
 
 /* The same by kprobes: entries keep the arguments, one program takes all returns. */
@@ -301,7 +441,7 @@ int kprobe_tcp_sendmsg(struct pt_regs *ctx)
 {
 	__u64 msg = PT_REGS_PARM2(ctx);
 
-	return TIMED(fn_enter(PT_REGS_PARM1(ctx), msg, 0, msg_flags(msg), HP_SEND));
+	return WHOLE(fn_enter(PT_REGS_PARM1(ctx), msg, 0, msg_flags(msg), HP_SEND));
 }
 
 SEC("kprobe")
@@ -312,7 +452,7 @@ int kprobe_tcp_recvmsg(struct pt_regs *ctx)
 	/* Both at hand: of a choice of two places in the context old verifiers want nothing to know. */
 	barrier_var(p4);
 	barrier_var(p5);
-	return TIMED(fn_enter(PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx), PT_REGS_PARM3(ctx),
+	return WHOLE(fn_enter(PT_REGS_PARM1(ctx), PT_REGS_PARM2(ctx), PT_REGS_PARM3(ctx),
 			      cfg_tcp_recv_args == 6 ? p5 : p4, HP_RECV));
 }
 
@@ -321,38 +461,38 @@ int kprobe_unix_sendmsg(struct pt_regs *ctx)
 {
 	__u64 msg = PT_REGS_PARM2(ctx);
 
-	return TIMED(fn_enter(parm_sock(ctx), msg, 0, msg_flags(msg), HP_SEND));
+	return WHOLE(fn_enter(parm_sock(ctx), msg, 0, msg_flags(msg), HP_SEND));
 }
 
 SEC("kprobe")
 int kprobe_unix_recvmsg(struct pt_regs *ctx)
 {
-	return TIMED(fn_enter(parm_sock(ctx), PT_REGS_PARM2(ctx), PT_REGS_PARM3(ctx),
+	return WHOLE(fn_enter(parm_sock(ctx), PT_REGS_PARM2(ctx), PT_REGS_PARM3(ctx),
 			      PT_REGS_PARM4(ctx), HP_RECV));
 }
 
 SEC("kprobe")
 int kprobe_tcp_sendpage(struct pt_regs *ctx)
 {
-	return TIMED(fn_enter(PT_REGS_PARM1(ctx), 0, 0, PT_REGS_PARM5(ctx), HP_SEND));
+	return WHOLE(fn_enter(PT_REGS_PARM1(ctx), 0, 0, PT_REGS_PARM5(ctx), HP_SEND));
 }
 
 SEC("kprobe")
 int kprobe_unix_sendpage(struct pt_regs *ctx)
 {
-	return TIMED(fn_enter(parm_sock(ctx), 0, 0, PT_REGS_PARM5(ctx), HP_SEND));
+	return WHOLE(fn_enter(parm_sock(ctx), 0, 0, PT_REGS_PARM5(ctx), HP_SEND));
 }
 
 SEC("kprobe")
 int kprobe_splice_read(struct pt_regs *ctx)
 {
-	return TIMED(fn_enter(parm_sock(ctx), 0, PT_REGS_PARM4(ctx), 0, HP_RECV));
+	return WHOLE(fn_enter(parm_sock(ctx), 0, PT_REGS_PARM4(ctx), 0, HP_RECV));
 }
 
 SEC("kprobe")
 int kprobe_unix_release(struct pt_regs *ctx)
 {
-	return TIMED(unix_ends((void *)parm_sock(ctx)));
+	return WHOLE(unix_ends((void *)parm_sock(ctx)));
 }
 
 SEC("kretprobe")
@@ -372,7 +512,7 @@ int kretprobe_done(struct pt_regs *ctx)
 		if (!ss || ss->family != AF_UNIX)
 			c.enter_ns = 0;
 	}
-	return TIMED(fn_done(&c, (void *)c.msg, false, (int)PT_REGS_RC(ctx)));
+	return WHOLE(fn_done(&c, (void *)c.msg, false, (int)PT_REGS_RC(ctx)));
 }
 
 #endif

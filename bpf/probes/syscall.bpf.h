@@ -11,6 +11,7 @@
 #define BPF_SYSCALL_H
 
 #include "lib/arch.bpf.h"
+#include "lib/calls.bpf.h"
 #include "lib/transfer.bpf.h"
 
 const volatile bool cfg_task_pt_regs = false; /* bpf_task_pt_regs is there */
@@ -142,8 +143,6 @@ static __always_inline int on_enter(long id, __u32 fd)
 	struct thread_state *ts, fresh = {};
 	struct sock_ref ref;
 	struct sock_state *ss;
-	struct socket *socket;
-	struct sock *sk;
 	__u64 pid_tgid, now;
 	__u32 tid, class;
 
@@ -173,19 +172,7 @@ static __always_inline int on_enter(long id, __u32 fd)
 	if (class == SYS_CONNECT) {
 		if (!sock_of_fd(fd, &ref))
 			return 0;
-		sk = ref.sk;
-		ss = sock_find(sk);
-		/* Known already: a second connect() that asks how the first one went. */
-		if (ss && sock_same(ss, &ref) &&
-		    (ss->family == AF_UNIX ||
-		     BPF_CORE_READ(sk, __sk_common.skc_state) != TCP_CLOSE))
-			return 0;
-		if (ss)
-			sock_end(sk, ss, pid_tgid, now);
-		socket = ref.socket;
-		if (BPF_CORE_READ(socket, state) != SS_CONNECTING)
-			sock_track(sk, socket, HP_ROLE_CLIENT,
-				   (__u32)HP_ORIGIN_CONNECT << 16 | target->target);
+		call_connects(&ref, target->target, pid_tgid, now);
 		return 0;
 	}
 	tid = (__u32)pid_tgid;
@@ -208,73 +195,6 @@ static __always_inline __u64 enter_of(__u64 pid_tgid, long id)
 	struct thread_state *ts = bpf_map_lookup_elem(&m_threads, &tid);
 
 	return ts && ts->nr == (__u32)id ? ts->enter_ns : 0;
-}
-
-static __noinline int sys_accept_done(long ret, __u64 pid_tgid, __u32 target)
-{
-	__u64 now = bpf_ktime_get_ns();
-	struct sock_ref ref;
-	struct sock_state *ss;
-
-	if (ret < 0 || !sock_of_fd(ret, &ref))
-		return 0;
-	ss = sock_find(ref.sk);
-	/* Known since the handshake: keep its times. Anything else under this address is stale. */
-	if (ss && ss->socket) {
-		sock_end(ref.sk, ss, pid_tgid, now);
-		ss = NULL;
-	}
-	if (!ss) {
-		ss = sock_track(ref.sk, ref.socket, HP_ROLE_SERVER,
-				(__u32)HP_ORIGIN_ACCEPT << 16 | target);
-		if (!ss)
-			return 0;
-	}
-	ss->socket = (__u64)ref.socket;
-	ss->inode = socket_inode(ref.socket);
-	ss->origin = HP_ORIGIN_ACCEPT;
-	ss->target = target;
-	sock_announce(ref.sk, ss, pid_tgid, now);
-	return 0;
-}
-
-static __noinline int sys_connect_done(__u32 fd, long ret, __u64 pid_tgid)
-{
-	__u64 now = bpf_ktime_get_ns();
-	struct sock_ref ref;
-	struct sock_state *ss;
-	struct sock *sk;
-	__u32 err;
-
-	if (!sock_of_fd(fd, &ref))
-		return 0;
-	ss = sock_find(ref.sk);
-	if (!ss || !sock_same(ss, &ref))
-		return 0;
-	/* After a signal the handshake goes on by itself. */
-	if (ret && ret != -EINPROGRESS && ret != -EINTR &&
-	    (ret > -ERESTARTSYS || ret < -ERESTART_LAST)) {
-		if (ret == -EISCONN || ret == -EALREADY) /* asked again */
-			return 0;
-		if (!(ss->flags & SOCK_ANNOUNCED))
-			sock_announce(ref.sk, ss, pid_tgid, ss->open_ns);
-		emit_conn_state(ss, pid_tgid, now, HP_CONN_FAILED, -ret, 0);
-		sock_end(ref.sk, ss, pid_tgid, now);
-		return 0;
-	}
-	if (ss->flags & SOCK_ANNOUNCED)
-		return 0;
-	if (ss->family == AF_UNIX && !ret)
-		ss->established_ns = now;
-	sk = ref.sk;
-	sock_announce(sk, ss, pid_tgid, ss->open_ns);
-	if (ret && BPF_CORE_READ(sk, __sk_common.skc_state) == TCP_CLOSE) {
-		/* Refused before the call came back. */
-		err = BPF_CORE_READ(sk, sk_err);
-		emit_conn_state(ss, pid_tgid, now, HP_CONN_FAILED, err, 0);
-		sock_end(sk, ss, pid_tgid, now);
-	}
-	return 0;
 }
 
 /* The call's flags argument; 0 where it has none. */
@@ -387,16 +307,6 @@ static __always_inline bool args_of(struct pt_regs *regs, long id, struct sys_ar
 	return true;
 }
 
-static __always_inline void sys_shut_wr(struct sock *sk, __u64 pid_tgid, __u64 now)
-{
-	struct sock_state *ss = sock_find(sk);
-
-	if (!ss || !(ss->flags & SOCK_ANNOUNCED))
-		return;
-	cont_flush(ss);
-	emit_conn_state(ss, pid_tgid, now, HP_CONN_SHUT_WR, 0, 0);
-}
-
 /* Everything that moves bytes or ends a direction. */
 static __always_inline int sys_transfer_done(struct pt_regs *regs, long id, long ret, __u32 class,
 					     __u64 pid_tgid, bool typed)
@@ -424,7 +334,7 @@ static __always_inline int sys_transfer_done(struct pt_regs *regs, long id, long
 	now = bpf_ktime_get_ns();
 	if (class == SYS_SHUTDOWN) {
 		if (!ret && a.a1)
-			sys_shut_wr(ref.sk, pid_tgid, now);
+			call_shut_wr(ref.sk, pid_tgid, now);
 		return 0;
 	}
 	/* What is read from the error queue is no part of the stream. */
@@ -457,6 +367,7 @@ static __always_inline int sys_transfer_done(struct pt_regs *regs, long id, long
 static __always_inline int on_exit(struct pt_regs *regs, long id, long ret, bool typed)
 {
 	struct target_state *target;
+	struct sock_ref ref;
 	struct sys_args a;
 	__u64 pid_tgid;
 	__u32 class;
@@ -476,9 +387,13 @@ static __always_inline int on_exit(struct pt_regs *regs, long id, long ret, bool
 	target = target_of(pid_tgid >> 32);
 	if (!target)
 		return 0;
-	if (class == SYS_ACCEPT)
-		return sys_accept_done(ret, pid_tgid, target->target);
-	return args_of(regs, id, &a) ? sys_connect_done(a.a0, ret, pid_tgid) : 0;
+	if (class == SYS_ACCEPT) {
+		if (ret >= 0 && sock_of_fd(ret, &ref))
+			call_accepted(&ref, pid_tgid, target->target);
+	} else if (args_of(regs, id, &a) && sock_of_fd(a.a0, &ref)) {
+		call_connected(&ref, ret, pid_tgid);
+	}
+	return 0;
 }
 
 /*
@@ -489,13 +404,13 @@ static __always_inline int on_exit(struct pt_regs *regs, long id, long ret, bool
 SEC("tracepoint")
 int sys_enter_each(struct trace_sys *ctx)
 {
-	return TIMED(on_enter(ctx->id, ctx->args[0]));
+	return WHOLE(on_enter(ctx->id, ctx->args[0]));
 }
 
 SEC("tracepoint")
 int sys_exit_each(struct trace_sys *ctx)
 {
-	return TIMED(on_exit(NULL, ctx->id, ctx->ret, true));
+	return WHOLE(on_exit(NULL, ctx->id, ctx->ret, true));
 }
 
 static __always_inline int on_call_exit(struct trace_sys *ctx)
@@ -513,14 +428,20 @@ static __always_inline int on_call_exit(struct trace_sys *ctx)
 	target = target_of(pid_tgid >> 32);
 	if (!target)
 		return 0;
-	if (class == SYS_ACCEPT)
-		return sys_accept_done(ctx->ret, pid_tgid, target->target);
+	if (class == SYS_ACCEPT) {
+		if (ctx->ret >= 0 && sock_of_fd(ctx->ret, &ref))
+			call_accepted(&ref, pid_tgid, target->target);
+		return 0;
+	}
 	if (!args_of(NULL, ctx->id, &a))
 		return 0;
-	if (class == SYS_CONNECT)
-		return sys_connect_done(a.a0, ctx->ret, pid_tgid);
+	if (class == SYS_CONNECT) {
+		if (sock_of_fd(a.a0, &ref))
+			call_connected(&ref, ctx->ret, pid_tgid);
+		return 0;
+	}
 	if (class == SYS_SHUTDOWN && !ctx->ret && a.a1 && sock_of_fd(a.a0, &ref))
-		sys_shut_wr(ref.sk, pid_tgid, bpf_ktime_get_ns());
+		call_shut_wr(ref.sk, pid_tgid, bpf_ktime_get_ns());
 	return 0;
 }
 
@@ -528,7 +449,7 @@ static __always_inline int on_call_exit(struct trace_sys *ctx)
 SEC("tracepoint")
 int sys_exit_calls(struct trace_sys *ctx)
 {
-	return TIMED(on_call_exit(ctx));
+	return WHOLE(on_call_exit(ctx));
 }
 
 SEC("tp_btf/sys_enter")
@@ -539,13 +460,13 @@ int BPF_PROG(sys_enter_all, struct pt_regs *regs, long id)
 	if (id < 0 || id >= SYS_MAX || !(sys_class[id & (SYS_MAX - 1)] & SYS_AT_ENTRY))
 		return 0;
 	sys_args_read(regs, &a);
-	return TIMED(on_enter(id, a.a0));
+	return WHOLE(on_enter(id, a.a0));
 }
 
 SEC("tp_btf/sys_exit")
 int BPF_PROG(sys_exit_all, struct pt_regs *regs, long ret)
 {
-	return TIMED(on_exit(regs, sys_nr(regs), ret, false));
+	return WHOLE(on_exit(regs, sys_nr(regs), ret, false));
 }
 
 #endif

@@ -10,6 +10,13 @@ struct target_state {
 	__u16 target;
 };
 
+/* Numbers of calls in the programs that stand for kernel functions: no helper has them. */
+enum hp_kernel_call {
+	HP_CALL_PREEMPT_DISABLE = 0x7e5700,
+	HP_CALL_PREEMPT_ENABLE,
+	HP_CALL_END,
+};
+
 #define COST_EVERY 64 /* of so many runs one is timed; a power of two */
 
 struct run_cost {

@@ -23,6 +23,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "load/probes.h"
+
 #define THREADS 4
 #define ROUNDS 300
 
@@ -231,12 +233,19 @@ static void in_flight(void **state)
 	lab_run(&lab, &(struct lab_opts){ .before = under_way, .act = finish });
 	s = conn(&lab, HP_ROLE_SERVER, 0);
 	assert_int_equal(s->open.origin, HP_ORIGIN_SEED);
-	bytes_are(s, 100, 1 << 20);
-	assert_int_equal(s->transfers[HP_SEND], 1);
-	assert_int_equal(s->entered[HP_SEND], 0); /* nobody saw it begin */
-	assert_int_equal(s->wire[HP_RECV], 1);
-	bytes_are(conn(&lab, HP_ROLE_CLIENT, 0), 1 << 20, 100);
-	lab_no_drops(&lab);
+	if (lab_on_functions(&lab)) {
+		/* A function that was entered before ends unseen. It is no secret: the sockets' own counts. */
+		bytes_are(s, 0, 0);
+		assert_true(lab.drops[DROP_UNSEEN] >= 2);
+	} else {
+		bytes_are(s, 100, 1 << 20);
+		assert_int_equal(s->transfers[HP_SEND], 1);
+		assert_int_equal(s->entered[HP_SEND], 0); /* nobody saw it begin */
+		assert_int_equal(s->wire[HP_RECV],
+				 ladder_has(probes_ladder(lab.p), PROBE_ARRIVALS));
+		bytes_are(conn(&lab, HP_ROLE_CLIENT, 0), 1 << 20, 100);
+		lab_no_drops(&lab);
+	}
 	lab_free(&lab);
 }
 

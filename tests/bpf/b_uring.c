@@ -560,8 +560,9 @@ static void nothing_else(void **state)
 			want[cases[i].how == HOW_MIXED] += 2;
 	for (u32 i = 0; i < 2; i++) {
 		assert_int_equal(windows[i].n, want[i]);
-		assert_true(i && !on_sockets() ? windows[i].drops[DROP_UNSEEN] >= 4 * (TIMES - 1)
-					       : !windows[i].drops[DROP_UNSEEN]);
+		/* What the ring moved on sockets that are known is missed, and known to be. */
+		assert_true(on_sockets() ? !windows[i].drops[DROP_UNSEEN]
+					 : windows[i].drops[DROP_UNSEEN] >= 4);
 		windows[i].drops[DROP_UNSEEN] = 0;
 		lab_no_drops(&windows[i]);
 	}

@@ -24,6 +24,7 @@
 #include "base/cleanup.h"
 #include "decode/record.h"
 #include "load/feat.h"
+#include "load/probes.h"
 
 static struct sockaddr_storage bound; /* of the latest listener */
 static socklen_t bound_len;
@@ -402,6 +403,13 @@ struct seen *lab_conn(struct lab *lab, u8 role, u16 family, u32 n)
 			return &lab->conns[i];
 	}
 	return NULL;
+}
+
+bool lab_on_functions(const struct lab *lab)
+{
+	const struct rung *r = ladder_rung(probes_ladder(lab->p), PROBE_TRANSFERS);
+
+	return r && !r->no_rings;
 }
 
 u32 lab_count(const struct lab *lab, u8 role)

@@ -67,6 +67,8 @@ void lab_free(struct lab *lab);
 struct seen *lab_conn(struct lab *lab, u8 role, u16 family, u32 n);
 u32 lab_count(const struct lab *lab, u8 role);
 void lab_no_drops(const struct lab *lab);
+/* Transfers are seen at the functions of sockets, not at system calls: HOSTPROF_WITHOUT decides. */
+bool lab_on_functions(const struct lab *lab);
 
 /* For the child. */
 #define MUST(what)                                                                                 \

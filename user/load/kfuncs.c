@@ -14,11 +14,19 @@ struct btf *kernel_btf(void)
 	return table;
 }
 
+int kfunc_id(const char *name)
+{
+	const struct btf *btf = kernel_btf();
+	int id = btf ? btf__find_by_name_kind(btf, name, BTF_KIND_FUNC) : -ENOENT;
+
+	return id < 0 ? -ENOENT : id;
+}
+
 int kfunc_nargs(const char *name)
 {
 	const struct btf *btf = kernel_btf();
 	const struct btf_type *func, *proto;
-	int id = btf ? btf__find_by_name_kind(btf, name, BTF_KIND_FUNC) : -ENOENT;
+	int id = kfunc_id(name);
 
 	if (id < 0)
 		return -ENOENT;

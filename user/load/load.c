@@ -88,13 +88,37 @@ static struct bpf_program *find_prog(const struct probes *p, const char *name)
 	return bpf_object__find_program_by_name(p->skel->obj, name);
 }
 
+/* In place of the numbers that stand for kernel functions: calls of these. */
+static int put_kernel_calls(struct bpf_program *prog)
+{
+	static const char *const names[HP_CALL_END - HP_CALL_PREEMPT_DISABLE] = {
+		"bpf_preempt_disable", "bpf_preempt_enable"
+	};
+	size_t n = bpf_program__insn_cnt(prog), i;
+	_free_ struct bpf_insn *insns = calloc(n, sizeof(*insns));
+
+	if (!insns)
+		return -ENOMEM;
+	memcpy(insns, bpf_program__insns(prog), n * sizeof(*insns));
+	for (i = 0; i < n; i++) {
+		if (insns[i].code != (BPF_JMP | BPF_CALL) || insns[i].src_reg ||
+		    insns[i].imm < HP_CALL_PREEMPT_DISABLE || insns[i].imm >= HP_CALL_END)
+			continue;
+		insns[i].imm = kfunc_id(names[insns[i].imm - HP_CALL_PREEMPT_DISABLE]);
+		insns[i].src_reg = BPF_PSEUDO_KFUNC_CALL;
+		if (insns[i].imm < 0)
+			return -ENOENT;
+	}
+	return bpf_program__set_insns(prog, insns, n);
+}
+
 /* What the programs are told, and which of them are loaded. */
 static int configure(struct probes *p)
 {
 	struct hostprof_bpf *skel = p->skel;
 	struct bpf_program *prog;
 	enum probe row;
-	int nargs = kfunc_nargs("tcp_recvmsg");
+	int nargs = kfunc_nargs("tcp_recvmsg"), err;
 
 	skel->rodata->cfg_ncpus = p->ncpus;
 	skel->rodata->cfg_follow_children = p->opts.follow_children;
@@ -103,8 +127,12 @@ static int configure(struct probes *p)
 	skel->rodata->cfg_task_pt_regs = feat_has(FEAT_TASK_PT_REGS);
 	skel->rodata->cfg_pid_ns_inum = pid_ns_inum();
 	skel->rodata->cfg_self_timed = p->cost_method == HP_COST_SELF_TIMED;
+	skel->rodata->cfg_in_one_piece = p->in_one_piece;
 	if (nargs > 0)
 		skel->rodata->cfg_tcp_recv_args = (u32)nargs;
+	nargs = kfunc_nargs("inet_accept");
+	if (nargs > 0)
+		skel->rodata->cfg_accept_args = (u32)nargs;
 	bpf_map__set_max_entries(skel->maps.m_events, p->ring_bytes);
 	bpf_map__set_max_entries(skel->maps.m_scratch, 2 * p->ncpus);
 	bpf_object__for_each_program(prog, skel->obj)
@@ -115,6 +143,11 @@ static int configure(struct probes *p)
 		bpf_program__set_autoload(prog, on);
 		if (!on)
 			continue;
+		if (p->in_one_piece) {
+			err = put_kernel_calls(prog);
+			if (err)
+				return err;
+		}
 		if (p->nlogs == PROGRAMS_MAX)
 			return -E2BIG;
 		/* The one that is refused has something in it. */
@@ -250,6 +283,12 @@ static int load(struct probes *p, struct probes_error *ret_err)
 		err = load_rungs(p, &again, ret_err);
 		if (err)
 			close_object(p);
+		/* Kernels up to 6.13 have it and do not let such a program call its own functions. */
+		if (err && p->in_one_piece) {
+			p->in_one_piece = false;
+			memset(p->ladder.refused, 0, sizeof(p->ladder.refused));
+			again = true;
+		}
 	} while (err && again);
 	return err;
 }
@@ -294,6 +333,7 @@ static int open_all(struct probes *p, struct probes_error *ret_err)
 	if (feat_has(FEAT_RUN_STATS))
 		p->stats_fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
 	p->cost_method = feat_has(FEAT_RUN_STATS) ? HP_COST_RUN_STATS : HP_COST_SELF_TIMED;
+	p->in_one_piece = kfunc_known("bpf_preempt_disable", 0);
 	err = load(p, ret_err);
 	return err ? err : fill_tables(p, ret_err);
 }

@@ -31,6 +31,7 @@ struct probes {
 	enum hp_cost_method cost_method;
 	u32 ncpus;
 	u32 ring_bytes;
+	bool in_one_piece; /* programs are not preempted: see bpf/lib/run.bpf.h */
 	bool unix_on; /* what unix connections need is attached too */
 };
 

@@ -124,6 +124,30 @@ static const struct rung_prog calls[] = {
 	{ 0 },
 };
 
+static const struct rung_prog fentry_calls[] = {
+	{ .name = "fexit_inet_accept", .hook = HOOK_AUTO, .func = "inet_accept" },
+	{ .name = "fexit_unix_accept", .hook = HOOK_AUTO, .func = "unix_accept" },
+	{ .name = "fentry_inet_connect",
+	  .hook = HOOK_AUTO,
+	  .func = "inet_stream_connect",
+	  .nargs = 4 },
+	{ .name = "fentry_unix_connect",
+	  .hook = HOOK_AUTO,
+	  .func = "unix_stream_connect",
+	  .nargs = 4 },
+	{ .name = "fexit_inet_connect",
+	  .hook = HOOK_AUTO,
+	  .func = "inet_stream_connect",
+	  .nargs = 4 },
+	{ .name = "fexit_unix_connect",
+	  .hook = HOOK_AUTO,
+	  .func = "unix_stream_connect",
+	  .nargs = 4 },
+	{ .name = "fexit_inet_shutdown", .hook = HOOK_AUTO, .func = "inet_shutdown", .nargs = 2 },
+	{ .name = "fexit_unix_shutdown", .hook = HOOK_AUTO, .func = "unix_shutdown", .nargs = 2 },
+	{ 0 },
+};
+
 static const struct rung_prog sockets[] = {
 	{ .name = "tcp_destroy_sock", .hook = HOOK_AUTO },
 	{ .name = "inet_sock_set_state", .hook = HOOK_AUTO },
@@ -218,6 +242,10 @@ const struct probe_row probe_rows[PROBE_COUNT] = {
 		.holds = "requests, queries, times",
 		.group = GROUP_NET,
 		.rungs = {
+			{ .key = "fentry",
+			  .name = "functions of TCP and unix sockets, by fentry and fexit",
+			  .needs = FEAT_BIT(FEAT_FENTRY),
+			  .progs = fentry_calls },
 			{ .key = "tracepoint",
 			  .name = "tracepoints of single system calls",
 			  .needs = FEAT_BIT(FEAT_TRACEPOINT),

@@ -53,6 +53,7 @@ int mach_has_func(__u32 func);
 #define bpf_get_current_task() ((__u64)mach_task_now())
 #define bpf_get_current_task_btf() ((struct task_struct *)mach_task_now())
 #define bpf_task_pt_regs(task) ((void)(task), (long)mach_regs_now())
+#define kernel_call(nr) ((void)0)
 #define bpf_get_prandom_u32() 1
 #define bpf_get_current_comm(dst, n) __builtin_memset(dst, 'c', n)
 
