@@ -408,13 +408,13 @@ static __always_inline int fn_enter(__u64 sk, __u64 msg, __u64 len, __u32 flags,
 		return 0;
 	/*
 	 * The kernel has a limited number of places for calls under way, and shows no return of those
-	 * that found none. How much that call moved is not known: not nothing.
+	 * that found none. TCP counts what that call moved; elsewhere it is not known: not nothing.
 	 */
 	lost = bpf_map_lookup_elem(&m_fn_calls, &tid);
 	if (lost) {
 		drop(DROP_RETURN_MISSED);
 		ss = bpf_map_lookup_elem(&m_socks, &lost->sk);
-		if (ss) {
+		if (ss && ss->family == AF_UNIX) {
 			transfer_skip(ss, lost->dir & 1, 1);
 			frames_lose(ss, lost->dir & 1);
 		}

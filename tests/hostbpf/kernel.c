@@ -23,6 +23,7 @@ struct iov_iter___ubuf;
 #include "machine.h"
 
 #define FDS_MAX 96
+#define IOVS_MAX 1024 /* UIO_MAXIOV */
 #define FAULT 14
 
 void *memset(void *dst, int c, size_t n);
@@ -63,7 +64,9 @@ static struct {
 		u8 kind;
 		const struct iovec *iov;
 		void *ubuf;
-		struct iovec vec[128];
+		struct iovec vec[IOVS_MAX];
+		u32 nvec;
+		bool eager;
 	} iter; /* what msg.msg_iter has besides its offset */
 	char stack[THREAD_SIZE - sizeof(struct pt_regs)];
 	struct pt_regs regs; /* at its end, as in a kernel */
@@ -89,9 +92,9 @@ static struct object *object_at(int fd)
 
 long mach_read_kernel(void *dst, __u32 n, const void *src)
 {
-	const char *p = src, *base = (const char *)&k;
+	u64 at = (u64)src - (u64)&k;
 
-	if (p >= base && p + n <= base + sizeof(k)) {
+	if (at < sizeof(k) && n <= sizeof(k) - at) {
 		memcpy(dst, src, n);
 		return 0;
 	}
@@ -309,6 +312,11 @@ void mach_taken(int fd, __u32 bytes)
 	object_at(fd)->tcp.copied_seq += bytes;
 }
 
+void mach_written(int fd, __u32 bytes)
+{
+	object_at(fd)->tcp.write_seq += bytes;
+}
+
 void mach_tcp_state(int fd, int from, int to)
 {
 	struct object *o = object_at(fd);
@@ -374,6 +382,132 @@ void mach_call(long nr, long ret, __u64 a0, __u64 a1, __u64 a2, __u64 a3)
 	if (nr == NR_CLOSE)
 		mach_vanish(a0);
 	mach_exit(nr, ret, a0, a1, a2, a3);
+}
+
+/* Kinds have the numbers that the shim gives to kernels of either age; 2 and 16 are pages. */
+void mach_iter(enum mach_iter kind, const struct mach_iov *iov, __u32 niov, __u64 offset, int eager)
+{
+	__u32 i;
+
+	if (niov > IOVS_MAX || (kind == MACH_ITER_ONE && niov != 1))
+		abort();
+	memset(&k.iter, 0, sizeof(k.iter));
+	for (i = 0; i < niov; i++) {
+		k.iter.vec[i].iov_base = (void *)iov[i].base;
+		k.iter.vec[i].iov_len = iov[i].len;
+	}
+	k.iter.nvec = niov;
+	k.iter.eager = eager;
+	k.iter.bits = kind == MACH_ITER_PAGES ? 16 : 4;
+	k.iter.kind = kind == MACH_ITER_PAGES ? 2 : kind == MACH_ITER_ONE;
+	k.iter.iov = kind == MACH_ITER_WILD ? NULL : k.iter.vec;
+	if (kind == MACH_ITER_ONE && mach_has_func(0)) {
+		k.iter.ubuf = (void *)iov->base;
+		k.iter.iov = NULL;
+	}
+	k.msg.msg_iter.iov_offset = offset;
+}
+
+/* n bytes were copied: where the kernel leaves its iterator then. */
+static void iter_move(u64 n)
+{
+	const struct iovec *end = k.iter.vec + k.iter.nvec;
+	u64 skip = k.msg.msg_iter.iov_offset;
+
+	if (k.iter.kind == 2 || k.iter.ubuf)
+		k.msg.msg_iter.iov_offset += n;
+	if (k.iter.kind == 2 || !k.iter.iov)
+		return;
+	for (; n && k.iter.iov < end; k.iter.iov++) {
+		if (k.iter.iov->iov_len - skip > n) {
+			skip += n;
+			n = 0;
+			break;
+		}
+		n -= k.iter.iov->iov_len - skip;
+		skip = 0;
+	}
+	if (n)
+		abort();
+	while (k.iter.eager && !skip && k.iter.iov < end && !k.iter.iov->iov_len)
+		k.iter.iov++;
+	k.msg.msg_iter.iov_offset = skip;
+}
+
+static bool fn_sends(enum mach_fn fn)
+{
+	return fn != FN_TCP_RECVMSG && fn != FN_UNIX_RECVMSG && fn != FN_SPLICE_READ;
+}
+
+void mach_fn_enter(enum mach_fn fn, int fd, __u64 len, __u32 flags)
+{
+	struct object *o = object_at(fd);
+	struct pt_regs regs = { .di = (u64)&o->socket, .si = (u64)&k.msg, .dx = len };
+
+	k.msg.msg_flags = fn == FN_TCP_SENDMSG || fn == FN_UNIX_SENDMSG ? flags : 0;
+	if (k.iter.bits == 4)
+		k.iter.bits |= fn_sends(fn); /* its direction */
+	regs.r8 = flags;
+	switch (fn) {
+	case FN_TCP_SENDMSG:
+		regs.di = (u64)&o->sk;
+		kprobe_tcp_sendmsg(&regs);
+		break;
+	case FN_TCP_RECVMSG:
+		regs.di = (u64)&o->sk;
+		regs.cx = flags;
+		regs.r8 = ~0UL; /* where the length of an address goes */
+		kprobe_tcp_recvmsg(&regs);
+		break;
+	case FN_UNIX_SENDMSG:
+		kprobe_unix_sendmsg(&regs);
+		break;
+	case FN_UNIX_RECVMSG:
+		regs.cx = flags;
+		kprobe_unix_recvmsg(&regs);
+		break;
+	case FN_TCP_SENDPAGE:
+		regs.di = (u64)&o->sk;
+		kprobe_tcp_sendpage(&regs);
+		break;
+	case FN_UNIX_SENDPAGE:
+		kprobe_unix_sendpage(&regs);
+		break;
+	case FN_SPLICE_READ:
+		regs.cx = len;
+		kprobe_splice_read(&regs);
+		break;
+	}
+}
+
+void mach_fn_leave(enum mach_fn fn, int fd, __u32 flags, long ret)
+{
+	bool message = fn <= FN_UNIX_RECVMSG, sends = fn_sends(fn);
+	struct object *o = object_at(fd);
+	struct pt_regs regs = { .ax = ret };
+
+	if (ret > 0) {
+		if (message && (sends || !(flags & MSG_TRUNC)))
+			iter_move(ret);
+		if (sends)
+			o->tcp.write_seq += ret;
+		else if (!(flags & (MSG_PEEK | MSG_ERRQUEUE)))
+			o->tcp.copied_seq += ret;
+	}
+	kretprobe_done(&regs);
+}
+
+void mach_fn(enum mach_fn fn, int fd, __u64 len, __u32 flags, long ret)
+{
+	mach_fn_enter(fn, fd, len, flags);
+	mach_fn_leave(fn, fd, flags, ret);
+}
+
+void mach_unix_release(int fd)
+{
+	struct pt_regs regs = { .di = (u64)&object_at(fd)->socket };
+
+	kprobe_unix_release(&regs);
 }
 
 void mach_seed(void)

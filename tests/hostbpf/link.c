@@ -106,6 +106,8 @@ void link_move(struct link *l, u32 dir, u32 n, long nr, u32 niov)
 		mach_arrive(l->fd, n);
 		mach_taken(l->fd, n);
 	}
+	if (dir == HP_SEND)
+		mach_written(l->fd, n);
 	mach_user(iov, sizeof(iov[0]) * niov);
 	mach_user(&msg, sizeof(msg));
 	a1 = (u64)iov[0].base;

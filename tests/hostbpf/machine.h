@@ -39,6 +39,23 @@ enum mach_nr { /* x86-64, as in bpf/probes/syscall.bpf.c */
 	NR_SENDMMSG = 307,
 };
 
+enum mach_fn { /* functions of the kernel that move bytes, see bpf/probes/sockfn.bpf.h */
+	FN_TCP_SENDMSG,
+	FN_TCP_RECVMSG,
+	FN_UNIX_SENDMSG,
+	FN_UNIX_RECVMSG,
+	FN_TCP_SENDPAGE,
+	FN_UNIX_SENDPAGE,
+	FN_SPLICE_READ,
+};
+
+enum mach_iter { /* what a message's iterator goes over */
+	MACH_ITER_ONE, /* one user buffer; an array of one where kernels had no such kind */
+	MACH_ITER_MANY, /* an array in kernel memory of user buffers */
+	MACH_ITER_PAGES, /* the kernel's own */
+	MACH_ITER_WILD, /* an array that is not where it is said to be */
+};
+
 /* Layouts that the system call ABI fixes; the test side has no vmlinux.h. */
 struct mach_iov {
 	const void *base;
@@ -99,6 +116,7 @@ void mach_netns(int fd, __u32 inum);
 void mach_flags(int fd, __u32 f_flags);
 void mach_arrive(int fd, __u32 bytes); /* becomes readable now */
 void mach_taken(int fd, __u32 bytes); /* the process has copied them */
+void mach_written(int fd, __u32 bytes); /* the process has given them to TCP */
 void mach_tcp_state(int fd, int from, int to);
 void mach_sk_err(int fd, int err);
 void mach_connecting(int fd); /* a connect() on it has not been answered */
@@ -108,6 +126,17 @@ void mach_destroy(int fd); /* TCP lets go of the socket */
 void mach_enter(long nr, __u64 a0, __u64 a1, __u64 a2, __u64 a3);
 void mach_exit(long nr, long ret, __u64 a0, __u64 a1, __u64 a2, __u64 a3);
 void mach_call(long nr, long ret, __u64 a0, __u64 a1, __u64 a2, __u64 a3);
+/*
+ * A message's iterator, which the calls below move on. offset: bytes of the first entry used up before.
+ * eager: at the end of an entry it steps over empty ones, too, as iov_iter_advance() does and copying
+ * does not.
+ */
+void mach_iter(enum mach_iter kind, const struct mach_iov *iov, __u32 niov, __u64 offset,
+	       int eager);
+void mach_fn_enter(enum mach_fn fn, int fd, __u64 len, __u32 flags);
+void mach_fn_leave(enum mach_fn fn, int fd, __u32 flags, long ret);
+void mach_fn(enum mach_fn fn, int fd, __u64 len, __u32 flags, long ret);
+void mach_unix_release(int fd); /* the last reference to a unix socket goes */
 void mach_live(int on); /* every probe is attached: so after mach_reset() */
 void mach_scratch(int busy); /* no slot is left: a program was interrupted by another */
 void mach_seed(void); /* both passes over all descriptors */
