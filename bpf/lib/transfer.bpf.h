@@ -89,16 +89,16 @@ static __always_inline void emit_data(struct scratch *s, struct sock_state *ss)
 		drop(DROP_RING_FULL);
 }
 
-/* The transfer described in the slot. */
+/* The transfer described in the slot. opaque: a constant, none of its bytes can be read. */
 static __always_inline void xfer_run(__u32 slot, struct scratch *s, struct sock_state *ss,
-				     const struct hp_verdict *v)
+				     const struct hp_verdict *v, bool opaque)
 {
 	bool first, turned, walk;
 	struct xfer *x = &s->x;
 	__u32 dir = x->dir & 1;
 
 	turned = ss->last_dir != dir || (ss->flags & SOCK_NEW_TURN);
-	first = turn_first(s, v, turned);
+	first = opaque ? turned : turn_first(s, v, turned);
 	x->limit = first ? v->turn_max[dir] : v->more_max[dir];
 	if (x->limit > HP_PAYLOAD_MAX)
 		x->limit = HP_PAYLOAD_MAX;
@@ -109,8 +109,11 @@ static __always_inline void xfer_run(__u32 slot, struct scratch *s, struct sock_
 	x->nsegs = 0;
 	x->frames_after = 0;
 	x->back = ss->frame_part_len[dir];
-	walk = v->frames[dir].on && frames_need_walk(slot, s, ss, &v->frames[dir], turned);
-	if (walk && !xfer_walk(slot, s, ss)) {
+	if (opaque && v->frames[dir].on)
+		frames_pass_opaque(s, ss, &v->frames[dir]);
+	walk = !opaque && v->frames[dir].on &&
+	       frames_need_walk(slot, s, ss, &v->frames[dir], turned);
+	if (!opaque && walk && !xfer_walk(slot, s, ss)) {
 		walk = false; /* not what it was taken for */
 		x->out = 0;
 		x->nsegs = 0;
@@ -126,7 +129,7 @@ static __always_inline void xfer_run(__u32 slot, struct scratch *s, struct sock_
 	} else {
 		if (!walk && x->back)
 			frames_put_back(s, ss);
-		if (!walk && !(x->flags & HP_DATA_OPAQUE)) {
+		if (!opaque && !walk && !(x->flags & HP_DATA_OPAQUE)) {
 			if (x->total <= x->limit ||
 			    (v->frames[dir].on && x->total <= HP_PAYLOAD_MAX))
 				xfer_whole(slot, s);
@@ -209,7 +212,8 @@ static __always_inline void transfer_gap(struct sock_state *ss, struct sock *sk,
  * The transfer that the slot describes: sk, base or iov, enter_ns, now, pid_tgid, total, dir and flags
  * are set.
  */
-static __always_inline void transfer(__u32 slot, struct scratch *s, struct sock_state *ss)
+static __always_inline void transfer(__u32 slot, struct scratch *s, struct sock_state *ss,
+				     bool opaque)
 {
 	struct sock *sk = (void *)s->x.sk;
 	const struct hp_verdict *v;
@@ -236,9 +240,9 @@ static __always_inline void transfer(__u32 slot, struct scratch *s, struct sock_
 		transfer_skip(ss, dir, s->x.total);
 		return;
 	}
-	if (s->x.iov)
+	if (!opaque && s->x.iov)
 		load_iov(s);
-	xfer_run(slot, s, ss, v);
+	xfer_run(slot, s, ss, v, opaque);
 }
 
 /* Does a transfer that fails so mean that no other one can succeed? A signal, say, does not. */

@@ -12,8 +12,10 @@
 
 #include "lib/xfer.bpf.h"
 
-#define WALK_STEPS 64 /* frames that a function goes through: LOOP_SLOT */
-#define WALK_TIMES 1024 /* of its calls: 65,536 frames; 256 KiB reads of 12-byte rows are 21,000 */
+/* 65,536 frames, by functions that call functions (LOOP_SLOT): 256 KiB reads of 12-byte rows are 21,000. */
+#define WALK_STEPS 32
+#define WALK_MORE 32
+#define WALK_TIMES 64
 #define FRAME_HDR_MAX 8
 #define FRAME_SIZE_MAX (1U << 28) /* a longer one is no frame: text taken for a length is */
 
@@ -288,6 +290,16 @@ static __always_inline bool walk_joined(struct walk *w, struct sock_state *ss)
 	return true;
 }
 
+__noinline int walk_more(__u32 slot)
+{
+	__u32 i;
+
+	for (i = 0; i < WALK_MORE; i++)
+		if (walk_frames(slot))
+			return 1;
+	return 0;
+}
+
 /* Up to the first whole frame: what the transfer before began, and has not ended. */
 __noinline int walk_begin(__u32 slot)
 {
@@ -333,7 +345,7 @@ static __always_inline bool xfer_walk(__u32 slot, struct scratch *s, struct sock
 
 	walk_begin(slot);
 	for (i = 0; i < WALK_TIMES; i++)
-		if (walk_frames(slot))
+		if (walk_more(slot))
 			break;
 	walk_run_close(s);
 	ss->frame_left[dir] = s->x.frame_left;
@@ -405,6 +417,20 @@ static __always_inline void frames_put_back(struct scratch *s, const struct sock
 	__builtin_memcpy(&s->rec[sizeof(struct ev_data) + at], ss->frame_part[s->x.dir & 1],
 			 FRAME_HDR_MAX);
 	run_end(s, at, s->x.back & 7);
+}
+
+/* A transfer that nobody can read: inside one frame nothing changes, else alignment is lost. */
+static __always_inline void frames_pass_opaque(struct scratch *s, struct sock_state *ss,
+					       const struct hp_frames *f)
+{
+	__u32 dir = s->x.dir & 1;
+
+	if (!ss->frame_aligned[dir] || ss->frame_left[dir] < s->x.total) {
+		frames_lose(ss, dir);
+		return;
+	}
+	ss->frame_left[dir] -= s->x.total;
+	ss->frame_want[dir] -= s->x.total < ss->frame_want[dir] ? s->x.total : ss->frame_want[dir];
 }
 
 /*

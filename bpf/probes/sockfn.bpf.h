@@ -65,10 +65,10 @@ static __always_inline void fn_failed(struct sock *sk, long ret, const struct fn
 
 /*
  * A function of a socket ends with ret. typed: msg is a pointer that the verifier knows, and its fields
- * are plain loads.
+ * are plain loads. opaque: there is none, the bytes stay inside the kernel.
  */
 static __always_inline int fn_done(const struct fn_call *c, struct msghdr *msg, bool typed,
-				   long ret)
+				   long ret, bool opaque)
 {
 	struct sock *sk = (void *)c->sk;
 	struct sock_state *ss;
@@ -103,13 +103,13 @@ static __always_inline int fn_done(const struct fn_call *c, struct msghdr *msg, 
 	s->x.dir = c->dir;
 	s->x.flags = 0;
 	s->x.iov = 0;
-	if (!c->msg || (c->dir == HP_RECV && c->flags & MSG_TRUNC))
+	if (opaque || !c->msg || (c->dir == HP_RECV && c->flags & MSG_TRUNC))
 		s->x.flags = HP_DATA_OPAQUE;
 	else
 		iter_find(slot, s, msg, typed, ret);
 	if (c->dir == HP_SEND && c->flags & MSG_DONTWAIT)
 		s->x.flags |= HP_DATA_NONBLOCK;
-	transfer(slot, s, ss);
+	transfer(slot, s, ss, opaque);
 	s->busy = 0;
 	return 0;
 }
@@ -150,7 +150,7 @@ static __always_inline int tcp_sent(__u64 *ctx)
 		return 0;
 	c.sk = fn_arg(ctx, 0);
 	c.flags = msg->msg_flags;
-	return fn_done(&c, msg, true, (int)ctx[3]);
+	return fn_done(&c, msg, true, (int)ctx[3], false);
 }
 
 SEC("fexit/tcp_sendmsg")
@@ -169,7 +169,7 @@ static __always_inline int tcp_received(__u64 *ctx)
 	c.sk = fn_arg(ctx, 0);
 	/* sk, msg, len, (nonblock,) flags, (addr_len) */
 	c.flags = fn_arg(ctx, cfg_tcp_recv_args == 6 ? 4 : 3);
-	return fn_done(&c, msg, true, (int)fn_arg(ctx, cfg_tcp_recv_args));
+	return fn_done(&c, msg, true, (int)fn_arg(ctx, cfg_tcp_recv_args), false);
 }
 
 SEC("fexit/tcp_recvmsg")
@@ -188,7 +188,7 @@ static __always_inline int unix_sent(__u64 *ctx)
 	c.sk = fn_sock(ctx);
 	c.enter_ns = unix_enter_ns();
 	c.flags = msg->msg_flags;
-	return fn_done(&c, msg, true, (int)ctx[3]);
+	return fn_done(&c, msg, true, (int)ctx[3], false);
 }
 
 SEC("fexit/unix_stream_sendmsg")
@@ -204,7 +204,7 @@ static __always_inline int unix_received(__u64 *ctx)
 	if (!fn_wanted())
 		return 0;
 	c.sk = fn_sock(ctx);
-	return fn_done(&c, (void *)ctx[1], true, (int)ctx[4]);
+	return fn_done(&c, (void *)ctx[1], true, (int)ctx[4], false);
 }
 
 SEC("fexit/unix_stream_recvmsg")
@@ -221,7 +221,7 @@ static __always_inline int inside(__u64 *ctx, bool is_tcp_sock, __u64 len, __u32
 	if (!fn_wanted())
 		return 0;
 	c.sk = is_tcp_sock ? fn_arg(ctx, 0) : fn_sock(ctx);
-	return fn_done(&c, NULL, true, ret);
+	return fn_done(&c, NULL, true, ret, true);
 }
 
 /* sendfile and splice into a socket, until they became sendmsg (2dc334f1a63a, 6.5). */
@@ -251,15 +251,17 @@ int fexit_unix_splice(__u64 *ctx)
 }
 
 /* The socket that a function was called for, and whose call it was; false: nobody's of ours. */
-static __always_inline struct target_state *fn_caller(__u64 socket, struct sock_ref *ret,
+static __always_inline struct target_state *fn_caller(__u64 at, struct sock_ref *ret,
 						      __u64 *ret_ids)
 {
+	struct socket *socket = (void *)at;
+
 	if (!fn_wanted())
 		return NULL;
 	*ret_ids = current_ids();
-	ret->socket = (void *)socket;
-	ret->sk = BPF_CORE_READ(ret->socket, sk);
-	ret->file = BPF_CORE_READ(ret->socket, file);
+	ret->socket = socket;
+	ret->sk = BPF_CORE_READ(socket, sk);
+	ret->file = BPF_CORE_READ(socket, file);
 	return ret->sk ? target_of(*ret_ids >> 32) : NULL;
 }
 
@@ -512,7 +514,7 @@ int kretprobe_done(struct pt_regs *ctx)
 		if (!ss || ss->family != AF_UNIX)
 			c.enter_ns = 0;
 	}
-	return WHOLE(fn_done(&c, (void *)c.msg, false, (int)PT_REGS_RC(ctx)));
+	return WHOLE(fn_done(&c, (void *)c.msg, false, (int)PT_REGS_RC(ctx), false));
 }
 
 #endif

@@ -93,7 +93,7 @@ __noinline int message_at(__u32 slot, __u32 i)
 	s->x.flags = s->x.vec_flags;
 	s->x.iov = iov[0];
 	s->x.iov_n = iov[1];
-	transfer(slot, s, ss);
+	transfer(slot, s, ss, false);
 	return 0;
 }
 
@@ -107,21 +107,37 @@ __noinline int messages(__u32 slot, __u32 from)
 	return 0;
 }
 
-__noinline int message_len(__u64 at)
+__noinline int messages_all(__u32 slot)
 {
-	__u32 len = 0;
+	__u32 i;
 
-	bpf_probe_read_user(&len, sizeof(len), &((struct mmsghdr *)at)->msg_len);
-	return len;
+	for (i = 0; i < MMSG_MAX; i += MMSG_STEPS)
+		if (messages(slot, i))
+			break;
+	return 0;
 }
 
-/* Bytes that n messages moved. */
-static __always_inline __u32 messages_len(__u64 vec, __u32 n)
+/* Bytes that some of n messages moved. */
+__noinline int message_lens(__u64 vec, __u32 from, __u32 n)
+{
+	__u32 total = 0, len, i;
+
+	for (i = 0; i < MMSG_STEPS; i++) {
+		len = 0;
+		if (from + i < n)
+			bpf_probe_read_user(&len, sizeof(len),
+					    &((struct mmsghdr *)vec + from + i)->msg_len);
+		total += len;
+	}
+	return total;
+}
+
+__noinline int messages_len(__u64 vec, __u32 n)
 {
 	__u32 total = 0, i;
 
-	for (i = 0; i < MMSG_MAX && i < n; i++)
-		total += message_len(vec + i * sizeof(struct mmsghdr));
+	for (i = 0; i < MMSG_MAX && i < n; i += MMSG_STEPS)
+		total += message_lens(vec, i, n);
 	return total;
 }
 
@@ -251,7 +267,7 @@ static __always_inline void call_transfer(struct sock_ref *ref, struct sock_stat
 					  const struct sys_args *a, __u32 class, __u32 ret,
 					  __u32 dir, __u64 enter_ns, __u64 pid_tgid, __u64 now)
 {
-	__u32 slot = slot_take(), flags = call_flags(class, a), total = ret, i;
+	__u32 slot = slot_take(), flags = call_flags(class, a), total = ret;
 	struct file *file = ref->file;
 	struct scratch *s = slot == NO_SLOT ? NULL : slot_of(slot);
 
@@ -281,12 +297,10 @@ static __always_inline void call_transfer(struct sock_ref *ref, struct sock_stat
 		s->x.vec = a->a1;
 		s->x.vec_n = ret;
 		s->x.vec_flags = s->x.flags;
-		for (i = 0; i < MMSG_MAX; i += MMSG_STEPS)
-			if (messages(slot, i))
-				break;
+		messages_all(slot);
 	} else {
 		call_buffers(class, a, s);
-		transfer(slot, s, ss);
+		transfer(slot, s, ss, false);
 	}
 	s->busy = 0;
 }

@@ -91,6 +91,9 @@ static struct hostprof_bpf *open_one(const char *name, char *log)
 	skel->rodata->cfg_task_pt_regs = feat_has(FEAT_TASK_PT_REGS);
 	if (nargs > 0)
 		skel->rodata->cfg_tcp_recv_args = nargs;
+	nargs = kfunc_nargs("inet_accept");
+	if (nargs > 0)
+		skel->rodata->cfg_accept_args = nargs;
 	bpf_object__for_each_program(prog, skel->obj)
 	{
 		bool it = !strcmp(bpf_program__name(prog), name);
