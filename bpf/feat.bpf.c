@@ -36,4 +36,14 @@ int feat(void *ctx)
 	return 0;
 }
 
+/* How a kernel that can change its mind preempts: 0 none, 1 voluntary, 2 full, 3 lazy. */
+__u64 preempt_mode_at; /* address of the kernel's variable */
+int preempt_mode;
+
+SEC("raw_tp")
+int read_preempt_mode(void *ctx)
+{
+	return bpf_probe_read_kernel(&preempt_mode, sizeof(preempt_mode), (void *)preempt_mode_at);
+}
+
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

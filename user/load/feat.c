@@ -221,6 +221,24 @@ const struct feat_row feat_rows[FEAT_COUNT] = {
 				    .need = FEAT_DEGRADES,
 				    .needs = B(BPF) | B(BTF),
 				    .probe = featprobe_recursion_misses },
+	/* The one row that newer kernels lack: its change is the one that took it away. */
+	[FEAT_WHOLE_PROGRAMS] = { .key = "whole_programs",
+				  .name = "BPF programs that are not preempted",
+				  .why = "every transfer runs its program",
+				  .without =
+					  "kprobes, which run in one piece and cost more, come "
+					  "first: "
+					  "while another program is off the processor the kernel "
+					  "skips it for others",
+				  .since = "7.0",
+				  .change = "7dadeaa6e851 sched: Further restrict the preemption "
+					    "modes",
+				  .fix = "boot with preempt=voluntary where the kernel has that "
+					 "choice "
+					 "(before 7.0)",
+				  .need = FEAT_DEGRADES,
+				  .needs = B(BPF) | B(BTF),
+				  .probe = featprobe_whole_programs },
 	[FEAT_FENTRY] = { .key = "fentry",
 			  .name = "function entry and exit hooks (fentry, fexit)",
 			  .why = "see transfers at the socket, io_uring's and sendfile's too",

@@ -34,6 +34,7 @@ enum feat {
 	FEAT_TASK_PT_REGS, /* bpf_task_pt_regs() */
 	FEAT_RUN_STATS,
 	FEAT_RECURSION_MISSES, /* the kernel counts the runs that it skipped */
+	FEAT_WHOLE_PROGRAMS, /* the kernel does not preempt a BPF program */
 	FEAT_FENTRY, /* and fexit */
 	FEAT_MODULE_BTF, /* fentry on functions of modules; without modules at all: there */
 	FEAT_KPROBE, /* and kretprobe */

@@ -19,6 +19,7 @@
 #include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "base/file.h"
@@ -334,6 +335,67 @@ int featprobe_uprobe(void)
 	return -ENOENT;
 }
 
+/* The object with one of its two programs: not every kernel runs the second one by itself. */
+static struct feat_bpf *open_feat(bool preempt)
+{
+	struct feat_bpf *skel = feat_bpf__open();
+
+	if (!skel)
+		return NULL;
+	bpf_program__set_autoload(skel->progs.feat, !preempt);
+	bpf_program__set_autoload(skel->progs.read_preempt_mode, preempt);
+	if (!feat_bpf__load(skel))
+		return skel;
+	feat_bpf__destroy(skel);
+	return NULL;
+}
+
+/* 0 and the address of a variable of the kernel, which may be hidden: 0. -ENOENT: there is none. */
+static int kernel_variable(const char *name, u64 *ret_at)
+{
+	_fclose_ FILE *f = fopen("/proc/kallsyms", "re");
+	char line[256], sym[128];
+	unsigned long long at;
+
+	while (f && fgets(line, sizeof(line), f)) {
+		if (!strstr(line, name) || sscanf(line, "%llx %*c %127s", &at, sym) != 2 ||
+		    strcmp(sym, name))
+			continue;
+		*ret_at = at;
+		return 0;
+	}
+	return -ENOENT;
+}
+
+/*
+ * How a kernel preempts itself is in how it was built, which uname tells, or in a variable that can be
+ * set at boot and later. One whose value is hidden is taken to preempt: the rung that is exact either
+ * way is only dearer. Without the variable's name nothing is known: what was skipped is counted.
+ */
+int featprobe_whole_programs(void)
+{
+	LIBBPF_OPTS(bpf_test_run_opts, run);
+	struct feat_bpf *skel;
+	struct utsname un;
+	int mode = -1;
+	u64 at = 0;
+
+	if (uname(&un) || !strstr(un.version, "PREEMPT"))
+		return 0;
+	if (!strstr(un.version, "PREEMPT_DYNAMIC"))
+		return -ENOENT;
+	if (kernel_variable("preempt_dynamic_mode", &at))
+		return 0;
+	skel = at ? open_feat(true) : NULL;
+	if (skel) {
+		skel->bss->preempt_mode_at = at;
+		if (!bpf_prog_test_run_opts(bpf_program__fd(skel->progs.read_preempt_mode), &run))
+			mode = skel->bss->preempt_mode;
+	}
+	feat_bpf__destroy(skel);
+	return mode == 0 || mode == 1 ? 0 : -ENOENT;
+}
+
 /*
  * What only the kernel's BTF tells. Loading and running one program answers for all of these rows;
  * it is done when the first of them is asked for.
@@ -348,7 +410,7 @@ static int types_say(size_t offset)
 		const char packet[64] = { 0 }; /* the least that a socket filter runs on */
 		LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = packet,
 			    .data_size_in = sizeof(packet));
-		struct feat_bpf *skel = feat_bpf__open_and_load();
+		struct feat_bpf *skel = open_feat(false);
 
 		result = skel ? bpf_prog_test_run_opts(bpf_program__fd(skel->progs.feat), &run)
 			      : -errno;

@@ -24,6 +24,7 @@ int featprobe_task_btf(void);
 int featprobe_task_pt_regs(void);
 int featprobe_run_stats(void);
 int featprobe_recursion_misses(void);
+int featprobe_whole_programs(void);
 int featprobe_fentry(void);
 int featprobe_module_btf(void);
 int featprobe_kprobe(void);

@@ -335,6 +335,7 @@ static int open_all(struct probes *p, struct probes_error *ret_err)
 	p->cost_method = feat_has(FEAT_RUN_STATS) ? HP_COST_RUN_STATS : HP_COST_SELF_TIMED;
 	p->in_one_piece = kfunc_known("bpf_preempt_disable", 0);
 	err = load(p, ret_err);
+	log_debug("programs %s be preempted", p->in_one_piece ? "cannot" : "may");
 	return err ? err : fill_tables(p, ret_err);
 }
 

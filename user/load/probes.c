@@ -199,6 +199,11 @@ static const struct rung_prog samples[] = {
 
 static const struct rung_prog nothing[] = { { 0 } };
 
+#define PREEMPTED                                                                                  \
+	"this kernel preempts BPF programs, and skips others on the same processor meanwhile: "    \
+	"some "                                                                                    \
+	"transfers are lost (program_missed counts the skips, unseen_transfers the holes)"
+
 const struct probe_row probe_rows[PROBE_COUNT] = {
 	[PROBE_TRANSFERS] = {
 		.key = "transfers",
@@ -211,11 +216,13 @@ const struct probe_row probe_rows[PROBE_COUNT] = {
 		.rungs = {
 			{ .key = "fentry",
 			  .name = "functions of TCP and unix sockets, by fentry and fexit",
-			  .needs = FEAT_BIT(FEAT_FENTRY) | FEAT_BIT(FEAT_RAW_TP),
+			  .needs = FEAT_BIT(FEAT_FENTRY) | FEAT_BIT(FEAT_RAW_TP) |
+				   FEAT_BIT(FEAT_WHOLE_PROGRAMS),
 			  .progs = fentry_transfers },
 			{ .key = "tracepoint",
 			  .name = "tracepoints of single system calls",
-			  .needs = FEAT_BIT(FEAT_TRACEPOINT) | FEAT_BIT(FEAT_RAW_TP),
+			  .needs = FEAT_BIT(FEAT_TRACEPOINT) | FEAT_BIT(FEAT_RAW_TP) |
+				   FEAT_BIT(FEAT_WHOLE_PROGRAMS),
 			  .progs = each_transfers,
 			  .covers = PROBE_BIT(PROBE_CALLS),
 			  .no_rings = true },
@@ -225,6 +232,18 @@ const struct probe_row probe_rows[PROBE_COUNT] = {
 			  .progs = kprobe_transfers,
 			  .less = "transfers are seen by kretprobes: when very many calls wait at the "
 				  "same time some are lost (return_missed counts them)" },
+			{ .key = "fentry",
+			  .name = "functions of TCP and unix sockets, by programs that may be preempted",
+			  .needs = FEAT_BIT(FEAT_FENTRY) | FEAT_BIT(FEAT_RAW_TP),
+			  .progs = fentry_transfers,
+			  .less = PREEMPTED },
+			{ .key = "tracepoint",
+			  .name = "tracepoints of single system calls, by programs that may be preempted",
+			  .needs = FEAT_BIT(FEAT_TRACEPOINT) | FEAT_BIT(FEAT_RAW_TP),
+			  .progs = each_transfers,
+			  .covers = PROBE_BIT(PROBE_CALLS),
+			  .no_rings = true,
+			  .less = PREEMPTED },
 			{ .key = "raw",
 			  .name = "every system call of the host",
 			  .needs = FEAT_BIT(FEAT_SYS_TP) | FEAT_BIT(FEAT_RAW_TP),

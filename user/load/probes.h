@@ -66,7 +66,7 @@ struct rung {
 	const char *less; /* what the report says less of, for its trust section; NULL = nothing */
 };
 
-#define RUNGS_MAX 5
+#define RUNGS_MAX 7
 #define PROBE_BIT(p) (1U << (p))
 
 struct probe_row {
