@@ -10,6 +10,8 @@ cases on all rows.
 
 ALL = ("b_feat", "b_cost", "b_calls", "b_conn", "b_place", "b_uring", "e2e")
 SHORT = ("e2e",)
+# Cases that look at accept, connect and shutdown, which without fentry and tracepoints nothing shows.
+WITH_CALLS = ("b_calls", "b_conn")
 # On a kernel that preempts BPF programs only kprobes lose nothing, and come first.
 WHOLE = "whole_programs"
 
@@ -27,7 +29,8 @@ ROWS = (
     ("kprobe", "kprobe", ("fentry", "tracepoint", "data_ready"), ("kprobe",), SHORT),
     ("raw", "sk_data_ready", ("fentry", "tracepoint", "kprobe"), ("sys_tp", "data_ready", WHOLE),
      SHORT),
-    ("raw", "tcp_probe", ("fentry", "tracepoint", "kprobe", "data_ready"), ("sys_tp", "tcp_probe", WHOLE), SHORT),
+    ("raw", "tcp_probe", ("fentry", "tracepoint", "kprobe", "data_ready"),
+     ("sys_tp", "tcp_probe", WHOLE), SHORT),
 )
 # Rows whose cost icount.py compares.
 COSTS = ("fentry/sk_data_ready", "tracepoint/sk_data_ready", "kprobe/sk_data_ready",
@@ -40,7 +43,8 @@ def rungs(full, only=()):
     for transfers, arrivals, without, needs, short in ROWS:
         name = f"{transfers}/{arrivals}"
         if not only or name in only or transfers in only:
+            every = [c for c in ALL if transfers != "kprobe" or c not in WITH_CALLS]
             found.append(dict(name=name, transfers=transfers, arrivals=arrivals,
-                              without=list(without), needs=list(needs), all=list(ALL),
-                              cases=list(ALL if full else short)))
+                              without=list(without), needs=list(needs), all=every,
+                              cases=every if full else list(short)))
     return found

@@ -31,20 +31,15 @@ const struct rung *doctor_rung(const struct ladder *l, enum probe p, enum probe 
 	return NULL;
 }
 
-/* Bit i: rung i would be taken, were those above it refused. */
+/* Bit i: the kernel has what rung i needs. */
 static u32 rungs_there(enum probe p)
 {
 	u32 there = 0;
 	int i;
 
-	for (i = 0; i < RUNGS_MAX && probe_rows[p].rungs[i].key; i++) {
-		struct ladder l = { 0 };
-
-		l.refused[p] = ~(1U << i);
-		ladder_choose(&l, ALL_GROUPS);
-		if (l.taken[p] == i || l.taken[p] == RUNG_COVERED)
+	for (i = 0; i < RUNGS_MAX && probe_rows[p].rungs[i].key; i++)
+		if (ladder_there(p, i))
 			there |= 1U << i;
-	}
 	return there;
 }
 

@@ -398,13 +398,19 @@ static bool has_functions(const struct rung *r)
 	return true;
 }
 
-static int choose(const struct probe_row *row, u32 refused)
+bool ladder_there(enum probe p, int rung)
+{
+	const struct rung *r = &probe_rows[p].rungs[rung];
+
+	return has_features(r->needs) && has_functions(r);
+}
+
+static int choose(enum probe p, u32 refused)
 {
 	int i;
 
-	for (i = 0; i < RUNGS_MAX && row->rungs[i].key; i++)
-		if (!(refused >> i & 1) && has_features(row->rungs[i].needs) &&
-		    has_functions(&row->rungs[i]))
+	for (i = 0; i < RUNGS_MAX && probe_rows[p].rungs[i].key; i++)
+		if (!(refused >> i & 1) && ladder_there(p, i))
 			return i;
 	return RUNG_NONE;
 }
@@ -428,7 +434,7 @@ void ladder_choose(struct ladder *l, u32 groups)
 	for (p = 0; p < PROBE_COUNT; p++) {
 		const struct probe_row *row = &probe_rows[p];
 
-		l->taken[p] = row->group & ~groups ? RUNG_NONE : choose(row, l->refused[p]);
+		l->taken[p] = row->group & ~groups ? RUNG_NONE : choose(p, l->refused[p]);
 	}
 	for (p = 0; p < PROBE_COUNT; p++) {
 		r = ladder_rung(l, p);
@@ -488,7 +494,7 @@ const char *ladder_note(const struct ladder *l, enum probe p, u32 asked)
 	if (row->group & ~asked)
 		return NULL;
 	/* Of a group that is gone only what made it so. */
-	if (row->group & ~l->groups && (!row->required || choose(row, l->refused[p]) != RUNG_NONE))
+	if (row->group & ~l->groups && (!row->required || choose(p, l->refused[p]) != RUNG_NONE))
 		return NULL;
 	if (l->taken[p] == RUNG_NONE)
 		return *row->lost ? row->lost : NULL;

@@ -92,6 +92,8 @@ struct ladder {
 
 /* groups: what is asked for. Keeps refused as it is. What cannot be measured is missing in l->groups. */
 void ladder_choose(struct ladder *l, u32 groups);
+/* Does the kernel have what this rung needs? */
+bool ladder_there(enum probe p, int rung);
 /* Why nothing of what is asked for can be measured: -EPERM a right is missing, -EOPNOTSUPP. */
 int ladder_error(u32 asked);
 const struct rung *ladder_rung(const struct ladder *l, enum probe p); /* NULL = none of its own */
