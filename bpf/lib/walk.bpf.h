@@ -12,10 +12,9 @@
 
 #include "lib/xfer.bpf.h"
 
-/* 65,536 frames, by functions that call functions (LOOP_SLOT): 256 KiB reads of 12-byte rows are 21,000. */
-#define WALK_STEPS 32
-#define WALK_MORE 32
-#define WALK_TIMES 64
+/* 65,536 frames, by a function that makes some steps (LOOP_SLOT): 256 KiB reads of 12-byte rows are 21,000. */
+#define WALK_STEPS 256
+#define WALK_TIMES 256
 #define FRAME_HDR_MAX 8
 #define FRAME_SIZE_MAX (1U << 28) /* a longer one is no frame: text taken for a length is */
 
@@ -290,16 +289,6 @@ static __always_inline bool walk_joined(struct walk *w, struct sock_state *ss)
 	return true;
 }
 
-__noinline int walk_more(__u32 slot)
-{
-	__u32 i;
-
-	for (i = 0; i < WALK_MORE; i++)
-		if (walk_frames(slot))
-			return 1;
-	return 0;
-}
-
 /* Up to the first whole frame: what the transfer before began, and has not ended. */
 __noinline int walk_begin(__u32 slot)
 {
@@ -345,7 +334,7 @@ static __always_inline bool xfer_walk(__u32 slot, struct scratch *s, struct sock
 
 	walk_begin(slot);
 	for (i = 0; i < WALK_TIMES; i++)
-		if (walk_more(slot))
+		if (walk_frames(slot))
 			break;
 	walk_run_close(s);
 	ss->frame_left[dir] = s->x.frame_left;

@@ -97,22 +97,12 @@ __noinline int message_at(__u32 slot, __u32 i)
 	return 0;
 }
 
-__noinline int messages(__u32 slot, __u32 from)
-{
-	__u32 i;
-
-	for (i = 0; i < MMSG_STEPS; i++)
-		if (message_at(slot, from + i))
-			return 1;
-	return 0;
-}
-
 __noinline int messages_all(__u32 slot)
 {
 	__u32 i;
 
-	for (i = 0; i < MMSG_MAX; i += MMSG_STEPS)
-		if (messages(slot, i))
+	for (i = 0; i < MMSG_MAX; i++)
+		if (message_at(slot, i))
 			break;
 	return 0;
 }
