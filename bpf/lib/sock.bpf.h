@@ -245,7 +245,7 @@ static __noinline struct sock_state *sock_track(struct sock *sk, struct socket *
 	ss->family = family;
 	ss->origin = origin_target >> 16;
 	ss->target = origin_target & 0xffff;
-	ss->flags = SOCK_NEW_TURN;
+	ss->flags = live ? SOCK_NEW_TURN : SOCK_NEW_TURN | SOCK_EARLY;
 	if (role == HP_ROLE_UNKNOWN) {
 		if (family == AF_UNIX)
 			role = unix_role(sk, ss->origin, &ss->flags);
@@ -392,7 +392,8 @@ static __always_inline void sock_unseen(struct sock *sk, const struct sock_state
 	struct tcp_sock *tp = (void *)sk;
 
 	/* Before the handshake is done the numbers are not those of the stream. */
-	if (ss->family == AF_UNIX || (ss->origin == HP_ORIGIN_CONNECT && !ss->established_ns))
+	if (!live || ss->family == AF_UNIX || ss->flags & SOCK_EARLY ||
+	    (ss->origin == HP_ORIGIN_CONNECT && !ss->established_ns))
 		return;
 	if ((__s32)(BPF_CORE_READ(tp, copied_seq) - ss->taken_seq) > 1)
 		drop(DROP_UNSEEN);

@@ -189,6 +189,12 @@ static __always_inline void transfer_gap(struct sock_state *ss, struct sock *sk,
 
 	if (ss->family == AF_UNIX)
 		return;
+	if (ss->flags & SOCK_EARLY) {
+		ss->flags &= ~SOCK_EARLY;
+		ss->taken_seq = BPF_CORE_READ(tp, copied_seq);
+		ss->sent_seq = BPF_CORE_READ(tp, write_seq);
+		return;
+	}
 	if (dir == HP_RECV) {
 		seq = BPF_CORE_READ(tp, copied_seq);
 		gap = seq - ss->taken_seq - total;

@@ -57,6 +57,7 @@ enum sock_flags {
 	SOCK_EOF_SENT = 4,
 	SOCK_NEW_TURN = 8, /* nothing moved yet */
 	SOCK_ERROR_SENT = 16,
+	SOCK_EARLY = 32, /* known before transfers were followed: some may have gone by unseen */
 };
 
 #define TARGET_FILTER_SLOTS 4096 /* of target_filter, by the low bits of the process id */

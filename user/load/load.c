@@ -477,6 +477,9 @@ int probes_wakeup_fd(const struct probes *p)
 
 void probes_detach(struct probes *p)
 {
+	/* Detaching takes a second or two, one hook after the other: all stop together now. */
+	if (p->skel && p->skel->bss)
+		__atomic_store_n(&p->skel->bss->live, 0, __ATOMIC_RELEASE);
 	hooks_release(&p->hooks);
 }
 
