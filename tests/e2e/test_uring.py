@@ -113,7 +113,8 @@ def nothing_of(report, moved):
     assert moved["requests"] > 0
     assert report.endpoints() == [] and report.requests() == []
     assert report.queries() == [] and report.summary["external"] == []
-    assert report.lost() == {}
+    # That something moved on known TCP sockets is seen, and counted.
+    assert set(report.lost()) <= {"unseen_transfers"}
     note, = named(report)
     assert "not seen" in note and str(report.summary["targets"][0]["pid"]) in note
     assert "io_uring" in report.read("PERFORMANCE_REPORT.md").decode().replace("\\", "")
