@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * How a program runs: in one piece, and timed.
+ * How a program runs: its scratch memory its own, and timed.
  *
- * In one piece: kernels that may preempt in the kernel (since 7.0 all of them) do so in a BPF program,
- * too, and while it is off the processor they skip every other run of the same program there. Where the
- * kernel has bpf_preempt_disable() (fc7566ad0a82, 6.10) a program calls it first thing.
+ * Its own: kernels that may preempt in the kernel (on x86 since 7.0 all of them) do so in a BPF program,
+ * too, and another program that runs meanwhile must not be given the same scratch slot. Where the
+ * kernel has bpf_preempt_disable() (fc7566ad0a82, 6.10) a program calls it first thing. It does not keep
+ * the kernel from skipping runs: a preemption that is due comes when the program allows it again, still
+ * inside it, and runs of the same program on that processor are skipped until it is back. They are
+ * counted (program_missed), and the ladder prefers kprobes there (feature whole_programs).
  *
  * Timed: what the programs cost, for when the kernel's own statistics may not be switched on (they take
  * CAP_SYS_ADMIN): one run in COST_EVERY, drawn at random, is timed and counts for so many. Random,

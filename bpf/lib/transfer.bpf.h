@@ -110,7 +110,7 @@ static __always_inline void xfer_run(__u32 slot, struct scratch *s, struct sock_
 	x->frames_after = 0;
 	x->back = ss->frame_part_len[dir];
 	if (opaque && v->frames[dir].on)
-		frames_pass_opaque(s, ss, &v->frames[dir]);
+		frames_pass_opaque(s, ss);
 	walk = !opaque && v->frames[dir].on &&
 	       frames_need_walk(slot, s, ss, &v->frames[dir], turned);
 	if (!opaque && walk && !xfer_walk(slot, s, ss)) {

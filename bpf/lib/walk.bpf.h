@@ -408,18 +408,23 @@ static __always_inline void frames_put_back(struct scratch *s, const struct sock
 	run_end(s, at, s->x.back & 7);
 }
 
-/* A transfer that nobody can read: inside one frame nothing changes, else alignment is lost. */
-static __always_inline void frames_pass_opaque(struct scratch *s, struct sock_state *ss,
-					       const struct hp_frames *f)
+/* True when the transfer ends inside the frame that the stream is in: then it is passed. */
+static __always_inline bool frames_pass_inside(struct scratch *s, struct sock_state *ss)
 {
-	__u32 dir = s->x.dir & 1;
+	__u32 dir = s->x.dir & 1, total = s->x.total;
 
-	if (!ss->frame_aligned[dir] || ss->frame_left[dir] < s->x.total) {
-		frames_lose(ss, dir);
-		return;
-	}
-	ss->frame_left[dir] -= s->x.total;
-	ss->frame_want[dir] -= s->x.total < ss->frame_want[dir] ? s->x.total : ss->frame_want[dir];
+	if (!ss->frame_aligned[dir] || ss->frame_left[dir] < total)
+		return false;
+	ss->frame_left[dir] -= total;
+	ss->frame_want[dir] -= total < ss->frame_want[dir] ? total : ss->frame_want[dir];
+	return true;
+}
+
+/* A transfer that nobody can read: inside one frame nothing changes, else alignment is lost. */
+static __always_inline void frames_pass_opaque(struct scratch *s, struct sock_state *ss)
+{
+	if (!frames_pass_inside(s, ss))
+		frames_lose(ss, s->x.dir & 1);
 }
 
 /*
@@ -432,12 +437,8 @@ static __always_inline void frames_pass(__u32 slot, struct scratch *s, struct so
 {
 	__u32 dir = s->x.dir & 1;
 
-	if (ss->frame_aligned[dir] && ss->frame_left[dir] >= s->x.total) {
-		ss->frame_left[dir] -= s->x.total;
-		ss->frame_want[dir] -=
-			s->x.total < ss->frame_want[dir] ? s->x.total : ss->frame_want[dir];
+	if (frames_pass_inside(s, ss))
 		return;
-	}
 	if (!f->end_len && ss->frame_aligned[dir] && !ss->frame_left[dir] &&
 	    !ss->frame_part_len[dir] && s->x.niov)
 		return;

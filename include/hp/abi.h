@@ -43,7 +43,7 @@ struct ev_hdr {
 	__u32 size; /* bytes of the whole record, header included, multiple of 8 */
 	__u16 kind; /* enum ev_kind */
 	__u16 target; /* index of the target, 0 = first named on the command line */
-	__u32 tgid; /* process id in the initial PID namespace; 0 = none */
+	__u32 tgid; /* process id in the PID namespace that hostprof runs in; 0 = none */
 	__u32 tid;
 	__u64 ts_ns; /* CLOCK_MONOTONIC */
 };

@@ -461,8 +461,8 @@ static void kernel(void **state)
 	assert_string_equal(n.name.p, "[kernel]");
 	assert_string_equal(n.module.p, "[kernel]");
 	if (r == -EPERM) {
-		print_message(
-			"skipped: kernel addresses are hidden from this user (kptr_restrict)\n");
+		print_message("skipped: this kernel hides its addresses from this user "
+			      "(kptr_restrict)\n");
 		skip();
 	}
 	while (fgets(line, sizeof(line), f)) {

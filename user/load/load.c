@@ -279,7 +279,6 @@ static int load(struct probes *p, struct probes_error *ret_err)
 			set_error(ret_err, err, "nothing of what was asked for can be measured");
 			return err;
 		}
-		/* Descriptions of kernel functions were asked for; the loader reads its own. */
 		err = load_rungs(p, &again, ret_err);
 		if (err)
 			close_object(p);
@@ -335,7 +334,8 @@ static int open_all(struct probes *p, struct probes_error *ret_err)
 	p->cost_method = feat_has(FEAT_RUN_STATS) ? HP_COST_RUN_STATS : HP_COST_SELF_TIMED;
 	p->in_one_piece = kfunc_known("bpf_preempt_disable", 0);
 	err = load(p, ret_err);
-	log_debug("programs %s be preempted", p->in_one_piece ? "cannot" : "may");
+	log_debug("programs %s off preemption while they hold scratch memory",
+		  p->in_one_piece ? "switch" : "cannot switch");
 	return err ? err : fill_tables(p, ret_err);
 }
 

@@ -7,6 +7,7 @@ a `with` and puts it back.
 
 import contextlib
 import os
+import subprocess
 
 import pytest
 
@@ -34,25 +35,31 @@ def own_directory(path):
 
 @contextlib.contextmanager
 def sysctls(**values):
-    """kernel.NAME=VALUE for each, put back at the end in the opposite order."""
-    before = []
+    """kernel.NAME=VALUE for each, put back at the end, also if this process is killed meanwhile.
+
+    A shell waits for the end of its input, which comes either way, and writes the values that were
+    there.
+    """
+    before = {}
+    for name in values:
+        path = f"/proc/sys/kernel/{name}"
+        with open(path) as f:
+            before[path] = f.read().strip()
+    lines = "".join(f"echo {old} >{path}\n" for path, old in before.items())
+    keeper = subprocess.Popen(["sh", "-c", "cat >/dev/null\n" + lines], stdin=subprocess.PIPE,
+                              stderr=subprocess.DEVNULL, start_new_session=True)
     try:
-        for name, value in values.items():
-            path = f"/proc/sys/kernel/{name}"
+        for path, value in zip(before, values.values()):
             try:
-                with open(path) as f:
-                    old = f.read().strip()
-                if old != str(value):
+                if before[path] != str(value):
                     with open(path, "w") as f:
                         f.write(str(value))
-                    before.append((path, old))
             except OSError as e:
-                pytest.skip(f"this kernel does not let kernel.{name} be set to {value}: {e}")
+                pytest.skip(f"this kernel does not let {path} be set to {value}: {e}")
         yield
     finally:
-        for path, old in reversed(before):
-            with open(path, "w") as f:
-                f.write(old)
+        keeper.stdin.close()
+        keeper.wait()
 
 
 # A seccomp filter: loads the number of the call; the one that is meant gets an error, others pass.
