@@ -192,7 +192,7 @@ static void line(struct ev_hdr *rec)
 		const struct ev_sample *ev = (const struct ev_sample *)rec;
 
 		printf(" cpu=%u frames=%u%s", ev->cpu, ev->nframes,
-		       ev->truncated ? " truncated" : "");
+		       ev->stop == UW_STOP_DEPTH ? " truncated" : "");
 		text("comm", ev->comm, strnlen(ev->comm, sizeof(ev->comm)));
 		break;
 	}

@@ -56,7 +56,7 @@ static __always_inline int sample(struct bpf_perf_event_data *ctx)
 	s->ev.cpu = bpf_get_smp_processor_id();
 	s->ev.nframes = n;
 	s->ev.unwind = HP_UNWIND_FP;
-	s->ev.truncated = k == HP_STACK_MAX * 8 || u == HP_STACK_MAX * 8;
+	s->ev.stop = k == HP_STACK_MAX * 8 || u == HP_STACK_MAX * 8 ? UW_STOP_DEPTH : UW_STOP_NONE;
 	bpf_get_current_comm(s->ev.comm, sizeof(s->ev.comm));
 	if (bpf_ringbuf_output(&m_events, &s->ev, size, BPF_RB_NO_WAKEUP))
 		drop(DROP_RING_FULL);

@@ -10,7 +10,8 @@ enum hp_frame_kind {
 };
 
 enum hp_unwind {
-	HP_UNWIND_FP = 1, /* user frames by frame pointers */
+	HP_UNWIND_FP = 1, /* user frames by frame pointers alone */
+	HP_UNWIND_TABLES = 2, /* by call frame information, and what hp/unwind.h says */
 };
 
 /* One frame: an address, or for an interpreter what names it. Innermost first. */
@@ -18,7 +19,7 @@ struct ev_frame {
 	__u64 addr; /* kernel or user address; interpreter: code object */
 	__u32 extra; /* interpreter: instruction index */
 	__u8 kind; /* enum hp_frame_kind */
-	__u8 pad0[3];
+	__u8 check[3]; /* interpreter: of the code object, so that a reused address is noticed */
 };
 
 /* nframes struct ev_frame follow: kernel frames, then user frames, each innermost first. */
@@ -27,7 +28,7 @@ struct ev_sample {
 	__u32 cpu;
 	__u16 nframes;
 	__u8 unwind; /* enum hp_unwind */
-	__u8 truncated; /* 1: deeper than the limit */
+	__u8 stop; /* enum uw_stop: why the user part ended; by frame pointers 0 or UW_STOP_DEPTH */
 	char comm[HP_COMM_LEN];
 };
 

@@ -5,6 +5,7 @@
 
 #include "abi.h"
 #include "ev_net.h"
+#include "unwind.h"
 #include "ev_cpu.h"
 #include "ev_proc.h"
 

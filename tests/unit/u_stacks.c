@@ -38,7 +38,7 @@ static void sample(struct agg *a, u32 tgid, const char *comm, const struct ev_fr
 	u.rec.hdr.tgid = tgid;
 	u.rec.hdr.ts_ns = 2000;
 	u.rec.nframes = (u16)n;
-	u.rec.truncated = truncated;
+	u.rec.stop = truncated ? UW_STOP_DEPTH : UW_STOP_NONE;
 	snprintf(u.rec.comm, sizeof(u.rec.comm), "%s", comm);
 	memcpy(u.mem + sizeof(u.rec), f, n * sizeof(*f));
 	agg_record(a, &u.rec.hdr);

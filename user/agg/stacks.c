@@ -178,7 +178,7 @@ void stacks_sample(struct stacks *s, const struct ev_sample *rec)
 {
 	const struct ev_frame *f = (const void *)(rec + 1);
 	u32 i, n = MIN(rec->nframes, STACK_DEPTH_MAX); /* the innermost ones */
-	bool truncated = rec->truncated || rec->nframes > n;
+	bool truncated = rec->stop == UW_STOP_DEPTH || rec->nframes > n;
 	char comm[HP_COMM_LEN];
 	s64 frame = text_frame(s, clean_comm(rec->comm, comm)), at, top;
 
