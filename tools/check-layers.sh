@@ -15,6 +15,7 @@ declare -A may=(
 	[base]=''
 	[decode]=''
 	[sym]=''
+	[unwind]='sym/elf.h sym/image.h sym/ehpointer.h'
 	[proto]='session/span.h'
 	[session]='proto/proto.h decode/record.h agg/agg.h'
 	[agg]='session/span.h proto/sql.h'

@@ -13,7 +13,8 @@
  * information covers have the rule UW_RULE_NONE.
  *
  * Image of a table, as it travels in a sealed memfd and lies in the cache on disk: struct uw_image,
- * pages[npages], rows[nrows] (padded to 8 bytes), rules[nrules]. Everything in it is checked before use.
+ * pages[npages], rows[nrows] (padded to 8 bytes), rules[nrules]. Everything in it is checked before use:
+ * unwind_image_check() of user/unwind/tableimage.h is that check.
  */
 #ifndef HP_UNWIND_H
 #define HP_UNWIND_H
@@ -23,6 +24,11 @@
 #define UW_PAGE_ROWS_MAX 4096 /* more than one row a byte there cannot be */
 #define UW_PAGE_STEPS 13 /* of a binary search in them */
 #define UW_RULES_MAX 16384 /* of all tables together; numbers fit 16 bits */
+
+/* Bounds of one image: 35 MiB at most. The largest file met (rustc, 154 MB) has 708 rules. */
+#define UW_IMAGE_PAGES_MAX (1u << 18) /* 1 GiB of code */
+#define UW_IMAGE_ROWS_MAX (1u << 23)
+#define UW_IMAGE_RULES_MAX 4096
 
 /* Where the frame's CFA (the caller's stack pointer) comes from. */
 enum uw_cfa {
@@ -36,6 +42,15 @@ enum uw_cfa {
 	UW_CFA_REG, /* register reg + cfa_off: only in the innermost frame */
 	UW_CFA_SIGNAL, /* all registers from the ucontext at rsp + cfa_off */
 	UW_CFA_FP, /* frame pointer step: rbp + 16, whatever code this is */
+	/*
+	 * rsp + cfa_off, but the outermost frame when rax is 0; innermost frame only. It is the few
+	 * bytes between the syscall instruction of clone() and the new thread's first instruction:
+	 * glibc ends the call frame information there, because parent and child both run them and the
+	 * child's stack is new. A thread that waits in clone(CLONE_VFORK) (posix_spawn) waits right
+	 * there. The kernel gives the child rax = 0 (copy_thread()); in the parent rax is -ENOSYS
+	 * during the call, and a thread id or an error after it.
+	 */
+	UW_CFA_CLONE,
 };
 
 /* Where the caller's rbp is. */
@@ -56,7 +71,7 @@ struct uw_rule {
 	__u8 cfa; /* enum uw_cfa */
 	__u8 rbp; /* enum uw_rbp */
 	__u8 ra; /* enum uw_ra */
-	__u8 reg; /* DWARF number */
+	__u8 reg; /* DWARF number, of the CFA's or of the return address' register; never two */
 	__s32 cfa_off;
 	__s32 cfa_add;
 	__s32 rbp_off;
