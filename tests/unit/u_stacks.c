@@ -414,7 +414,7 @@ static void test_cap(void **state)
 		snprintf(comm, sizeof(comm), "%u", i);
 		sample(a, 1, comm, f, 10, false);
 	}
-	assert_true(a->stacks.nnodes <= 100 + 64);
+	assert_true(a->stacks.cpu.nnodes <= 100 + 64);
 	assert_int_equal(agg_finish(a), 0);
 	assert_int_equal(agg_report(a)->cpu.nodes[0].total, 2000);
 	assert_true(agg_report(a)->trust.stacks.truncated >= 1980);

@@ -199,6 +199,21 @@ static void record_config(struct agg *a, const struct ev_config *rec)
 		buf_addch(&a->config, '\n');
 }
 
+static void record_sample(struct agg *a, const struct ev_sample *rec)
+{
+	const struct stack_sample in = {
+		.tgid = rec->hdr.tgid,
+		.comm = rec->comm,
+		.frames = (const void *)(rec + 1),
+		.nframes = rec->nframes,
+		.truncated = rec->stop == UW_STOP_DEPTH,
+		.weight = 1,
+	};
+
+	a->live.samples++;
+	stacks_add(&a->stacks, &a->stacks.cpu, &in);
+}
+
 void agg_record(struct agg *a, const struct ev_hdr *hdr)
 {
 	const void *rec = hdr;
@@ -230,8 +245,7 @@ void agg_record(struct agg *a, const struct ev_hdr *hdr)
 		record_config(a, rec);
 		break;
 	case EV_SAMPLE:
-		a->live.samples++;
-		stacks_sample(&a->stacks, rec);
+		record_sample(a, rec);
 		break;
 	case EV_MAPPING:
 		stacks_mapping(&a->stacks, rec);

@@ -323,6 +323,16 @@ struct agg_blind {
 	u64 received;
 };
 
+/* Of the stacks of one call tree. */
+struct agg_stack_trust {
+	u64 total;
+	u64 complete; /* reached the thread's first function */
+	u64 truncated; /* deeper than the limit, or past the call tree's cap */
+	u64 unnamed_frames; /* distinct frames without a symbol */
+	u64 frames; /* distinct frames */
+	u64 joined; /* places of the call tree that are one with their caller */
+};
+
 struct agg_trust {
 	u64 events; /* records delivered */
 	u64 lost_events; /* records lost whole */
@@ -336,14 +346,7 @@ struct agg_trust {
 	} conns;
 	const struct agg_blind *by_peer;
 	u32 nby_peer;
-	struct {
-		u64 total;
-		u64 complete; /* reached the thread's first function */
-		u64 truncated; /* deeper than the limit, or past the call tree's cap */
-		u64 unnamed_frames; /* distinct frames without a symbol */
-		u64 frames; /* distinct frames */
-		u64 joined; /* places of the call tree that are one with their caller */
-	} stacks;
+	struct agg_stack_trust stacks; /* of samples */
 	struct {
 		bool measured; /* the BPF programs' run time is known */
 		bool self_timed; /* by their own sampling, not by the kernel's run-time statistics */

@@ -262,6 +262,23 @@ static int report_external(struct agg *a)
 	return 0;
 }
 
+static void report_cpu(struct agg *a)
+{
+	const struct stack_tree *t = &a->stacks.cpu;
+	struct agg_report *r = &a->report;
+
+	r->cpu = (struct agg_cpu){
+		.samples = t->samples,
+		.nodes = t->out,
+		.nnodes = t->nout,
+		.top = t->top,
+		.ntop = t->ntop,
+	};
+	if (r->window.sample_hz)
+		r->cpu.on_cpu_s = (double)t->samples / r->window.sample_hz;
+	r->trust.stacks = t->trust;
+}
+
 static void report_trust(struct agg *a)
 {
 	struct agg_trust *t = &a->report.trust;
@@ -324,11 +341,10 @@ int agg_finish(struct agg *a)
 	if (!err)
 		err = report_external(a);
 	if (!err)
-		err = stacks_finish(&a->stacks, &r->cpu, &r->trust);
+		err = stacks_finish(&a->stacks);
 	if (err)
 		return err;
-	if (r->window.sample_hz)
-		r->cpu.on_cpu_s = (double)r->cpu.samples / r->window.sample_hz;
+	report_cpu(a);
 	report_trust(a);
 	notes_make(a);
 	buf_reserve(&a->config, 1);

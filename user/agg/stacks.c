@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * CPU samples. Input: sample, mapping and symbol records in any order. Output: a call tree of
+ * Sampled stacks. Input: stacks, mapping and symbol records in any order. Output: call trees of
  * addresses (a node for each distinct way from a thread's first function to a leaf), and the list
- * of addresses that still want a name. stacktree.c merges the tree by name at the end.
+ * of addresses that still want a name. stacktree.c merges the trees by name at the end.
  *
  * Addresses above the leaf are return addresses; one less lies inside the call, which is what a
  * name or a line must be looked up for, also when the call is a function's last instruction.
@@ -16,19 +16,34 @@
 /* How far back a lookup looks when ranges overlap, as after an unmap and a new map. */
 #define STACK_OVERLAP_MAX 16
 
+static int tree_init(struct stack_tree *t, u32 max_nodes)
+{
+	t->nodes_max = MAX(max_nodes, 16U);
+	t->nodes_cap = 16;
+	t->nodes = calloc(t->nodes_cap, sizeof(*t->nodes));
+	if (!t->nodes)
+		return -ENOMEM;
+	t->nnodes = 1;
+	return 0;
+}
+
+static void tree_release(struct stack_tree *t)
+{
+	free(t->nodes);
+	free(t->node_of.slots);
+	free(t->out);
+	free(t->top);
+}
+
 int stacks_init(struct stacks *s, u32 max_nodes)
 {
 	memset(s, 0, sizeof(*s));
-	s->nodes_max = MAX(max_nodes, 16U);
 	if (strpool_init(&s->texts, STACK_SYMBOLS_MAX, STACK_TEXT_MAX))
 		return -ENOMEM;
-	s->nodes_cap = 16;
-	s->nodes = calloc(s->nodes_cap, sizeof(*s->nodes));
-	if (!s->nodes) {
+	if (tree_init(&s->cpu, max_nodes) || tree_init(&s->waits, max_nodes)) {
 		stacks_release(s);
 		return -ENOMEM;
 	}
-	s->nnodes = 1;
 	return 0;
 }
 
@@ -37,18 +52,15 @@ void stacks_release(struct stacks *s)
 	strpool_release(&s->texts);
 	free(s->frames);
 	free(s->frame_of.slots);
-	free(s->nodes);
-	free(s->node_of.slots);
 	free(s->symbols);
 	free(s->mappings);
-	free(s->out);
-	free(s->top);
+	tree_release(&s->cpu);
+	tree_release(&s->waits);
 	memset(s, 0, sizeof(*s));
 }
 
 /* Room for one more entry; entries move to their places by hash(). */
-static bool index_room(struct stacks *s, struct stack_index *ix,
-		       u64 (*hash)(const struct stacks *s, u32 i))
+static bool index_room(const void *of, struct stack_index *ix, u64 (*hash)(const void *of, u32 i))
 {
 	u32 cap, i, at, *slots;
 
@@ -61,7 +73,7 @@ static bool index_room(struct stacks *s, struct stack_index *ix,
 	for (i = 0; i < ix->cap; i++) {
 		if (!ix->slots[i])
 			continue;
-		at = (u32)hash(s, ix->slots[i] - 1) & (cap - 1);
+		at = (u32)hash(of, ix->slots[i] - 1) & (cap - 1);
 		while (slots[at])
 			at = (at + 1) & (cap - 1);
 		slots[at] = ix->slots[i];
@@ -92,8 +104,10 @@ static u64 frame_key(u64 addr, u32 tgid, u8 kind)
 	return hash_u64(addr ^ hash_u64((u64)tgid << 8 | kind));
 }
 
-static u64 frame_hash(const struct stacks *s, u32 i)
+static u64 frame_hash(const void *of, u32 i)
 {
+	const struct stacks *s = of;
+
 	return frame_key(s->frames[i].addr, s->frames[i].tgid, s->frames[i].kind);
 }
 
@@ -126,32 +140,34 @@ static u64 node_key(u32 parent, u32 frame)
 	return hash_u64((u64)parent << 32 | frame);
 }
 
-static u64 node_hash(const struct stacks *s, u32 i)
+static u64 node_hash(const void *of, u32 i)
 {
-	return node_key(s->nodes[i].parent, s->nodes[i].frame);
+	const struct stack_tree *t = of;
+
+	return node_key(t->nodes[i].parent, t->nodes[i].frame);
 }
 
 /* force: past the cap, for the few nodes that hold what did not fit. */
-static s64 node_get(struct stacks *s, u32 parent, u32 frame, bool force)
+static s64 node_get(struct stack_tree *t, u32 parent, u32 frame, bool force)
 {
 	u32 at;
 
-	if (!index_room(s, &s->node_of, node_hash))
+	if (!index_room(t, &t->node_of, node_hash))
 		return -1;
-	at = (u32)node_key(parent, frame) & (s->node_of.cap - 1);
-	for (; s->node_of.slots[at]; at = (at + 1) & (s->node_of.cap - 1)) {
-		u32 i = s->node_of.slots[at] - 1;
+	at = (u32)node_key(parent, frame) & (t->node_of.cap - 1);
+	for (; t->node_of.slots[at]; at = (at + 1) & (t->node_of.cap - 1)) {
+		u32 i = t->node_of.slots[at] - 1;
 
-		if (s->nodes[i].parent == parent && s->nodes[i].frame == frame)
+		if (t->nodes[i].parent == parent && t->nodes[i].frame == frame)
 			return i;
 	}
-	if ((s->nnodes >= s->nodes_max && !force) ||
-	    !array_room(&s->nodes, s->nnodes, &s->nodes_cap, sizeof(*s->nodes)))
+	if ((t->nnodes >= t->nodes_max && !force) ||
+	    !array_room(&t->nodes, t->nnodes, &t->nodes_cap, sizeof(*t->nodes)))
 		return -1;
-	s->nodes[s->nnodes] = (struct stack_node){ .parent = parent, .frame = frame };
-	s->node_of.slots[at] = ++s->nnodes;
-	s->node_of.n++;
-	return s->nnodes - 1;
+	t->nodes[t->nnodes] = (struct stack_node){ .parent = parent, .frame = frame };
+	t->node_of.slots[at] = ++t->nnodes;
+	t->node_of.n++;
+	return t->nnodes - 1;
 }
 
 static s64 text_frame(struct stacks *s, struct slice text)
@@ -174,43 +190,48 @@ static struct slice clean_comm(const char comm[HP_COMM_LEN], char out[HP_COMM_LE
 	return n ? slice_of(out, n) : SLICE("[unknown]");
 }
 
-void stacks_sample(struct stacks *s, const struct ev_sample *rec)
+/* The node below, or the caller itself when there is no room. */
+static u32 text_node(struct stacks *s, struct stack_tree *t, u32 at, struct slice text, bool force)
 {
-	const struct ev_frame *f = (const void *)(rec + 1);
-	u32 i, n = MIN(rec->nframes, STACK_DEPTH_MAX); /* the innermost ones */
-	bool truncated = rec->stop == UW_STOP_DEPTH || rec->nframes > n;
-	char comm[HP_COMM_LEN];
-	s64 frame = text_frame(s, clean_comm(rec->comm, comm)), at, top;
+	s64 frame = text_frame(s, text);
+	s64 next = frame < 0 ? -1 : node_get(t, at, (u32)frame, force);
 
-	s->samples++;
+	return next < 0 ? at : (u32)next;
+}
+
+void stacks_add(struct stacks *s, struct stack_tree *t, const struct stack_sample *in)
+{
+	const struct ev_frame *f = in->frames;
+	u32 i, n = MIN(in->nframes, STACK_DEPTH_MAX), at; /* the innermost ones */
+	bool truncated = in->truncated || in->nframes > n;
+	char comm[HP_COMM_LEN];
+
+	t->samples++;
+	t->weight += in->weight;
 	/* A process that sets thread names at random must not fill the tree with them. */
-	top = frame < 0 ? -1 : node_get(s, 0, (u32)frame, s->nnodes < s->nodes_max + 64);
-	at = MAX(top, 0);
-	if (truncated) {
-		frame = text_frame(s, SLICE("(truncated)"));
-		top = frame < 0 ? -1 : node_get(s, (u32)at, (u32)frame, false);
-		at = MAX(top, at);
-	}
+	at = text_node(s, t, 0, clean_comm(in->comm, comm), t->nnodes < t->nodes_max + 64);
+	if (in->group)
+		at = text_node(s, t, at, slice_str(in->group), t->nnodes < t->nodes_max + 64);
+	if (truncated)
+		at = text_node(s, t, at, SLICE(STACK_TRUNCATED), false);
 	for (i = n; i-- > 0;) {
 		bool exact = !i || (f[i].kind != f[i - 1].kind && f[i - 1].kind == HP_FRAME_KERNEL);
 		u64 addr = f[i].addr;
-		s64 next;
+		s64 frame, next;
 
 		if (f[i].kind != HP_FRAME_PYTHON && !exact && addr)
 			addr--;
-		frame = frame_get(s, addr, f[i].kind == HP_FRAME_KERNEL ? 0 : rec->hdr.tgid,
-				  f[i].kind);
-		next = frame < 0 ? -1 : node_get(s, (u32)at, (u32)frame, false);
+		frame = frame_get(s, addr, f[i].kind == HP_FRAME_KERNEL ? 0 : in->tgid, f[i].kind);
+		next = frame < 0 ? -1 : node_get(t, at, (u32)frame, false);
 		if (next < 0) {
-			/* Cut here: what is left belongs to this caller. */
-			s->truncated++;
-			s->nodes[at].self++;
-			return;
+			truncated = true; /* cut here: what is left belongs to this caller */
+			break;
 		}
-		at = next;
+		at = (u32)next;
 	}
-	s->truncated += truncated;
-	s->nodes[at].self++;
+	t->truncated += truncated;
+	t->nodes[at].samples++;
+	t->nodes[at].self += in->weight;
 }
 
 void stacks_symbol(struct stacks *s, const struct ev_symbol *rec)

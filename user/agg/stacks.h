@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* CPU samples as a call tree of addresses, and the names that turn it into one of functions. */
+/*
+ * Sampled stacks as call trees of addresses, and the names that turn them into trees of functions. One
+ * tree for what ran, one for what waited; threads, addresses and names are the same for both.
+ */
 #ifndef AGG_STACKS_H
 #define AGG_STACKS_H
 
@@ -23,7 +26,8 @@ struct stack_frame {
 struct stack_node {
 	u32 parent;
 	u32 frame;
-	u32 self;
+	u32 samples;
+	u64 self; /* their weight */
 };
 
 struct stack_symbol {
@@ -47,32 +51,54 @@ struct stack_index {
 	u32 n;
 };
 
+struct stack_tree {
+	struct stack_node *nodes; /* nodes[0]: the root */
+	u32 nnodes, nodes_cap, nodes_max;
+	struct stack_index node_of;
+	u64 samples;
+	u64 weight; /* of all samples */
+	u64 truncated;
+	/* made by stacks_finish() */
+	struct agg_node *out;
+	u32 nout;
+	struct agg_top *top;
+	u32 ntop;
+	struct agg_stack_trust trust;
+};
+
+/* A stack on its way into a tree. */
+struct stack_sample {
+	u32 tgid;
+	const char *comm; /* HP_COMM_LEN bytes */
+	const char *group; /* a node below the thread's name, as if it had called; NULL = none */
+	const struct ev_frame *frames; /* innermost first */
+	u32 nframes;
+	bool truncated;
+	u64 weight;
+};
+
+#define STACK_TRUNCATED "(truncated)" /* stands for the callers that are missing */
+#define STACK_IDLE "(idle)" /* a group that the top list leaves out */
+
 struct stacks {
 	struct strpool texts;
 	struct stack_frame *frames;
 	u32 nframes, frames_cap;
 	struct stack_index frame_of;
-	struct stack_node *nodes; /* nodes[0]: the root */
-	u32 nnodes, nodes_cap, nodes_max;
-	struct stack_index node_of;
 	struct stack_symbol *symbols;
 	u32 nsymbols, symbols_cap;
 	bool symbols_sorted;
 	struct stack_mapping *mappings;
 	u32 nmappings, mappings_cap;
 	bool mappings_sorted;
-	u64 samples;
-	u64 truncated;
 	u64 symbols_refused;
-	struct agg_node *out;
-	u32 nout;
-	struct agg_top *top;
-	u32 ntop;
+	struct stack_tree cpu; /* weights are samples */
+	struct stack_tree waits; /* weights are microseconds */
 };
 
 int stacks_init(struct stacks *s, u32 max_nodes);
 void stacks_release(struct stacks *s);
-void stacks_sample(struct stacks *s, const struct ev_sample *rec);
+void stacks_add(struct stacks *s, struct stack_tree *t, const struct stack_sample *in);
 void stacks_symbol(struct stacks *s, const struct ev_symbol *rec);
 void stacks_mapping(struct stacks *s, const struct ev_mapping *rec);
 size_t stacks_unnamed(struct stacks *s, void (*fn)(void *arg, const struct agg_addr *a), void *arg);
@@ -80,7 +106,7 @@ size_t stacks_unnamed(struct stacks *s, void (*fn)(void *arg, const struct agg_a
 void stacks_sort(struct stacks *s);
 const struct stack_symbol *stacks_symbol_at(const struct stacks *s, u32 tgid, u64 addr);
 const struct stack_mapping *stacks_mapping_at(const struct stacks *s, u32 tgid, u64 addr);
-/* The tree by name, the top list and the counts; in stacktree.c. */
-int stacks_finish(struct stacks *s, struct agg_cpu *ret, struct agg_trust *ret_trust);
+/* The trees by name, their top lists and counts; in stacktree.c. Trees without samples stay empty. */
+int stacks_finish(struct stacks *s);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From addresses to functions, once, at the end of the window. Input: the call tree of addresses
- * with symbols and mappings. Output: the tree merged by name in depth-first order, the top list,
+ * From addresses to functions, once, at the end of the window. Input: the call trees of addresses
+ * with symbols and mappings. Output: each tree merged by name in depth-first order, its top list,
  * and how many stacks and frames can be trusted.
  *
  * Merging by name makes one function of all its addresses, of all processes that run it. The
@@ -38,6 +38,7 @@ struct merged {
 
 struct tree {
 	const struct stacks *s;
+	struct stack_tree *of;
 	struct merged *nodes;
 	u32 n;
 	u32 *order; /* nodes sorted by parent, then text */
@@ -114,7 +115,7 @@ static void add_unnamed(struct buf *out, const struct stacks *s, const struct st
 		buf_addf(out, "+0x%" PRIx64, f->addr - m->at.start + m->at.file_off);
 }
 
-static int name_frames(struct stacks *s, struct named *names, struct agg_trust *trust)
+static int name_frames(struct stacks *s, struct named *names)
 {
 	struct buf text = BUF_INIT;
 	u32 i;
@@ -136,46 +137,76 @@ static int name_frames(struct stacks *s, struct named *names, struct agg_trust *
 			buf_adds(&text, "_[k]");
 		names[i].text = strpool_add(&s->texts, buf_slice(&text));
 		names[i].unnamed = !y || y->unnamed;
-		trust->stacks.frames++;
-		trust->stacks.unnamed_frames += names[i].unnamed;
 	}
 	i = text.oom;
 	buf_release(&text);
 	return i ? -ENOMEM : 0;
 }
 
-static int merge_nodes(const struct stacks *s, const struct named *names, struct tree *t,
-		       struct agg_trust *trust)
+/* Frames of this tree; another tree may have them, too. */
+static int count_frames(const struct stacks *s, const struct named *names, struct stack_tree *of)
 {
-	_free_ u32 *at = calloc(s->nnodes, sizeof(*at));
-	_free_ bool *whole = calloc(s->nnodes, sizeof(*whole));
+	_free_ bool *seen = calloc(MAX(s->nframes, 1U), sizeof(*seen));
+	u32 i;
+
+	if (!seen)
+		return -ENOMEM;
+	for (i = 1; i < of->nnodes; i++) {
+		u32 f = of->nodes[i].frame;
+
+		if (seen[f] || !names[f].kind)
+			continue;
+		seen[f] = true;
+		of->trust.frames++;
+		of->trust.unnamed_frames += names[f].unnamed;
+	}
+	return 0;
+}
+
+/* Threads' names and groups are no frames: whether a stack is whole is for the first one below to say. */
+static bool is_first(const struct stacks *s, const struct named *names, const struct stack_tree *of,
+		     u32 node)
+{
+	u32 up = of->nodes[node].parent;
+	const struct named *above = &names[of->nodes[up].frame];
+
+	return up && names[of->nodes[node].frame].kind && !above->kind &&
+	       strcmp(strpool_get(&s->texts, above->text).p, STACK_TRUNCATED) != 0;
+}
+
+static int merge_nodes(const struct named *names, struct tree *t)
+{
+	const struct stacks *s = t->s;
+	struct stack_tree *of = t->of;
+	_free_ u32 *at = calloc(of->nnodes, sizeof(*at));
+	_free_ bool *whole = calloc(of->nnodes, sizeof(*whole));
 	struct merged *up;
-	struct map of;
+	struct map map;
 	u32 i;
 	int err = 0;
 
-	t->nodes = calloc(s->nnodes, sizeof(*t->nodes));
+	t->nodes = calloc(of->nnodes, sizeof(*t->nodes));
 	if (!at || !whole || !t->nodes)
 		return -ENOMEM;
-	map_init(&of, s->nnodes);
-	t->nodes[0].self = s->nodes[0].self;
+	map_init(&map, of->nnodes);
+	t->nodes[0].self = of->nodes[0].self;
 	t->n = 1;
-	for (i = 1; i < s->nnodes; i++) {
-		const struct stack_node *n = &s->nodes[i];
+	for (i = 1; i < of->nnodes; i++) {
+		const struct stack_node *n = &of->nodes[i];
 		const struct named *name = &names[n->frame];
 		u64 key = (u64)at[n->parent] << 32 | name->text;
-		const u64 *hit = map_find(&of, key);
+		const u64 *hit = map_find(&map, key);
 
 		up = &t->nodes[at[n->parent]];
 		if (name->unnamed && name->text == up->text && name->kind == up->kind &&
 		    *strpool_get(&s->texts, name->text).p == '[') {
 			/* A walk through code without frame pointers can go on like this. */
 			at[i] = at[n->parent];
-			trust->stacks.joined++;
+			of->trust.joined++;
 		} else if (hit) {
 			at[i] = (u32)*hit;
 		} else {
-			err = map_put(&of, key, t->n);
+			err = map_put(&map, key, t->n);
 			if (err)
 				break;
 			at[i] = t->n++;
@@ -187,15 +218,12 @@ static int merge_nodes(const struct stacks *s, const struct named *names, struct
 			};
 		}
 		t->nodes[at[i]].self += n->self;
-		/* The thread's name is no frame; the one below it decides for all below. */
-		if (n->parent && s->nodes[n->parent].parent)
-			whole[i] = whole[n->parent];
-		else
-			whole[i] = n->parent && name->kind &&
-				   is_entry(strpool_get(&s->texts, name->text).p);
-		trust->stacks.complete += whole[i] ? n->self : 0;
+		whole[i] = is_first(s, names, of, i)
+				   ? is_entry(strpool_get(&s->texts, name->text).p)
+				   : whole[n->parent];
+		of->trust.complete += whole[i] ? n->samples : 0;
 	}
-	map_release(&of);
+	map_release(&map);
 	for (i = t->n; i-- > 0;) {
 		t->nodes[i].total += t->nodes[i].self;
 		if (i)
@@ -233,8 +261,10 @@ static int order_nodes(struct tree *t)
 	return 0;
 }
 
-static int lay_out(struct stacks *s, const struct tree *t)
+static int lay_out(const struct tree *t)
 {
+	const struct stacks *s = t->s;
+	struct stack_tree *of = t->of;
 	struct {
 		u32 node;
 		u32 out;
@@ -242,13 +272,13 @@ static int lay_out(struct stacks *s, const struct tree *t)
 	} up[DEPTH_MAX];
 	u32 depth = 0;
 
-	s->out = calloc(t->n, sizeof(*s->out));
-	if (!s->out)
+	of->out = calloc(t->n, sizeof(*of->out));
+	if (!of->out)
 		return -ENOMEM;
-	s->out[0] = (struct agg_node){ .text = "all",
-				       .self = t->nodes[0].self,
-				       .total = t->nodes[0].total };
-	s->nout = 1;
+	of->out[0] = (struct agg_node){ .text = "all",
+					.self = t->nodes[0].self,
+					.total = t->nodes[0].total };
+	of->nout = 1;
 	up[0].node = up[0].out = up[0].child = 0;
 	for (;;) {
 		const struct merged *m = &t->nodes[up[depth].node], *c;
@@ -259,10 +289,10 @@ static int lay_out(struct stacks *s, const struct tree *t)
 			continue;
 		}
 		up[depth + 1].node = t->order[m->first + up[depth].child++];
-		up[depth + 1].out = s->nout;
+		up[depth + 1].out = of->nout;
 		up[depth + 1].child = 0;
 		c = &t->nodes[up[depth + 1].node];
-		s->out[s->nout++] = (struct agg_node){
+		of->out[of->nout++] = (struct agg_node){
 			.text = strpool_get(&s->texts, c->text).p,
 			.parent = up[depth].out,
 			.depth = (u16)(depth + 1),
@@ -294,29 +324,50 @@ static int cmp_node_text(const void *pa, const void *pb)
 }
 
 /* Is a node of the same text above this one? */
-static bool is_recursion(const struct stacks *s, const struct agg_node *n)
+static bool is_recursion(const struct stack_tree *of, const struct agg_node *n)
 {
 	const struct agg_node *p = n;
 
 	while (p->depth > 2) {
-		p = &s->out[p->parent];
+		p = &of->out[p->parent];
 		if (p->text == n->text)
 			return true;
 	}
 	return false;
 }
 
-static int make_top(struct stacks *s)
+/* All frames but those of idle groups; returns how many, and their weight. */
+static u32 top_nodes(const struct stack_tree *of, const struct agg_node **ret, u64 *ret_weight)
 {
-	_free_ const struct agg_node **by_text = calloc(MAX(s->nout, 1U), sizeof(*by_text));
+	u32 i, n = 0, idle = UINT32_MAX; /* depth of the idle group that we are in */
+
+	*ret_weight = of->weight;
+	for (i = 1; i < of->nout; i++) {
+		const struct agg_node *node = &of->out[i];
+
+		if (node->depth > idle)
+			continue;
+		idle = UINT32_MAX;
+		if (node->kind) {
+			ret[n++] = node;
+		} else if (!strcmp(node->text, STACK_IDLE)) {
+			idle = node->depth;
+			*ret_weight -= node->total;
+		}
+	}
+	return n;
+}
+
+static int make_top(struct stack_tree *of)
+{
+	_free_ const struct agg_node **by_text = calloc(MAX(of->nout, 1U), sizeof(*by_text));
 	_free_ struct agg_top *all = NULL;
-	u32 i, n = 0, rows = 0;
+	u32 i, n, rows = 0;
+	u64 weight;
 
 	if (!by_text)
 		return -ENOMEM;
-	for (i = 1; i < s->nout; i++)
-		if (s->out[i].kind)
-			by_text[n++] = &s->out[i];
+	n = top_nodes(of, by_text, &weight);
 	all = calloc(MAX(n, 1U), sizeof(*all));
 	if (!all)
 		return -ENOMEM;
@@ -330,54 +381,57 @@ static int make_top(struct stacks *s)
 							.kind = by_text[i]->kind };
 		t = &all[rows - 1];
 		t->self += by_text[i]->self;
-		if (!is_recursion(s, by_text[i]))
+		if (!is_recursion(of, by_text[i]))
 			t->total += by_text[i]->total;
 	}
 	qsort(all, rows, sizeof(*all), cmp_top);
-	s->ntop = MIN(rows, STACK_TOP_MAX);
-	s->top = calloc(MAX(s->ntop, 1U), sizeof(*s->top));
-	if (!s->top)
+	of->ntop = MIN(rows, STACK_TOP_MAX);
+	of->top = calloc(MAX(of->ntop, 1U), sizeof(*of->top));
+	if (!of->top)
 		return -ENOMEM;
-	memcpy(s->top, all, s->ntop * sizeof(*s->top));
-	for (i = 0; i < s->ntop; i++) {
-		s->top[i].self_ratio = (double)s->top[i].self / (double)s->samples;
-		s->top[i].total_ratio = (double)s->top[i].total / (double)s->samples;
+	memcpy(of->top, all, of->ntop * sizeof(*of->top));
+	for (i = 0; i < of->ntop && weight; i++) {
+		of->top[i].self_ratio = (double)of->top[i].self / (double)weight;
+		of->top[i].total_ratio = (double)of->top[i].total / (double)weight;
 	}
 	return 0;
 }
 
-int stacks_finish(struct stacks *s, struct agg_cpu *ret, struct agg_trust *ret_trust)
+static int finish_tree(const struct stacks *s, const struct named *names, struct stack_tree *of)
 {
-	_free_ struct named *names = NULL;
-	struct tree t = { .s = s };
+	struct tree t = { .s = s, .of = of };
 	int err;
 
-	memset(ret, 0, sizeof(*ret));
-	ret_trust->stacks.total = s->samples;
-	ret_trust->stacks.truncated = s->truncated;
-	if (!s->samples)
+	of->trust.total = of->samples;
+	of->trust.truncated = of->truncated;
+	if (!of->samples)
 		return 0;
-	names = calloc(MAX(s->nframes, 1U), sizeof(*names));
-	if (!names)
-		return -ENOMEM;
-	stacks_sort(s);
-	err = name_frames(s, names, ret_trust);
+	err = count_frames(s, names, of);
 	if (!err)
-		err = merge_nodes(s, names, &t, ret_trust);
+		err = merge_nodes(names, &t);
 	if (!err)
 		err = order_nodes(&t);
 	if (!err)
-		err = lay_out(s, &t);
+		err = lay_out(&t);
 	if (!err)
-		err = make_top(s);
+		err = make_top(of);
 	free(t.nodes);
 	free(t.order);
-	if (err)
-		return err;
-	ret->samples = s->samples;
-	ret->nodes = s->out;
-	ret->nnodes = s->nout;
-	ret->top = s->top;
-	ret->ntop = s->ntop;
-	return 0;
+	return err;
+}
+
+int stacks_finish(struct stacks *s)
+{
+	_free_ struct named *names = calloc(MAX(s->nframes, 1U), sizeof(*names));
+	int err;
+
+	if (!names)
+		return -ENOMEM;
+	stacks_sort(s);
+	err = name_frames(s, names);
+	if (!err)
+		err = finish_tree(s, names, &s->cpu);
+	if (!err)
+		err = finish_tree(s, names, &s->waits);
+	return err;
 }
