@@ -86,7 +86,7 @@ check_bpf() {
 	local file=$1 line=$2 kind=$3 header=$4
 	if [[ $kind == '"' ]]; then
 		# A probe may be a program a rung: its .bpf.c brings them together.
-		listed "$header" 'lib/*.h hp/* vmlinux.h' ||
+		listed "$header" 'lib/*.h unwind/*.h hp/* vmlinux.h' ||
 			[[ $file == bpf/probes/*.bpf.c && $header == probes/*.bpf.h ]] ||
 			refuse "$file:$line: bpf/ may not include \"$header\""
 	else

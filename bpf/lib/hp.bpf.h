@@ -65,5 +65,6 @@
 extern const volatile __u32 cfg_ncpus;
 extern const volatile bool cfg_follow_children;
 extern const volatile bool cfg_task_btf; /* bpf_get_current_task_btf is there */
+extern const volatile bool cfg_task_pt_regs; /* bpf_task_pt_regs is there */
 
 #endif

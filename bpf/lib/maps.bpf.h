@@ -173,22 +173,6 @@ struct {
 	__type(value, struct scratch);
 } m_scratch __weak SEC(".maps");
 
-/* A CPU sample under construction; perf programs run in interrupt context, one at a time a CPU. */
-struct stack_scratch {
-	struct ev_sample ev;
-	struct ev_frame frames[2 * HP_STACK_MAX + 2];
-	__u64 ips[HP_STACK_MAX + 1];
-	__u32 n; /* frames so far */
-	__u32 pad0;
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct stack_scratch);
-} m_stack __weak SEC(".maps");
-
 static __always_inline void drop(enum hp_drop why)
 {
 	__u32 key = why;

@@ -52,6 +52,7 @@ enum {
 	BPF_RB_NO_WAKEUP = 1,
 	BPF_RB_FORCE_WAKEUP = 2,
 	BPF_F_USER_STACK = 256,
+	BPF_F_MMAPABLE = 1024,
 };
 
 /* Numbers of the kernel that has them; only their presence is asked for. */
@@ -127,8 +128,11 @@ struct pid {
 	struct upid numbers[1];
 };
 
+struct mm_struct;
+
 struct task_struct {
 	void *stack;
+	struct mm_struct *mm;
 	struct pid *thread_pid;
 	pid_t pid;
 	pid_t tgid;

@@ -14,10 +14,14 @@ enum hp_unwind {
 	HP_UNWIND_TABLES = 2, /* by call frame information, and what hp/unwind.h says */
 };
 
+enum hp_frame_extra { /* of native frames */
+	HP_FRAME_EXACT = 1, /* where the thread stood; without: a return address */
+};
+
 /* One frame: an address, or for an interpreter what names it. Innermost first. */
 struct ev_frame {
 	__u64 addr; /* kernel or user address; interpreter: code object */
-	__u32 extra; /* interpreter: instruction index */
+	__u32 extra; /* interpreter: instruction index; native, by tables: enum hp_frame_extra */
 	__u8 kind; /* enum hp_frame_kind */
 	__u8 check[3]; /* interpreter: of the code object, so that a reused address is noticed */
 };

@@ -133,6 +133,8 @@ struct uw_map {
 	__u8 pad0[6];
 };
 
+#define UW_FRAMES_MAX 256 /* user frames of one walk */
+
 #define UW_MAPS_MAX 4096 /* of one process */
 #define UW_MAPS_STEPS 13
 

@@ -14,7 +14,7 @@
 #define STACK_MAPPINGS_MAX 65536
 #define STACK_TEXT_MAX (32u << 20)
 #define STACK_TOP_MAX 200
-#define STACK_DEPTH_MAX (2 * HP_STACK_MAX) /* kernel and user frames */
+#define STACK_DEPTH_MAX (HP_STACK_MAX + UW_FRAMES_MAX) /* kernel and user frames */
 
 struct stack_frame {
 	u64 addr; /* threads: id of the name in texts */

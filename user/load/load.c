@@ -25,6 +25,7 @@
 #define RING_BYTES_DEFAULT (8U << 20)
 #define RING_BYTES_SMALL (256U << 10) /* where memory for maps is limited */
 #define CPUS_MAX 4096
+#define WALK_USES 3 /* enum walk_use in bpf/lib/stack.bpf.h */
 #define INIT_PID_NS 0xEFFFFFFCU /* PROC_PID_INIT_INO: fixed since namespaces have inodes */
 #define LOG_BYTES (16U << 10)
 
@@ -135,6 +136,7 @@ static int configure(struct probes *p)
 		skel->rodata->cfg_accept_args = (u32)nargs;
 	bpf_map__set_max_entries(skel->maps.m_events, p->ring_bytes);
 	bpf_map__set_max_entries(skel->maps.m_scratch, 2 * p->ncpus);
+	bpf_map__set_max_entries(skel->maps.m_walks, WALK_USES * p->ncpus);
 	bpf_object__for_each_program(prog, skel->obj)
 	{
 		const char *name = bpf_program__name(prog);

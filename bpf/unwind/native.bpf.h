@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The user stack of the current task by unwind tables (hp/unwind.h), frame by frame:
+ *
+ *   ip → mapping → page → row → rule → CFA, return address, caller's rbp
+ *
+ * Input: a slot whose walk has been begun, and registers. Output: frames, and why the walk ended.
+ * Each loop calls a function that takes the slot's number alone: the verifier goes through such a
+ * function once, whatever is called with, and the calls fit the 512 bytes of stack that older kernels give
+ * a whole chain. Weak, because several programs include this and are linked together.
+ *
+ * The rules are those of DWARF 5, 6.4; the registers those of the System V ABI for AMD64. What a walk
+ * cannot know it does not guess: a register that is lost ends it, and so does a caller that is not
+ * further out.
+ */
+#ifndef BPF_UNWIND_NATIVE_H
+#define BPF_UNWIND_NATIVE_H
+
+#include "unwind/regs.bpf.h"
+
+#define WALK_JUMPS_MAX 8 /* to other stacks by frame pointer, as Go's runtime does */
+
+/* w->map: the mapping that w->pc is in; 0 = none that is known. */
+__weak __noinline int uw_map_find(__u32 slot)
+{
+	struct uw_walk *w = walk_of(slot);
+	__u32 i;
+
+	if (!w)
+		return 0;
+	if (w->pc >= w->map.start && w->pc < w->map.end)
+		return 1;
+	w->lo = w->proc.first;
+	w->n = w->proc.n;
+	for (i = 0; i < UW_MAPS_STEPS; i++) {
+		__u32 n = *(volatile __u32 *)&w->n, half = n / 2;
+		__u32 key = *(volatile __u32 *)&w->lo + half;
+		const struct uw_map *m;
+
+		if (!n)
+			break;
+		m = bpf_map_lookup_elem(&m_uw_maps, &key);
+		if (!m)
+			break;
+		if (w->pc < m->start) {
+			*(volatile __u32 *)&w->n = half;
+		} else if (w->pc >= m->end) {
+			*(volatile __u32 *)&w->lo = key + 1;
+			*(volatile __u32 *)&w->n = n - half - 1;
+		} else {
+			w->map = *m;
+			return 1;
+		}
+	}
+	return 0;
+}
+
+/* The number of w->pc's rule, by the table of w->map. */
+__weak __noinline int uw_rule_find(__u32 slot)
+{
+	struct uw_walk *w = walk_of(slot);
+	const struct uw_page *p;
+	__u32 i, key, rule = UW_RULE_NONE;
+	__u64 off;
+	__u16 at;
+
+	if (!w)
+		return UW_RULE_NONE;
+	off = w->pc - w->map.bias;
+	if (off >> UW_PAGE_SHIFT >= w->map.npages)
+		return UW_RULE_NONE;
+	at = off & (UW_PAGE_BYTES - 1);
+	key = w->map.page + (__u32)(off >> UW_PAGE_SHIFT);
+	p = bpf_map_lookup_elem(&m_uw_pages, &key);
+	if (!p)
+		return UW_RULE_NONE;
+	w->lo = p->first;
+	w->n = p->n;
+	for (i = 0; i < UW_PAGE_STEPS; i++) {
+		__u32 n = *(volatile __u32 *)&w->n, half = n / 2;
+		__u32 row = *(volatile __u32 *)&w->lo + half;
+		const struct uw_leaf *leaf;
+		const struct uw_row *r;
+
+		if (!n)
+			break;
+		key = row / UW_LEAF_ROWS;
+		leaf = bpf_map_lookup_elem(&m_uw_leaves, &key);
+		if (!leaf)
+			break;
+		r = &leaf->rows[row % UW_LEAF_ROWS];
+		if (r->at <= at) {
+			rule = r->rule;
+			*(volatile __u32 *)&w->lo = row + 1;
+			*(volatile __u32 *)&w->n = n - half - 1;
+		} else {
+			*(volatile __u32 *)&w->n = half;
+		}
+	}
+	return rule;
+}
+
+#define READ_WORD(dst, at) bpf_probe_read_user(dst, sizeof(*(dst)), (const void *)(at))
+
+/* Everything from the ucontext that the kernel laid down for a signal's handler. */
+__weak __noinline int uw_signal(__u32 slot, __u64 ucontext)
+{
+	struct uw_walk *w = walk_of(slot);
+
+	if (!w)
+		return UW_STOP_READ;
+	if (!regs_of_ucontext(w, ucontext))
+		return UW_STOP_READ;
+	w->regs = 1;
+	w->bp_lost = 0;
+	return UW_STOP_NONE;
+}
+
+/* The caller's state, by frame pointer. */
+static __always_inline enum uw_stop step_fp(struct uw_walk *w)
+{
+	__u64 two[2];
+
+	if (w->bp_lost)
+		return UW_STOP_REGISTER;
+	if (!w->bp || READ_WORD(&two, w->bp))
+		return UW_STOP_FP;
+	if (w->bp + 16 <= w->sp && w->jumps++ >= WALK_JUMPS_MAX)
+		return UW_STOP_STUCK;
+	w->sp = w->bp + 16;
+	w->bp = two[0];
+	w->ip = two[1];
+	return UW_STOP_NONE;
+}
+
+/* Why the frame's CFA cannot be said, or UW_STOP_NONE and *ret. */
+static __always_inline enum uw_stop rule_cfa(const struct uw_walk *w, const struct uw_rule *r,
+					     __u64 *ret)
+{
+	__u64 base = w->sp;
+
+	switch (r->cfa) {
+	case UW_CFA_PLT:
+		*ret = base + 8 + ((w->pc & 15) >= (__u64)r->cfa_off ? 8 : 0);
+		return UW_STOP_NONE;
+	case UW_CFA_REG:
+		if (!w->regs || r->reg >= WALK_REGS)
+			return UW_STOP_REGISTER;
+		*ret = w->reg[r->reg & (WALK_REGS - 1)] + r->cfa_off;
+		return UW_STOP_NONE;
+	case UW_CFA_RBP:
+	case UW_CFA_RBP_DEREF:
+		if (w->bp_lost)
+			return UW_STOP_REGISTER;
+		base = w->bp;
+		break;
+	}
+	base += r->cfa_off;
+	if (r->cfa == UW_CFA_RSP_DEREF || r->cfa == UW_CFA_RBP_DEREF) {
+		if (READ_WORD(&base, base))
+			return UW_STOP_READ;
+		base += r->cfa_add;
+	}
+	*ret = base;
+	return UW_STOP_NONE;
+}
+
+/* The caller's rbp, when it is not the word below the return address. */
+static __always_inline enum uw_stop rule_rbp(struct uw_walk *w, const struct uw_rule *r, __u64 cfa)
+{
+	__u64 at = cfa;
+
+	switch (r->rbp) {
+	case UW_RBP_SAME:
+		return UW_STOP_NONE;
+	case UW_RBP_CFA:
+		break;
+	case UW_RBP_RBP:
+		if (w->bp_lost)
+			return UW_STOP_NONE;
+		at = w->bp;
+		break;
+	default:
+		w->bp_lost = 1;
+		return UW_STOP_NONE;
+	}
+	if (READ_WORD(&w->bp, at + r->rbp_off))
+		return UW_STOP_READ;
+	w->bp_lost = 0;
+	return UW_STOP_NONE;
+}
+
+static __always_inline enum uw_stop step_rule(struct uw_walk *w, const struct uw_rule *r)
+{
+	__u64 cfa = 0, two[2];
+	enum uw_stop stop = rule_cfa(w, r, &cfa);
+
+	if (stop)
+		return stop;
+	if (r->ra == UW_RA_REG) {
+		if (!w->regs || r->reg >= WALK_REGS)
+			return UW_STOP_REGISTER;
+		if (cfa < w->sp)
+			return UW_STOP_STUCK;
+		two[1] = w->reg[r->reg & (WALK_REGS - 1)];
+		stop = rule_rbp(w, r, cfa);
+	} else if (cfa <= w->sp) {
+		return UW_STOP_STUCK;
+	} else if (r->rbp == UW_RBP_CFA && r->rbp_off == -16) {
+		/* The most frequent of all: one read instead of two. */
+		if (READ_WORD(&two, cfa - 16))
+			return UW_STOP_READ;
+		w->bp = two[0];
+		w->bp_lost = 0;
+	} else {
+		if (READ_WORD(&two[1], cfa - 8))
+			return UW_STOP_READ;
+		stop = rule_rbp(w, r, cfa);
+	}
+	w->sp = cfa;
+	w->ip = two[1];
+	return stop;
+}
+
+/* To the caller of the frame in w, which is in w->map. */
+static __always_inline enum uw_stop step_out(__u32 slot, struct uw_walk *w)
+{
+	const struct uw_rule *r;
+	enum uw_stop stop;
+	__u32 key;
+
+	if (w->map.kind != UW_MAP_TABLE) {
+		if (w->map.kind == UW_MAP_PENDING)
+			w->pending = 1;
+		stop = step_fp(w);
+	} else {
+		key = uw_rule_find(slot);
+		r = bpf_map_lookup_elem(&m_uw_rules, &key);
+		if (!r)
+			return UW_STOP_NO_ROW;
+		switch (r->cfa) {
+		case UW_CFA_NONE:
+			return UW_STOP_NO_ROW;
+		case UW_CFA_END:
+			return UW_STOP_END;
+		case UW_CFA_SIGNAL:
+			return uw_signal(slot, w->sp + r->cfa_off);
+		case UW_CFA_FP:
+			stop = step_fp(w);
+			break;
+		default:
+			stop = step_rule(w, r);
+		}
+	}
+	w->exact = 0;
+	w->regs = 0;
+	return stop;
+}
+
+/* One frame. Not 0: the walk is over. */
+__weak __noinline int uw_step(__u32 slot)
+{
+	struct uw_walk *w = walk_of(slot);
+	bool known;
+
+	if (!w)
+		return 1;
+	w->pc = w->exact ? w->ip : w->ip - 1;
+	known = uw_map_find(slot);
+	/* Here the frame of an interpreter's loop gives way to frames of what it runs. */
+	if (!walk_add_user(w, w->ip, w->exact ? HP_FRAME_EXACT : 0, HP_FRAME_NATIVE))
+		w->stop = UW_STOP_DEPTH;
+	else if (!known)
+		w->stop = UW_STOP_NO_MAPPING;
+	else
+		w->stop = step_out(slot, w);
+	return w->stop;
+}
+
+/* The frames of the process, with the registers in w. */
+__weak __noinline int user_stack(__u32 slot)
+{
+	struct uw_walk *w = walk_of(slot);
+	__u32 i;
+
+	if (!w)
+		return 0;
+	w->map.start = 0;
+	w->map.end = 0;
+	w->bp_lost = 0;
+	w->pending = 0;
+	w->jumps = 0;
+	w->regs = 1;
+	w->unwind = HP_UNWIND_TABLES;
+	for (i = 0; i <= UW_FRAMES_MAX; i++)
+		if (uw_step(slot))
+			break;
+	if (w->pending && w->stop != UW_STOP_DEPTH)
+		w->stop = UW_STOP_PENDING;
+	return 0;
+}
+
+/* Is there anything to walk by? */
+static __always_inline bool walk_process(struct uw_walk *w, __u32 tgid)
+{
+	const struct uw_proc *proc = bpf_map_lookup_elem(&m_uw_procs, &tgid);
+
+	if (!proc)
+		return false;
+	w->proc = *proc;
+	return true;
+}
+
+/* With a sample's registers. False: the task has no user mode. */
+static __always_inline bool walk_sampled(struct uw_walk *w, void *ctx)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	return regs_of_perf(w, ctx) || (BPF_CORE_READ(task, mm) && regs_of_task(w));
+}
+
+#endif
