@@ -12,16 +12,14 @@
 #include <errno.h>
 #include <stdlib.h>
 #include "base/cleanup.h"
-#include "base/map.h"
 #include "out/fmt.h"
+#include "out/frames.h"
 
 #define WIDTH 1200
 #define ROW 17
 #define HEAD 66
 #define CHAR_PX 6.6 /* advance of the 11 px monospace font; flame.js has the same */
 #define TEXT_MIN 24
-#define NAME_CELLS_MAX 1024
-#define NAMES_BYTES_MAX (8 * 1024 * 1024)
 
 /* flame.js as it is, NUL-terminated: kept as a file of its own so that editors and linters see it. */
 extern const char flame_js[];
@@ -38,10 +36,6 @@ static const char style[] =
 	"#hp-frames g{cursor:pointer}\n"
 	"#hp-frames g:hover rect{stroke:#1a1a1a}\n"
 	".back{fill:#fff}.title{font-weight:bold;font-size:14px}.dim{fill:#5c5c5c}\n"
-	".o0,.o1,.o2,.o3{fill:#d5d8dc}\n"
-	".n0{fill:#ffd166}.n1{fill:#ffc94d}.n2{fill:#f9c04a}.n3{fill:#ffdd85}\n"
-	".p0{fill:#8ecae6}.p1{fill:#a3d3ea}.p2{fill:#7bbfe0}.p3{fill:#95c9f0}\n"
-	".k0{fill:#cdb4db}.k1{fill:#c3a6d4}.k2{fill:#d8c3e4}.k3{fill:#bfa2cf}\n"
 	".up{opacity:.55}.hit rect{fill:#b0005e}.hit text{fill:#fff}\n"
 	".tool{display:none;cursor:pointer}.live .tool{display:inline}.live .hint{display:none}\n"
 	".tool.off{display:none}.tool rect{fill:#eceff3;stroke:#9aa3ad}\n"
@@ -50,17 +44,6 @@ static const char style[] =
 	"@media (prefers-color-scheme:dark){.back{fill:#16181d}#hp-head text{fill:#e8e8e8}\n"
 	"#hp-head text.dim{fill:#a5acb5}#hp-head .tool text{fill:#1a1a1a}\n"
 	"#hp-frames g:hover rect{stroke:#fff}}\n";
-
-/* By enum hp_frame_kind; kind 0 is process and thread names. */
-static const struct {
-	char letter;
-	const char *label;
-} kinds[] = {
-	[0] = { 'o', "other" },
-	[HP_FRAME_KERNEL] = { 'k', "kernel" },
-	[HP_FRAME_NATIVE] = { 'n', "native" },
-	[HP_FRAME_PYTHON] = { 'p', "python" },
-};
 
 /* The frames that go into the file. Pre-order is kept: a frame is followed by all that it calls. */
 struct kept {
@@ -75,23 +58,14 @@ struct flame {
 	u32 light; /* frames left out */
 	u64 light_below; /* their weight is less than this */
 	u32 max_depth;
-	struct map name_ids; /* hash of kind and text -> number */
-	const struct agg_node **names; /* by number: a node that has it */
-	u32 nnames;
-	size_t name_bytes;
+	struct frame_names names;
 	u64 all;
 };
 
 static void flame_release(struct flame *f)
 {
 	free(f->kept);
-	free(f->names);
-	map_release(&f->name_ids);
-}
-
-static u8 node_kind(const struct agg_node *node)
-{
-	return node->kind < ARRAY_SIZE(kinds) ? node->kind : 0;
+	frame_names_release(&f->names);
 }
 
 /* The least weight such that at most max nodes have it or more. */
@@ -113,28 +87,6 @@ static u64 threshold(const struct agg_node *nodes, u32 n, u32 max)
 	return lo;
 }
 
-static int name_number(struct flame *f, const struct agg_node *node, u32 *ret)
-{
-	struct slice text = slice_str(node->text);
-	u64 hash = hash_bytes(text.p, text.n, node_kind(node));
-	u64 *found = map_find(&f->name_ids, hash);
-	int err;
-
-	if (found && slice_eq(slice_str(f->names[*found]->text), text)) {
-		*ret = (u32)*found;
-		return 0;
-	}
-	if (!found) {
-		err = map_put(&f->name_ids, hash, f->nnames);
-		if (err)
-			return err;
-	}
-	f->name_bytes += MIN(text.n, NAME_CELLS_MAX);
-	f->names[f->nnames] = node;
-	*ret = f->nnames++;
-	return 0;
-}
-
 /*
  * Weights only shrink away from the root, so whatever is heavy enough is a whole tree. Left edges are
  * counted over what is kept, as flame.js does, so that the picture does not jump when it takes over.
@@ -144,22 +96,17 @@ static int flame_keep(struct flame *f, const struct agg_node *nodes, u32 n)
 	u64 least = threshold(nodes, n, FLAME_KEPT_MAX);
 	_free_ u64 *edge = NULL; /* where the next frame of that depth begins */
 	u32 i, heavy = 1, depth = 0, max_depth = 0;
-	int err;
+	int err = frame_tree_check(nodes, n, &max_depth, NULL);
 
-	for (i = 1; i < n; i++) {
-		/* A frame is at most one deeper than the one before, and not heavier than its caller. */
-		if (!nodes[i].depth || nodes[i].depth > nodes[i - 1].depth + 1 ||
-		    nodes[i].parent >= i || nodes[i].total > nodes[nodes[i].parent].total)
-			return -EINVAL;
-		max_depth = MAX(max_depth, nodes[i].depth);
+	if (err)
+		return err;
+	for (i = 1; i < n; i++)
 		heavy += nodes[i].total >= least;
-	}
 	edge = calloc(max_depth + 2, sizeof(*edge));
 	f->kept = malloc(heavy * sizeof(*f->kept));
-	f->names = malloc(heavy * sizeof(*f->names));
-	if (!edge || !f->kept || !f->names)
+	if (!edge || !f->kept)
 		return -ENOMEM;
-	map_init(&f->name_ids, heavy);
+	frame_names_init(&f->names, heavy);
 	f->all = nodes[0].total;
 	f->light = n - heavy;
 	f->light_below = least;
@@ -170,7 +117,7 @@ static int flame_keep(struct flame *f, const struct agg_node *nodes, u32 n)
 			continue;
 		depth = nodes[i].depth;
 		*k = (struct kept){ .node = &nodes[i], .start = edge[depth] };
-		err = name_number(f, &nodes[i], &k->name);
+		err = frame_names_add(&f->names, &nodes[i], &k->name);
 		if (err)
 			return err;
 		edge[depth] += nodes[i].total;
@@ -181,29 +128,40 @@ static int flame_keep(struct flame *f, const struct agg_node *nodes, u32 n)
 	return 0;
 }
 
-/* Neighbours get different shades of their kind's colour; the same name always the same. */
 static void add_class(struct buf *out, const struct agg_node *node)
 {
-	buf_addf(out, "%c%u", kinds[node_kind(node)].letter,
-		 (unsigned)(hash_bytes(node->text, strlen(node->text), 0) & 3));
+	buf_addf(out, "%c%u", frame_looks[frame_class(node)].letter, frame_shade(node));
+}
+
+static void add_style(struct buf *out)
+{
+	u32 i, k;
+
+	buf_addf(out, "<style>%s", style);
+	for (i = 0; i < FRAME_CLASSES; i++)
+		for (k = 0; k < FRAME_SHADES; k++)
+			buf_addf(out, ".%c%u{fill:%s}%s", frame_looks[i].letter, k,
+				 frame_looks[i].shades[k], k + 1 < FRAME_SHADES ? "" : "\n");
+	buf_adds(out, "</style>\n");
 }
 
 static void add_legend(struct buf *out, const struct flame *f)
 {
-	static const u8 order[] = { HP_FRAME_PYTHON, HP_FRAME_NATIVE, HP_FRAME_KERNEL };
-	bool seen[ARRAY_SIZE(kinds)] = { false };
+	static const u8 order[] = { FRAME_PYTHON, FRAME_NATIVE, FRAME_KERNEL, FRAME_JIT,
+				    FRAME_UNNAMED };
+	bool seen[FRAME_CLASSES] = { false };
 	unsigned x = 8, k;
 	u32 i;
 
 	for (i = 0; i < f->n; i++)
-		seen[node_kind(f->kept[i].node)] = true;
+		seen[frame_class(f->kept[i].node)] = true;
 	for (k = 0; k < ARRAY_SIZE(order); k++) {
 		if (!seen[order[k]])
 			continue;
 		buf_addf(out,
 			 "<rect class=\"%c0\" x=\"%u\" y=\"47\" width=\"10\" height=\"10\"/>"
 			 "<text class=\"dim\" x=\"%u\" y=\"56\">%s</text>\n",
-			 kinds[order[k]].letter, x, x + 14, kinds[order[k]].label);
+			 frame_looks[order[k]].letter, x, x + 14, frame_looks[order[k]].label);
 		x += 70;
 	}
 	buf_addf(out, "<text id=\"hp-details\" x=\"%u\" y=\"56\"></text>\n", x + 6);
@@ -253,7 +211,7 @@ static void add_frame(struct buf *out, const struct kept *k, double scale, u64 a
 	buf_adds(out, "<g class=\"");
 	add_class(out, k->node);
 	buf_adds(out, "\"><title>");
-	text_xml(out, text, NAME_CELLS_MAX);
+	text_xml(out, text, FRAME_NAME_CELLS_MAX);
 	buf_addf(out,
 		 " · %s %s, %s</title><rect x=\"%.1f\" y=\"%u\" width=\"%.1f\" height=\"%u\" "
 		 "rx=\"1\"/>",
@@ -306,22 +264,20 @@ static void add_json_name(struct buf *out, struct slice s, size_t max_cells)
 
 static void add_data(struct buf *out, const struct flame *f, const char *unit)
 {
-	size_t cells = NAME_CELLS_MAX;
+	size_t cells = frame_names_cells(&f->names);
 	u32 i;
 
-	if (f->name_bytes > NAMES_BYTES_MAX)
-		cells = MAX(NAMES_BYTES_MAX / f->nnames, 16);
 	buf_adds(out, "<script type=\"application/json\" id=\"hp-data\">{\"unit\":");
 	add_json_name(out, slice_str(unit), 32);
 	buf_adds(out, ",\n\"names\":[");
-	for (i = 0; i < f->nnames; i++) {
+	for (i = 0; i < f->names.n; i++) {
 		buf_adds(out, i ? "," : "");
-		add_json_name(out, slice_str(f->names[i]->text), cells);
+		add_json_name(out, slice_str(f->names.nodes[i]->text), cells);
 	}
 	buf_adds(out, "],\n\"kinds\":[");
-	for (i = 0; i < f->nnames; i++) {
+	for (i = 0; i < f->names.n; i++) {
 		buf_adds(out, i ? ",\"" : "\"");
-		add_class(out, f->names[i]);
+		add_class(out, f->names.nodes[i]);
 		buf_addch(out, '"');
 	}
 	buf_adds(out, "],\n\"nodes\":[");
@@ -356,10 +312,9 @@ int flame_svg(const struct agg_node *nodes, u32 n, const struct flame_head *head
 		 "viewBox=\"0 0 %u %u\" role=\"img\">\n<title>",
 		 WIDTH, height, WIDTH, height);
 	text_xml(out, slice_str(head->title), 200);
-	buf_addf(out,
-		 "</title>\n<style>%s</style>\n<rect class=\"back wide\" width=\"%u\" "
-		 "height=\"%u\"/>\n",
-		 style, WIDTH, height);
+	buf_addf(out, "</title>\n<rect class=\"back wide\" width=\"%u\" height=\"%u\"/>\n", WIDTH,
+		 height);
+	add_style(out);
 	add_frames(out, &f, threshold(nodes, n, FLAME_DRAWN_MAX), head->unit);
 	add_head(out, &f, head);
 	add_data(out, &f, head->unit);
