@@ -110,8 +110,9 @@ FORCE:
 include tests/tests.mk
 include tools/tools.mk
 
-# The page's script is embedded with .incbin, which no dependency file tells of.
+# Pages' parts are embedded with .incbin, which no dependency file tells of.
 $(O)/user/out/flame.o $(TO)/user/out/flame.o: user/out/flame.js
+$(O)/user/out/flamepage.o $(TO)/user/out/flamepage.o: $(wildcard user/out/flamepage.js user/out/flamepage.css user/out/flamepage.html)
 
 .PHONY: clean
 clean:

@@ -9,7 +9,8 @@ import pytest
 
 from lib import procs, profiler, servers
 
-SAME = ("summary.json", "PERFORMANCE_REPORT.md", "cpu.folded", "cpu.svg", "requests.ndjson")
+SAME = ("summary.json", "PERFORMANCE_REPORT.md", "cpu.folded", "cpu.svg", "cpu.html",
+        "requests.ndjson")
 
 
 @pytest.fixture(scope="module")

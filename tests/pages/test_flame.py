@@ -4,53 +4,23 @@
 The page under test comes from flame_sample.c, whose tree has a known shape. Runs where Chromium,
 its driver and python3-selenium are installed; says which of them is missing where not.
 """
-import pathlib
-import shutil
 import subprocess
-import tempfile
 import time
 import xml.etree.ElementTree as ET
 
 import pytest
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 SVG = "{http://www.w3.org/2000/svg}"
 WIDTH = 1400
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory):
+def page(build, tmp_path_factory):
     """The sample's SVG file, built from the tree as it is."""
-    where = tmp_path_factory.mktemp("flame")
-    sources = ["tests/pages/flame_sample.c", "user/out/flame.c", "user/out/fmt.c",
-               "user/base/buf.c", "user/base/map.c"]
-    subprocess.run(["cc", "-std=gnu11", "-D_GNU_SOURCE", "-Iinclude", "-Iuser", "-o",
-                    where / "sample", *sources, "-lm"], cwd=ROOT, check=True)
-    path = where / "cpu.svg"
-    path.write_bytes(subprocess.run([where / "sample"], check=True, stdout=subprocess.PIPE).stdout)
+    path = tmp_path_factory.mktemp("flame") / "cpu.svg"
+    path.write_bytes(subprocess.run([build("flame_sample.c")], check=True,
+                                    stdout=subprocess.PIPE).stdout)
     return path
-
-
-@pytest.fixture(scope="module")
-def browser(page):
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not chromium:
-        pytest.skip("chromium is not installed")
-    if not driver:
-        pytest.skip("chromedriver (package chromium-driver) is not installed")
-    webdriver = pytest.importorskip("selenium.webdriver", reason="python3-selenium is not installed")
-    from selenium.webdriver.chrome.service import Service
-
-    with tempfile.TemporaryDirectory() as profile:
-        options = webdriver.ChromeOptions()
-        options.binary_location = chromium
-        for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
-                     f"--window-size={WIDTH},900", f"--user-data-dir={profile}"):
-            options.add_argument(flag)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-        b = webdriver.Chrome(service=Service(driver), options=options)
-        yield b
-        b.quit()
 
 
 @pytest.fixture

@@ -21,7 +21,8 @@
 
 typedef int (*write_fn)(const struct agg *agg, struct buf *out, const struct out_opts *opts);
 
-static const write_fn writers[] = { out_summary, out_markdown, out_text, out_folded, out_cpu_svg };
+static const write_fn writers[] = { out_summary, out_markdown, out_text,
+				    out_folded,	 out_cpu_svg,  out_cpu_html };
 static const struct out_opts plain = { .dir = "out",
 				       .formats = OUT_BIT(OUT_MD) | OUT_BIT(OUT_JSON) |
 						  OUT_BIT(OUT_SVG),

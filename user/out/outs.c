@@ -14,6 +14,7 @@ const struct output outputs[OUT_FORMATS] = {
 	[OUT_JSON] = { "json", "summary.json", out_summary, NULL, true },
 	[OUT_SVG] = { "svg", "cpu.svg", out_cpu_svg, has_cpu, true },
 	[OUT_FOLDED] = { "folded", "cpu.folded", out_folded, has_cpu, true },
+	[OUT_HTML] = { "html", "cpu.html", out_cpu_html, has_cpu, true },
 	[OUT_NDJSON] = { "ndjson", "requests.ndjson", NULL, NULL, false },
 };
 

@@ -28,6 +28,7 @@ enum out_format {
 	OUT_JSON,
 	OUT_SVG,
 	OUT_FOLDED,
+	OUT_HTML,
 	OUT_NDJSON,
 	OUT_FORMATS,
 };
@@ -57,6 +58,7 @@ int out_markdown(const struct agg *agg, struct buf *out, const struct out_opts *
 int out_text(const struct agg *agg, struct buf *out, const struct out_opts *opts);
 int out_folded(const struct agg *agg, struct buf *out, const struct out_opts *opts);
 int out_cpu_svg(const struct agg *agg, struct buf *out, const struct out_opts *opts);
+int out_cpu_html(const struct agg *agg, struct buf *out, const struct out_opts *opts);
 
 /* Colour only on a terminal that can, and not under NO_COLOR or --no-color. */
 bool out_use_color(int fd, bool no_color);
