@@ -193,6 +193,7 @@ static void named_sect(struct elf *e, const char *name, const Elf64_Shdr *sh)
 		{ ".plt.sec", &e->plt_sec },	     { ".plt.got", &e->plt_got },
 		{ ".rela.plt", &e->rela_plt },	     { ".rela.dyn", &e->rela_dyn },
 		{ ".gnu_debugdata", &e->debugdata }, { ".gnu_debuglink", &e->debuglink },
+		{ ".debug_frame", &e->debug_frame },
 	};
 	size_t i;
 
@@ -268,6 +269,7 @@ int elf_open(struct elf *e, const struct elf_src *src)
 	if (eh.e_type != ET_EXEC && eh.e_type != ET_DYN)
 		return -ENOEXEC;
 	e->machine = eh.e_machine;
+	e->entry = eh.e_entry;
 	r = read_phdrs(e, &eh);
 	if (r < 0)
 		return r;

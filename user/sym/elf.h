@@ -63,11 +63,12 @@ struct elf {
 	u64 exec_lo; /* executable segments lie in [exec_lo, exec_hi) */
 	u64 exec_hi;
 	u64 eh_frame_hdr; /* vaddr, 0 = none */
+	u64 entry;
 	u8 build_id[20];
 	u8 build_id_len;
 	struct elf_sect symtab, strtab;
 	struct elf_sect dynsym, dynstr;
-	struct elf_sect eh_frame;
+	struct elf_sect eh_frame, debug_frame;
 	struct elf_sect plt, plt_sec, plt_got;
 	struct elf_sect rela_plt, rela_dyn;
 	struct elf_sect debugdata, debuglink;
