@@ -23,6 +23,9 @@ $(UNIT_BIN): $(TO)/%: $(TO)/tests/unit/%.o $(TEST_LIB)
 	$(call msg,LINK,$@)
 	$(Q)$(CC) -fsanitize=$(TEST_SAN) -o $@ $< $(TEST_LIB) -lcmocka $(HP_LIBS)
 
+# The independent reader that unwind tables are compared with.
+$(TO)/u_unwind_oracle: HP_LIBS += -ldw
+
 # A fuzz target exports LLVMFuzzerTestOneInput; the driver runs its corpus as an ordinary test.
 $(FUZZ_BIN): $(TO)/%: $(TO)/tests/fuzz/%.o $(TO)/tests/fuzz/driver.o $(TEST_LIB)
 	$(call msg,LINK,$@)

@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * See tablegap.h. Bytes are read through one window in the order of addresses, so text is read at most
+ * once; a file that has call frame information for all its functions is hardly read at all.
+ */
+#include <errno.h>
+#include "unwind/tablegap.h"
+
+#define ENTRY_MAX 64
+#define ENTRY_HEAD 16
+#define CLONE_MAX 32
+#define FP_MIN 4096 /* bytes of a gap whose manner is looked at */
+#define FP_HITS_MIN 8
+#define FP_DENSITY 2048 /* bytes a beginning; V8's builtins have 860, Go 480 to 680, data none */
+#define SCAN_MIN 16 /* padding is shorter, and a restorer is a function aligned to 16 */
+
+/* The kernel's __NR_rt_sigreturn, loaded the way every libc does it: the kernel's ABI note in gdb. */
+static const u8 restorer[] = { 0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05 };
+static const u8 syscall_insn[] = { 0x0f, 0x05 };
+static const u8 take_stack[] = { 0x48, 0x89, 0xe7 }; /* mov %rsp,%rdi */
+
+int gap_finder_init(struct gap_finder *g, const struct elf *e, struct unwind_counts *counts)
+{
+	*g = (struct gap_finder){ .elf = e, .counts = counts };
+	return elf_win_init(&g->win, &e->src);
+}
+
+void gap_finder_release(struct gap_finder *g)
+{
+	elf_win_release(&g->win);
+}
+
+bool gap_is_restorer(const struct elf *e, u64 vaddr)
+{
+	u8 code[sizeof(restorer)];
+	u64 off, left;
+
+	return elf_vaddr_to_off(e, vaddr, &off, &left) == 0 && left >= sizeof(code) &&
+	       elf_read(&e->src, off, code, sizeof(code)) == 0 &&
+	       !memcmp(code, restorer, sizeof(restorer));
+}
+
+/* Up to n bytes of executable code at vaddr; *n becomes what there is. */
+static const u8 *code_at(struct gap_finder *g, u64 vaddr, size_t *n)
+{
+	u64 off, left;
+
+	if (!elf_in_exec(g->elf, vaddr) || elf_vaddr_to_off(g->elf, vaddr, &off, &left) < 0 ||
+	    off >= g->elf->src.size)
+		return NULL;
+	*n = (size_t)MIN(MIN((u64)*n, left), g->elf->src.size - off);
+	return elf_win_at(&g->win, off, *n);
+}
+
+/* The start of the first executable segment behind vaddr, or end. */
+static u64 next_code(const struct elf *e, u64 vaddr, u64 end)
+{
+	u16 i;
+
+	for (i = 0; i < e->nloads; i++)
+		if (e->loads[i].exec && e->loads[i].filesz && e->loads[i].vaddr > vaddr)
+			end = MIN(end, e->loads[i].vaddr);
+	return end;
+}
+
+/* Address of the first restorer in [from, end), or end. */
+static u64 find_restorer(struct gap_finder *g, u64 from, u64 end)
+{
+	while (end - from >= sizeof(restorer)) {
+		size_t n = (size_t)MIN(end - from, (u64)ELF_WINDOW);
+		const u8 *p = code_at(g, from, &n), *hit;
+
+		if (!p || n < sizeof(restorer)) {
+			from = next_code(g->elf, from, end);
+			continue;
+		}
+		hit = memmem(p, n, restorer, sizeof(restorer));
+		if (hit)
+			return from + (u64)(hit - p);
+		from += n - (sizeof(restorer) - 1);
+	}
+	return end;
+}
+
+static u64 count(const u8 *p, size_t n, const u8 *what, size_t what_n)
+{
+	const u8 *end = p + n;
+	u64 hits = 0;
+
+	while ((p = memmem(p, (size_t)(end - p), what, what_n))) {
+		hits++;
+		p += what_n;
+	}
+	return hits;
+}
+
+struct uw_rule gap_rule(struct gap_finder *g, const struct gap *gap)
+{
+	/* push %rbp; mov %rsp,%rbp, and before Go 1.21 lea DISTANCE(%rsp),%rbp. */
+	static const u8 push[] = { 0x55, 0x48, 0x89, 0xe5 }, lea[] = { 0x48, 0x8d, 0x6c, 0x24 };
+	struct uw_rule rule = { 0 };
+	u64 at = gap->start, hits = 0, bytes = 0;
+
+	if (gap->end - at < FP_MIN)
+		return rule;
+	while (at < gap->end) {
+		size_t n = (size_t)MIN(gap->end - at, (u64)ELF_WINDOW);
+		const u8 *p = code_at(g, at, &n);
+
+		if (!p || !n) {
+			at = next_code(g->elf, at, gap->end);
+			continue;
+		}
+		hits += count(p, n, push, sizeof(push)) + count(p, n, lea, sizeof(lea));
+		bytes += n;
+		at += n;
+	}
+	if (hits >= FP_HITS_MIN && hits * FP_DENSITY >= bytes) {
+		rule.cfa = UW_CFA_FP;
+		g->counts->pointed++;
+	}
+	return rule;
+}
+
+/*
+ * clone() of glibc: the call frame information ends at the syscall instruction, with the caller's frame
+ * at rsp, and goes on where the new thread starts, which is an outermost frame.
+ */
+static bool is_clone(struct gap_finder *g, const struct gap *gap)
+{
+	size_t n = sizeof(syscall_insn);
+	const u8 *p;
+
+	if (!gap->before || !gap->after || gap->end - gap->start > CLONE_MAX ||
+	    gap->before->cfa != UW_CFA_RSP || gap->before->ra != UW_RA_CFA ||
+	    gap->after->cfa != UW_CFA_END)
+		return false;
+	p = code_at(g, gap->start, &n);
+	return p && n == sizeof(syscall_insn) && !memcmp(p, syscall_insn, n);
+}
+
+/*
+ * Linkers give libraries the start of their text as entry point, which is anything. A real one takes
+ * the stack that the kernel made as its first argument, in its first instructions.
+ */
+static bool is_entry(struct gap_finder *g, u64 vaddr)
+{
+	size_t n = ENTRY_HEAD;
+	const u8 *p = code_at(g, vaddr, &n);
+
+	return p && memmem(p, n, take_stack, sizeof(take_stack));
+}
+
+bool gap_next(struct gap_finder *g, struct gap *gap, struct gap_find *ret)
+{
+	u64 entry = g->elf->entry, at = gap->end;
+
+	*ret = (struct gap_find){ 0 };
+	if (gap->start >= gap->end)
+		return false;
+	if (is_clone(g, gap)) {
+		ret->start = gap->start;
+		ret->end = gap->end;
+		ret->rule = *gap->before;
+		ret->rule.cfa = UW_CFA_CLONE;
+		g->counts->clones++;
+		gap->start = gap->end;
+		return true;
+	}
+	gap->before = NULL;
+	if (gap->end - gap->start >= SCAN_MIN)
+		at = find_restorer(g, gap->start, gap->end);
+	if (entry >= gap->start && entry < at && is_entry(g, entry)) {
+		ret->start = entry;
+		ret->end = MIN(at, entry + ENTRY_MAX);
+		ret->rule.cfa = UW_CFA_END;
+		g->counts->entries++;
+	} else if (at < gap->end) {
+		ret->start = MAX(at - 1, gap->start);
+		ret->end = at + sizeof(restorer);
+		ret->rule.cfa = UW_CFA_SIGNAL;
+		g->counts->signals++;
+	} else {
+		return false;
+	}
+	gap->start = ret->end;
+	return true;
+}
