@@ -140,6 +140,8 @@ if [ "$mode" = all ]; then
 		skip bpf "not root: loading the probes needs privileges"
 	fi
 	O="$output" pytest_run capture tests/bpf
+	section "Python frames against the interpreters"
+	O="$output" pytest_run python tests/python
 	section "SQL corpus on a server"
 	one check_pgss /usr/bin/python3 tests/sql/check_pgss.py "$output/test/sqlfp" \
 		tests/sql/corpus.sql tests/sql/schema.sql

@@ -55,6 +55,7 @@ check-build: $(SQL_TOOL)
 include tests/hostbpf/hostbpf.mk
 include tests/bpf/bpf.mk
 include tests/kernels/kernels.mk
+include tests/python/python.mk
 
 # Everything that needs no root, in less than a minute.
 .PHONY: check test bench

@@ -46,6 +46,12 @@ static __always_inline bool sys_args_find(long nr, struct sys_args *ret)
 	return true;
 }
 
+/* What distinguishes the threads of a process in user space: pthread_self() of glibc and musl. */
+static __always_inline __u64 thread_pointer(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, thread.fsbase);
+}
+
 #else
 #error "this processor is not supported yet"
 #endif

@@ -12,6 +12,7 @@
 #define BPF_STACK_H
 
 #include "lib/maps.bpf.h"
+#include "hp/python.h"
 
 #define STACK_FRAMES (HP_STACK_MAX + UW_FRAMES_MAX)
 #define STACK_HEAD 160 /* bytes of the largest record in front of frames */
@@ -51,6 +52,7 @@ struct uw_walk {
 	__u64 pc; /* what is looked up: ip, or the call before it */
 	__u64 reg[WALK_REGS]; /* valid while `regs` is */
 	struct uw_proc proc;
+	struct py_walk py;
 	struct uw_map map; /* the one found last; consecutive frames are often in the same */
 	__u32 lo; /* of the search under way: in map memory, so that the verifier does not */
 	__u32 n; /* follow every way through it */
@@ -144,6 +146,7 @@ static __always_inline void walk_begin(struct uw_walk *w)
 {
 	w->nframes = 0;
 	w->nuser = 0;
+	w->py.begun = 0;
 	w->unwind = HP_UNWIND_FP;
 	w->stop = UW_STOP_NONE;
 }

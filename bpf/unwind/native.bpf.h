@@ -16,6 +16,7 @@
 #ifndef BPF_UNWIND_NATIVE_H
 #define BPF_UNWIND_NATIVE_H
 
+#include "unwind/python.bpf.h"
 #include "unwind/regs.bpf.h"
 
 #define WALK_JUMPS_MAX 8 /* to other stacks by frame pointer, as Go's runtime does */
@@ -257,23 +258,44 @@ static __always_inline enum uw_stop step_out(__u32 slot, struct uw_walk *w)
 	return stop;
 }
 
+/*
+ * In place of a frame of the interpreter's loop: the frames of what it runs. After the step to its
+ * caller, which tells how far the frame reaches on the C stack.
+ */
+static __always_inline void step_python(__u32 slot, struct uw_walk *w, __u64 ip, __u32 extra,
+					__u64 sp)
+{
+	__u64 end = w->stop ? 0 : w->sp;
+
+	if (!python_frames(slot, sp, end) && w->stop != UW_STOP_DEPTH &&
+	    !walk_add_user(w, ip, extra, HP_FRAME_NATIVE))
+		w->stop = UW_STOP_DEPTH;
+}
+
 /* One frame. Not 0: the walk is over. */
 __weak __noinline int uw_step(__u32 slot)
 {
 	struct uw_walk *w = walk_of(slot);
-	bool known;
+	bool known, python;
+	__u64 ip, sp;
+	__u32 extra;
 
 	if (!w)
 		return 1;
-	w->pc = w->exact ? w->ip : w->ip - 1;
+	ip = w->ip;
+	sp = w->sp;
+	extra = w->exact ? HP_FRAME_EXACT : 0;
+	w->pc = w->exact ? ip : ip - 1;
 	known = uw_map_find(slot);
-	/* Here the frame of an interpreter's loop gives way to frames of what it runs. */
-	if (!walk_add_user(w, w->ip, w->exact ? HP_FRAME_EXACT : 0, HP_FRAME_NATIVE))
+	python = known && w->map.flags & UW_MAP_PYTHON && python_loop(w);
+	if (!python && !walk_add_user(w, ip, extra, HP_FRAME_NATIVE))
 		w->stop = UW_STOP_DEPTH;
 	else if (!known)
 		w->stop = UW_STOP_NO_MAPPING;
 	else
 		w->stop = step_out(slot, w);
+	if (python)
+		step_python(slot, w, ip, extra, sp);
 	return w->stop;
 }
 
@@ -297,6 +319,8 @@ __weak __noinline int user_stack(__u32 slot)
 			break;
 	if (w->pending && w->stop != UW_STOP_DEPTH)
 		w->stop = UW_STOP_PENDING;
+	if (w->py.begun && w->py.lost && w->stop == UW_STOP_END)
+		w->stop = UW_STOP_PYTHON;
 	return 0;
 }
 

@@ -130,6 +130,10 @@ struct pid {
 
 struct mm_struct;
 
+struct thread_struct {
+	unsigned long fsbase;
+};
+
 struct task_struct {
 	void *stack;
 	struct mm_struct *mm;
@@ -141,6 +145,7 @@ struct task_struct {
 	struct task_struct *group_leader;
 	char comm[16];
 	int exit_code;
+	struct thread_struct thread;
 };
 
 struct inode {

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) OR Apache-2.0 */
+/*
+ * CPython frames: what user space tells the programs about an interpreter, and how the walk of a
+ * native stack asks for its frames.
+ *
+ *   analyst (user/unwind/python.c): mapped file → struct py_runtime → back channel → m_py_runtimes
+ *   program (bpf/unwind/python.bpf.h): thread pointer → PyThreadState → frames → struct ev_frame
+ *
+ * All of a struct py_runtime comes from the interpreter's file, nothing from the process, so it is
+ * right from the first instruction on and the same in every process that has the file at the same
+ * place. Facts are from CPython's headers: Include/cpython/pystate.h, Include/internal/pycore_frame.h,
+ * pycore_interp.h, pycore_runtime.h of each version, and the _Py_DebugOffsets of 3.13 and later.
+ *
+ * A thread is known by its thread pointer: PyThread_get_thread_ident() is pthread_self(), which on
+ * x86-64 with glibc and musl is the fs base, also where native_thread_id is missing (3.10 and older) or
+ * counted in another PID namespace. The programs look through the interpreters' lists of threads
+ * themselves and keep what they find in m_py_threads (see there), checking thread_id at each use.
+ */
+#ifndef HP_PYTHON_H
+#define HP_PYTHON_H
+
+#define PY_RUNTIMES_MAX 256 /* numbers 1 to 255; 0 = no Python */
+#define PY_LOOPS 2 /* hot and cold part of the interpreter loop */
+/* Fields that the programs look at lie in the first so many bytes of frame, code, PyThreadState. */
+#define PY_FRAME_BYTES 128
+#define PY_CODE_BYTES 128
+#define PY_THREAD_BYTES 256
+
+enum py_flags {
+	PY_CFRAME =
+		1, /* off.ts_frame leads to a _PyCFrame on the C stack, not to a frame (3.11, 3.12) */
+	PY_ONE_A_LOOP =
+		2, /* each frame has a native frame of the loop of its own (3.10 and older) */
+	PY_ENTRY_MARK = 4, /* off.f_entry is not 0 in the first frame of a native one (3.11) */
+	PY_SHIM = 8, /* owner >= shim_owner: no Python frame, the end of a native one's (3.12 on) */
+	PY_LASTI = 16, /* off.f_instr is a number (3.10 and older) and not an address */
+	PY_LASTI_BYTES = 32, /* ... of bytes (3.9 and older) and not of code units */
+	PY_TAGGED = 64, /* the low two bits of off.f_code are not the address's (3.14) */
+};
+
+/* Offsets of fields in bytes. */
+struct py_offsets {
+	__u32 rt_interps; /* _PyRuntime: first interpreter */
+	__u32 interp_next;
+	__u32 interp_threads; /* first thread state */
+	__u16 ts_prev;
+	__u16 ts_next;
+	__u16 ts_thread_id;
+	__u16 ts_frame; /* frame, current_frame or cframe */
+	__u16 ts_bytes; /* how much of each is read: what lies behind may be no memory any more */
+	__u16 f_bytes;
+	__u16 code_bytes;
+	__u16 cframe_frame; /* PY_CFRAME: in _PyCFrame */
+	__u16 cframe_prev; /* the _PyCFrame of the loop's next native frame */
+	__u16 f_code;
+	__u16 f_prev;
+	__u16 f_instr;
+	__u16 f_owner;
+	__u16 f_entry;
+	__u16 code_argcount;
+	__u16 code_kwonly;
+	__u16 code_flags;
+	__u16 code_firstline;
+	__u16 code_instrs; /* co_code_adaptive: what f_instr counts from */
+	__u16 flags; /* enum py_flags */
+	__u8 shim_owner;
+	__u8 pad0[3];
+};
+
+struct py_range {
+	__u64 start;
+	__u64 end;
+};
+
+/* An interpreter at its place in memory. */
+struct py_runtime {
+	__u64 runtime; /* &_PyRuntime */
+	struct py_range loop[PY_LOOPS]; /* of _PyEval_EvalFrameDefault; 0, 0 = none */
+	struct py_offsets off;
+};
+
+#define PY_INDEX_NONE                                                                              \
+	0xffffffffU /* ev_frame.extra: no instruction has run yet, or it is not known */
+#define PY_INDEX_MAX (1U << 24)
+
+/* Of a code object, so that another one at the same address is noticed. 24 bits. */
+static inline __u32 py_check(__u32 argcount, __u32 kwonly, __u32 flags, __u32 firstline)
+{
+	__u32 h = firstline * 0x9e3779b1U ^ flags * 0x85ebca6bU ^
+		  (argcount << 8 ^ kwonly) * 0xc2b2ae35U;
+
+	return (h ^ h >> 15) & 0xffffff;
+}
+
+#define PY_STATES_MAX 4 /* thread states of one thread: one for each interpreter it is in */
+
+#define PY_SEARCH_MAX 1024 /* thread states looked at in one search */
+
+/*
+ * Threads found before: an array hashed by hand, with two places for each, so that no lock is taken
+ * in an interrupt. A row may be torn or stale: it is believed when the thread state has this thread_id
+ * and its list still leads to it (freed ones keep their thread_id, and threads reuse stacks).
+ */
+#define PY_THREADS_SLOTS 8192
+
+struct py_thread {
+	__u64 thread; /* thread pointer */
+	__u64 tstate;
+	__u32 tgid;
+	__u32 head; /* low half of the interpreter that was the newest, and the only one, then */
+};
+
+/* Where a walk is in the Python frames; part of the walk's scratch memory. */
+struct py_walk {
+	__u8 begun; /* cleared when a walk begins */
+	__u8 lost; /* a read failed, or the thread was not found: no more frames */
+	__u8 nstates; /* thread states found */
+	__u8 state; /* the next one of them */
+	__u32 flags; /* enum py_flags */
+	__u64 thread; /* thread pointer */
+	__u64 frame; /* the next frame, 0 = this thread state has no more */
+	__u64 cframe; /* of the loop's native frame that is expected next; 0 = not known */
+	__u64 shim; /* where the shim was that ended a native frame's */
+	__u64 states[PY_STATES_MAX];
+	__u64 head; /* of the search: the interpreter when there is but one, otherwise 0 */
+	__u64 interp; /* the next interpreter */
+	__u64 tstate; /* the next thread state in this one */
+	__u64 buf[PY_THREAD_BYTES / 8];
+};
+
+#endif
