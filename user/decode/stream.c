@@ -3,6 +3,7 @@
 #include "decode/stream.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -77,4 +78,14 @@ int stream_next(struct stream *s, struct ev_hdr **ret)
 		if (!err)
 			return s->off == s->n ? 0 : -ENODATA;
 	}
+}
+
+bool stream_ready(const struct stream *s)
+{
+	struct pollfd fd = { .fd = s->fd, .events = POLLIN };
+	size_t size;
+
+	if (s->eof || record_check(s->buf + s->off, s->n - s->off, &size) != -EAGAIN)
+		return true;
+	return poll(&fd, 1, 0) != 0;
 }

@@ -32,5 +32,7 @@ void stream_release(struct stream *s);
  * from here on. Other -errno: reading failed.
  */
 int stream_next(struct stream *s, struct ev_hdr **ret);
+/* Would stream_next() answer at once? */
+bool stream_ready(const struct stream *s);
 
 #endif
