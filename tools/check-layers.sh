@@ -21,7 +21,7 @@ declare -A may=(
 	[agg]='session/span.h proto/sql.h'
 	[rules]='agg/agg.h'
 	[out]='agg/agg.h'
-	[load]='decode/channel.h decode/record.h decode/stream.h hostprof.skel.h feat.skel.h'
+	[load]='decode/channel.h decode/record.h decode/stream.h unwind/tableimage.h hostprof.skel.h feat.skel.h'
 	[cmd]='*/*.h'
 	[main.c]='cmd/cmd.h'
 )

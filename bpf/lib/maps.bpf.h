@@ -88,6 +88,14 @@ struct {
 	__type(value, __u16);
 } m_listen __weak SEC(".maps");
 
+/* Whose user stacks are walked by tables; the rest of that is in lib/stack.bpf.h. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, TARGETS_MAX);
+	__type(key, __u32);
+	__type(value, struct uw_proc);
+} m_uw_procs __weak SEC(".maps");
+
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 32);

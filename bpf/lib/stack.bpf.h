@@ -80,7 +80,7 @@ struct {
 } m_walks __weak SEC(".maps");
 
 /*
- * Tables of all files, processes and their mappings: written by user/load/unwind.c, which gives ranges
+ * Tables of all files, processes and their mappings: written by user/load/unwinder.c, which gives ranges
  * that were in use to nobody before a second has passed, so no walk sees one change.
  */
 struct {
@@ -114,13 +114,6 @@ struct {
 	__type(key, __u32);
 	__type(value, struct uw_map);
 } m_uw_maps __weak SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, TARGETS_MAX);
-	__type(key, __u32);
-	__type(value, struct uw_proc);
-} m_uw_procs __weak SEC(".maps");
 
 static __always_inline __u32 walk_slot(enum walk_use use)
 {

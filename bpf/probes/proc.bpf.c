@@ -29,6 +29,18 @@ static __always_inline void emit_proc(__u16 target, __u32 tgid, __u32 what, __u3
 	bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP);
 }
 
+/* A child has its parent's mappings, until it says otherwise; user space hears of it later. */
+static __always_inline void inherit_maps(__u32 parent, __u32 child)
+{
+	const struct uw_proc *proc = bpf_map_lookup_elem(&m_uw_procs, &parent);
+	struct uw_proc copy;
+
+	if (!proc)
+		return;
+	copy = *proc;
+	bpf_map_update_elem(&m_uw_procs, &child, &copy, BPF_ANY);
+}
+
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
 {
@@ -48,6 +60,7 @@ int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
 		__sync_fetch_and_add(&target_filter[tgid & (TARGET_FILTER_SLOTS - 1)], 1);
 	else if (bpf_map_update_elem(&m_targets, &tgid, &copy, BPF_EXIST))
 		return 0;
+	inherit_maps(parent_tgid, tgid);
 	emit_proc(copy.target, tgid, HP_PROC_FORK, parent_tgid, 0);
 	return 0;
 }
@@ -58,8 +71,10 @@ int BPF_PROG(proc_exec, struct task_struct *task)
 	__u32 tgid = task_ids(task) >> 32;
 	struct target_state *target = target_of(tgid);
 
-	if (target)
-		emit_proc(target->target, tgid, HP_PROC_EXEC, 0, 0);
+	if (!target)
+		return 0;
+	bpf_map_delete_elem(&m_uw_procs, &tgid);
+	emit_proc(target->target, tgid, HP_PROC_EXEC, 0, 0);
 	return 0;
 }
 
@@ -111,6 +126,7 @@ int BPF_PROG(proc_exit, struct task_struct *task)
 	if (BPF_CORE_READ(task, signal, live.counter) > 0)
 		return 0;
 	close_all(task);
+	bpf_map_delete_elem(&m_uw_procs, &tgid);
 	emit_proc(target->target, tgid, HP_PROC_EXIT, 0, BPF_CORE_READ(task, exit_code));
 	if (!bpf_map_delete_elem(&m_targets, &tgid))
 		__sync_fetch_and_sub(&target_filter[tgid & (TARGET_FILTER_SLOTS - 1)], 1);

@@ -149,6 +149,12 @@ static __always_inline enum uw_stop rule_cfa(const struct uw_walk *w, const stru
 			return UW_STOP_REGISTER;
 		*ret = w->reg[r->reg & (WALK_REGS - 1)] + r->cfa_off;
 		return UW_STOP_NONE;
+	case UW_CFA_CLONE:
+		if (!w->regs)
+			return UW_STOP_REGISTER;
+		if (!w->reg[WALK_RAX])
+			return UW_STOP_END;
+		break;
 	case UW_CFA_RBP:
 	case UW_CFA_RBP_DEREF:
 		if (w->bp_lost)

@@ -23,6 +23,7 @@
 #include "out/requests.h"
 #include "session/session.h"
 #include "sym/sym.h"
+#include "unwind/unwind.h"
 
 #define PROGRESS_NS (200 * NSEC_PER_MSEC)
 
@@ -32,6 +33,9 @@ struct analyst {
 	struct agg *agg;
 	struct session *session;
 	struct sym *sym;
+	struct unwind *unwind; /* NULL: nothing is unwound for this one */
+	u64 unwound_ns; /* when the last table was done, */
+	u64 unwind_ns; /* and how long it took */
 	struct capture capture;
 	struct requests requests;
 	u64 start_ns;
@@ -143,6 +147,68 @@ static const struct sym_ops sym_ops = {
 	.open_kallsyms = open_kallsyms,
 	.open_debug = open_debug,
 };
+
+static struct chan_request unwind_chan(u32 type, const struct unwind_request *m)
+{
+	struct chan_request req = {
+		.type = type,
+		.tgid = m->tgid,
+		.start = m->start,
+		.end = m->end,
+		.inode = m->inode,
+		.bias = m->bias,
+		.table = m->table,
+		.flags = m->flags,
+	};
+
+	if (m->path.n < sizeof(req.path))
+		memcpy(req.path, m->path.p ? m->path.p : "", m->path.n);
+	return req;
+}
+
+static int unwind_open(void *arg, const struct unwind_request *m)
+{
+	const struct chan_request req = unwind_chan(CHAN_OPEN_MAPPING, m);
+
+	return chan_call(((struct analyst *)arg)->opts->chan_fd, &req);
+}
+
+static int unwind_send(void *arg, int fd)
+{
+	const struct chan_request req = { .type = CHAN_UNWIND_TABLE };
+
+	return chan_ask(((struct analyst *)arg)->opts->chan_fd, &req, fd);
+}
+
+static int unwind_bind(void *arg, const struct unwind_request *m)
+{
+	const struct chan_request req = unwind_chan(CHAN_UNWIND_MAP, m);
+
+	return chan_ask(((struct analyst *)arg)->opts->chan_fd, &req, -1);
+}
+
+static const struct unwind_ops unwind_ops = {
+	.open = unwind_open,
+	.send = unwind_send,
+	.bind = unwind_bind,
+};
+
+/*
+ * Tables are made while nothing else is to be done; when records never stop coming, half of the time.
+ */
+static void unwind_between(struct analyst *a)
+{
+	u64 begun;
+
+	while (a->unwind && !a->ended && unwind_busy(a->unwind)) {
+		begun = clock_mono_ns();
+		if (stream_ready(&a->stream) && begun < a->unwound_ns + a->unwind_ns)
+			return;
+		unwind_work(a->unwind);
+		a->unwound_ns = clock_mono_ns();
+		a->unwind_ns = a->unwound_ns - begun;
+	}
+}
 
 /* A record of the analyst's own: to the aggregates and to the capture. */
 static void put_record(struct analyst *a, struct ev_hdr *rec)
@@ -326,6 +392,8 @@ static void on_record(struct analyst *a, struct ev_hdr *rec)
 			struct ev_mapping *m = (struct ev_mapping *)rec;
 
 			sym_add_mapping(a->sym, m, slice_of(m + 1, m->path_len));
+			if (a->unwind)
+				unwind_mapping(a->unwind, m, slice_of(m + 1, m->path_len));
 		}
 		break;
 	case EV_LOSS:
@@ -335,6 +403,12 @@ static void on_record(struct analyst *a, struct ev_hdr *rec)
 		/* Names of its code are gone with the process: ask before. */
 		if (a->sym && ((struct ev_proc *)rec)->what == HP_PROC_EXEC)
 			sym_forget(a->sym, rec->tgid);
+		if (a->unwind && ((struct ev_proc *)rec)->what != HP_PROC_FORK)
+			unwind_forget(a->unwind, rec->tgid);
+		break;
+	case EV_SAMPLE:
+		if (a->unwind)
+			unwind_sample(a->unwind, (struct ev_sample *)rec);
 		break;
 	}
 	put_record(a, rec);
@@ -358,6 +432,7 @@ static int read_stream(struct analyst *a)
 		}
 		if (a->ended)
 			return 0;
+		unwind_between(a);
 	}
 	return err;
 }
@@ -450,6 +525,8 @@ static int analyst_setup(struct analyst *a)
 		err = session_new(&a->session, &so, &sink);
 	if (!err && o->live)
 		err = sym_new(&a->sym, &sym_ops, a);
+	if (!err && o->live)
+		err = unwind_new(&a->unwind, &unwind_ops, a);
 	if (err)
 		return err;
 	if (o->outs && o->common->formats & OUT_BIT(OUT_NDJSON)) {
@@ -510,6 +587,7 @@ out:
 	capture_close(&a.capture);
 	requests_release(&a.requests);
 	sym_free(a.sym);
+	unwind_free(a.unwind);
 	session_free(a.session);
 	agg_free(a.agg);
 	stream_release(&a.stream);

@@ -21,8 +21,10 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "decode/channel.h"
+#include "load/mmaps.h"
 #include "load/probes.h"
 #include "load/procfs.h"
+#include "load/unwinder.h"
 
 #define OUT_BYTES (256 * 1024)
 #define POLL_MIN_NS (1 * NSEC_PER_MSEC)
@@ -31,6 +33,8 @@
 #define RESOURCE_NS (500 * NSEC_PER_MSEC)
 #define LOSS_NS NSEC_PER_SEC
 #define NEW_PROCS_MAX 256
+#define PREPARE_NS (3 * NSEC_PER_SEC) /* for unwind tables, before the window begins */
+#define RESCAN_NS NSEC_PER_SEC /* a process's mappings are read again at most so often */
 #define DESCRIBE_MAX 16 /* processes described between two drains: a look at /proc takes its time */
 
 struct collector {
@@ -38,6 +42,8 @@ struct collector {
 	struct collector_error *err;
 	struct probes *probes;
 	struct procfs *procfs;
+	struct mmaps *mmaps; /* NULL: the kernel does not tell of new mappings */
+	struct unwinder *unwinder; /* of probes; NULL = none */
 	u8 *out; /* records on their way to the analyst */
 	size_t out_n;
 	u64 events;
@@ -58,6 +64,8 @@ struct collector {
 		bool exec;
 	} fresh[NEW_PROCS_MAX]; /* forked or exec'ed, to be described outside the drain */
 	u32 nfresh;
+	u32 rescan; /* process whose code is somewhere unknown, 0 = none */
+	u64 rescan_ns; /* when one was looked at last */
 	bool unix_seen;
 	bool uring_said;
 	bool gone; /* no process of any target is left */
@@ -98,13 +106,33 @@ static int open_debug(const struct chan_request *req)
 	return fd < 0 ? -errno : fd;
 }
 
+/* Takes the descriptor. False: the request is another one. */
+static bool serve_unwind(struct collector *c, const struct chan_request *req, int file)
+{
+	_close_ int owned = file;
+	int number = -EINVAL;
+
+	if (req->type != CHAN_UNWIND_TABLE && req->type != CHAN_UNWIND_MAP)
+		return false;
+	if (!c->unwinder)
+		number = -EOPNOTSUPP;
+	else if (req->type == CHAN_UNWIND_MAP)
+		number = unwinder_bind(c->unwinder, req);
+	else if (owned >= 0)
+		number = unwinder_table(c->unwinder, owned);
+	chan_answer_number(c->opts->chan_fd, number);
+	return true;
+}
+
 /* 0, or -EPIPE when the analyst is gone. */
 static int serve(struct collector *c)
 {
 	struct chan_request req;
-	int err, fd;
+	int err, fd, file;
 
-	while ((err = chan_receive(c->opts->chan_fd, &req)) == 1) {
+	while ((err = chan_receive_file(c->opts->chan_fd, &req, &file)) == 1) {
+		if (serve_unwind(c, &req, file))
+			continue;
 		switch (req.type) {
 		case CHAN_VERDICT:
 			probes_verdict(c->probes, req.conn_id, &req.verdict);
@@ -274,6 +302,7 @@ static int put_cost(struct collector *c, u64 target_cpu_ns)
 
 static int put_mapping(void *arg, const struct ev_mapping *m, struct slice path)
 {
+	struct collector *c = arg;
 	union {
 		struct ev_mapping ev;
 		char bytes[sizeof(struct ev_mapping) + 4096 + 8];
@@ -284,7 +313,10 @@ static int put_mapping(void *arg, const struct ev_mapping *m, struct slice path)
 	rec.ev.path_len = MIN(path.n, 4096U);
 	rec.ev.hdr.size = (sizeof(rec.ev) + rec.ev.path_len + 7) & ~7UL;
 	memcpy(rec.bytes + sizeof(rec.ev), path.p, rec.ev.path_len);
-	return put(arg, &rec, rec.ev.hdr.size);
+	/* First, so that the analyst's word about it finds it. */
+	if (c->unwinder)
+		unwinder_mapping(c->unwinder, m, path);
+	return put(c, &rec, rec.ev.hdr.size);
 }
 
 static int put_process(struct collector *c, const struct target_proc *p)
@@ -330,6 +362,57 @@ static int describe_fresh(struct collector *c)
 	return err;
 }
 
+static u16 target_of_process(const struct collector *c, u32 pid)
+{
+	u32 i;
+
+	for (i = 0; i < c->opts->targets->n; i++)
+		if (c->opts->targets->v[i].pid == pid)
+			return c->opts->targets->v[i].target;
+	return procfs_target(c->procfs, pid);
+}
+
+/* A process has mapped code. */
+static int on_mmap(void *arg, const struct mmaps_event *ev)
+{
+	struct collector *c = arg;
+
+	if (!unwinder_knows(c->unwinder, ev->tgid))
+		return 0;
+	return procfs_mapping(ev->tgid, target_of_process(c, ev->tgid), ev->start, ev->end, ev->off,
+			      ev->inode, ev->path, put_mapping, c);
+}
+
+static int rescan(struct collector *c, u32 pid)
+{
+	int err = procfs_exec_mappings(pid, target_of_process(c, pid), put_mapping, c);
+
+	return err == -EPIPE ? err : 0;
+}
+
+/* New code in the targets, as the kernel told; where it did not, as samples in unknown places show. */
+static int look_at_mappings(struct collector *c, u64 now)
+{
+	bool lost = false;
+	u32 i;
+	int err = 0;
+
+	if (!c->unwinder)
+		return 0;
+	if (c->mmaps)
+		err = mmaps_drain(c->mmaps, on_mmap, c, &lost);
+	if (lost)
+		for (i = 0; i < c->opts->targets->n && !err; i++)
+			err = rescan(c, c->opts->targets->v[i].pid);
+	if (!err && c->rescan && now >= c->rescan_ns + RESCAN_NS) {
+		err = rescan(c, c->rescan);
+		c->rescan = 0;
+		c->rescan_ns = now;
+	}
+	unwinder_publish(c->unwinder, false);
+	return err;
+}
+
 static int on_record(void *arg, const void *rec, size_t size)
 {
 	const struct ev_hdr *hdr = rec;
@@ -341,8 +424,13 @@ static int on_record(void *arg, const void *rec, size_t size)
 	c->drained_bytes += size;
 	if (hdr->kind == EV_CONN_OPEN && ((const struct ev_conn_open *)rec)->family == AF_UNIX)
 		c->unix_seen = true;
+	if (hdr->kind == EV_SAMPLE && ((const struct ev_sample *)rec)->stop == UW_STOP_NO_MAPPING)
+		c->rescan = hdr->tgid;
 	if (hdr->kind == EV_PROC) {
 		const struct ev_proc *ev = rec;
+
+		if (c->unwinder)
+			unwinder_process(c->unwinder, ev);
 
 		if (ev->what != HP_PROC_EXIT && c->nfresh < NEW_PROCS_MAX) {
 			c->fresh[c->nfresh].pid = hdr->tgid;
@@ -377,8 +465,10 @@ static int drain(struct collector *c)
 
 static int look_around(struct collector *c, u64 now)
 {
-	int err = describe_fresh(c);
+	int err = look_at_mappings(c, now);
 
+	if (!err)
+		err = describe_fresh(c);
 	/* Without the entry the sends' exits still count, so a failure here costs precision only. */
 	if (c->unix_seen)
 		probes_want_unix(c->probes);
@@ -427,6 +517,39 @@ static int watch(struct collector *c)
 	return 0;
 }
 
+/*
+ * Says which processes there are and what code they have mapped, and waits until the analyst has said how
+ * each of it is walked: the first sample is as whole as the last.
+ */
+static int prepare(struct collector *c)
+{
+	const struct targets *targets = c->opts->targets;
+	u64 end_ns = clock_mono_ns() + PREPARE_NS, now;
+	struct pollfd fd = { .fd = c->opts->chan_fd, .events = POLLIN };
+	u32 i;
+	int err;
+
+	c->unwinder = probes_unwinder(c->probes);
+	if (c->unwinder && mmaps_new(&c->mmaps, probes_ncpus(c->probes)))
+		c->mmaps = NULL;
+	for (i = 0; i < targets->n; i++) {
+		err = put_process(c, &targets->v[i]);
+		if (err)
+			return err;
+	}
+	err = flush(c);
+	while (!err && c->unwinder && unwinder_pending(c->unwinder) && !*c->opts->stop) {
+		now = clock_mono_ns();
+		if (now >= end_ns)
+			break;
+		if (poll(&fd, 1, (int)((end_ns - now) / NSEC_PER_MSEC) + 1) > 0)
+			err = serve(c);
+	}
+	if (c->unwinder)
+		unwinder_publish(c->unwinder, true);
+	return err;
+}
+
 static int attach(struct collector *c)
 {
 	const struct targets *targets = c->opts->targets;
@@ -449,6 +572,9 @@ static int attach(struct collector *c)
 			return fail(c, EXIT_FAILED, err, "cannot follow process %u: %s",
 				    targets->v[i].pid, strerror(-err));
 	}
+	err = prepare(c);
+	if (err)
+		return err;
 	err = probes_seed_listeners(c->probes);
 	if (!err && probes_attach(c->probes, &pe))
 		return fail(c, EXIT_PRIVILEGE, -EPERM, "%s; %s", pe.text, pe.fix);
@@ -521,8 +647,6 @@ static int begin(struct collector *c)
 		err = say_io_uring(c);
 	if (!err)
 		err = put_resources(c, true, &c->cpu_first_ns);
-	for (i = 0; i < targets->n && !err; i++)
-		err = put_process(c, &targets->v[i]);
 	return err ? err : flush(c);
 }
 
@@ -590,6 +714,7 @@ int collector_run(const struct collector_opts *opts, struct collector_error *ret
 	else if (!ret_err->text[0])
 		fail(&c, EXIT_FAILED, err, "the analyst process ended early");
 	procfs_free(c.procfs);
+	mmaps_free(c.mmaps);
 	probes_free(c.probes);
 	free(c.out);
 	return err;

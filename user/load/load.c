@@ -136,7 +136,12 @@ static int configure(struct probes *p)
 		skel->rodata->cfg_accept_args = (u32)nargs;
 	bpf_map__set_max_entries(skel->maps.m_events, p->ring_bytes);
 	bpf_map__set_max_entries(skel->maps.m_scratch, 2 * p->ncpus);
-	bpf_map__set_max_entries(skel->maps.m_walks, WALK_USES * p->ncpus);
+	if (p->ladder.groups & GROUP_CPU) {
+		bpf_map__set_max_entries(skel->maps.m_walks, WALK_USES * p->ncpus);
+		bpf_map__set_max_entries(skel->maps.m_uw_leaves, p->unwind_sizes.leaves);
+		bpf_map__set_max_entries(skel->maps.m_uw_pages, p->unwind_sizes.pages);
+		bpf_map__set_max_entries(skel->maps.m_uw_maps, p->unwind_sizes.maps);
+	}
 	bpf_object__for_each_program(prog, skel->obj)
 	{
 		const char *name = bpf_program__name(prog);
@@ -314,6 +319,25 @@ static int fill_tables(struct probes *p, struct probes_error *ret_err)
 	return err;
 }
 
+/* Without it user stacks are walked by frame pointers. */
+static void open_unwind(struct probes *p)
+{
+	const struct unwinder_fds fds = {
+		.rules = bpf_map__fd(p->skel->maps.m_uw_rules),
+		.leaves = bpf_map__fd(p->skel->maps.m_uw_leaves),
+		.pages = bpf_map__fd(p->skel->maps.m_uw_pages),
+		.maps = bpf_map__fd(p->skel->maps.m_uw_maps),
+		.procs = bpf_map__fd(p->skel->maps.m_uw_procs),
+	};
+	int err;
+
+	if (!(p->ladder.groups & GROUP_CPU))
+		return;
+	err = unwinder_new(&p->unwinder, &fds, &p->unwind_sizes);
+	if (err)
+		log_debug("no unwind tables: %s", strerror(-err));
+}
+
 static int open_all(struct probes *p, struct probes_error *ret_err)
 {
 	int err, n = libbpf_num_possible_cpus();
@@ -335,10 +359,15 @@ static int open_all(struct probes *p, struct probes_error *ret_err)
 		p->stats_fd = bpf_enable_stats(BPF_STATS_RUN_TIME);
 	p->cost_method = feat_has(FEAT_RUN_STATS) ? HP_COST_RUN_STATS : HP_COST_SELF_TIMED;
 	p->in_one_piece = kfunc_known("bpf_preempt_disable", 0);
+	unwinder_sizes(&p->unwind_sizes, !feat_has(FEAT_MEMLOCK));
 	err = load(p, ret_err);
 	log_debug("programs %s off preemption while they hold scratch memory",
 		  p->in_one_piece ? "switch" : "cannot switch");
-	return err ? err : fill_tables(p, ret_err);
+	if (!err)
+		err = fill_tables(p, ret_err);
+	if (!err)
+		open_unwind(p);
+	return err;
 }
 
 int probes_open(struct probes **ret, const struct probes_opts *opts, struct probes_error *ret_err)
@@ -369,6 +398,7 @@ void probes_free(struct probes *p)
 	if (!p)
 		return;
 	ring_buffer__free(p->ring);
+	unwinder_free(p->unwinder);
 	close_object(p);
 	kfuncs_release();
 	if (p->stats_fd >= 0)
@@ -552,4 +582,9 @@ u32 probes_sample_hz(const struct probes *p)
 u32 probes_ncpus(const struct probes *p)
 {
 	return p->ncpus;
+}
+
+struct unwinder *probes_unwinder(const struct probes *p)
+{
+	return p->unwinder;
 }

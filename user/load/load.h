@@ -12,6 +12,7 @@
 
 struct probes;
 struct ladder;
+struct unwinder;
 
 struct probes_opts {
 	u32 ring_bytes; /* power of two; 0 = default */
@@ -83,5 +84,7 @@ bool probes_net(const struct probes *p); /* sockets are measured */
 bool probes_sample_hw(const struct probes *p);
 u32 probes_sample_hz(const struct probes *p); /* 0 = no samples */
 u32 probes_ncpus(const struct probes *p);
+/* What user stacks are walked by; NULL when there are no samples. */
+struct unwinder *probes_unwinder(const struct probes *p);
 
 #endif

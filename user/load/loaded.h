@@ -9,6 +9,7 @@
 #include "load/hooks.h"
 #include "load/load.h"
 #include "load/probes.h"
+#include "load/unwinder.h"
 #include "load/verdicts.h"
 
 #define PROGRAMS_MAX 64
@@ -20,6 +21,8 @@ struct probes {
 	struct hostprof_bpf *skel;
 	struct hooks hooks;
 	struct ring_buffer *ring;
+	struct unwinder *unwinder; /* NULL = no samples */
+	struct unwinder_sizes unwind_sizes;
 	struct verdicts verdicts;
 	struct sysprobe_ids sys_ids;
 	char *logs[PROGRAMS_MAX]; /* of the verifier, while loading */

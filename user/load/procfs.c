@@ -14,6 +14,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,6 +27,7 @@
 
 #define TASKS_PER_SAMPLE 16
 #define STATUS_MAX 8192
+#define VDSO_MAX (64 * 1024)
 
 struct task {
 	u32 tid;
@@ -148,6 +150,16 @@ int procfs_add(struct procfs *p, u32 pid, u16 target)
 		p->fds_kept += 3;
 	}
 	p->n++;
+	return 0;
+}
+
+u16 procfs_target(const struct procfs *p, u32 pid)
+{
+	u32 i;
+
+	for (i = 0; p && i < p->n; i++)
+		if (p->v[i].pid == pid)
+			return p->v[i].target;
 	return 0;
 }
 
@@ -441,12 +453,38 @@ static int reopen_regular(int path_fd, u64 inode)
 	return fd < 0 ? -errno : fd;
 }
 
+/* It is the kernel's, a page or two; a process may have put anything of any size there. */
+static int copy_vdso(u32 pid, u64 start, u64 end)
+{
+	_close_ int dir = procdir_open(pid);
+	_close_ int mem = -1;
+	_close_ int copy = -1;
+	u8 page[4096];
+	u64 at;
+
+	if (dir < 0)
+		return dir;
+	if (start >= end || end - start > VDSO_MAX)
+		return -EFBIG;
+	mem = openat(dir, "mem", O_RDONLY | O_CLOEXEC);
+	copy = mem < 0 ? -1 : memfd_create("vdso", MFD_CLOEXEC);
+	if (copy < 0)
+		return -errno;
+	for (at = start; at < end; at += sizeof(page))
+		if (pread(mem, page, sizeof(page), (off_t)at) != (ssize_t)sizeof(page) ||
+		    write(copy, page, sizeof(page)) != (ssize_t)sizeof(page))
+			return -EIO;
+	return take_fd(copy);
+}
+
 int procfs_open_mapping(u32 pid, u64 start, u64 end, struct slice path, u64 inode)
 {
 	_release_(buf) struct buf b = BUF_INIT;
 	_close_ int by_range = -1;
 	_close_ int by_path = -1;
 
+	if (slice_eq(path, SLICE("[vdso]")))
+		return copy_vdso(pid, start, end);
 	if (!path.n || *path.p != '/')
 		return -ENOENT;
 	buf_addf(&b, "/proc/%u/map_files/%llx-%llx", pid, (unsigned long long)start,
@@ -467,12 +505,35 @@ int procfs_open_mapping(u32 pid, u64 start, u64 end, struct slice path, u64 inod
 	return reopen_regular(by_path, inode);
 }
 
+int procfs_mapping(u32 pid, u16 target, u64 start, u64 end, u64 off, u64 inode, struct slice path,
+		   procfs_mapping_fn *fn, void *arg)
+{
+	_close_ int fd = -1;
+	struct ev_mapping ev = { 0 };
+
+	path.n = MIN(path.n, (size_t)PATH_MAX);
+	fd = procfs_open_mapping(pid, start, end, path, inode);
+	if (fd >= 0)
+		elf_build_id(fd, ev.build_id, &ev.build_id_len);
+	ev.hdr = (struct ev_hdr){ .size = (u32)((sizeof(ev) + path.n + 7) & ~(size_t)7),
+				  .kind = EV_MAPPING,
+				  .target = target,
+				  .tgid = pid,
+				  .ts_ns = clock_mono_ns() };
+	ev.start = start;
+	ev.end = end;
+	ev.file_off = off;
+	ev.inode = (u32)inode;
+	ev.path_len = (u16)path.n;
+	return fn(arg, &ev, path);
+}
+
 int procfs_exec_mappings(u32 pid, u16 target, procfs_mapping_fn *fn, void *arg)
 {
 	_close_ int dir = procdir_open(pid);
 	_release_(buf) struct buf b = BUF_INIT;
 	struct slice text, line;
-	u64 now = clock_mono_ns();
+	struct proc_map m;
 	int err;
 
 	if (dir < 0)
@@ -482,27 +543,10 @@ int procfs_exec_mappings(u32 pid, u16 target, procfs_mapping_fn *fn, void *arg)
 		return err;
 	text = buf_slice(&b);
 	while (proc_next_line(&text, &line)) {
-		_close_ int fd = -1;
-		struct ev_mapping ev = { 0 };
-		struct proc_map m;
-
 		if (proc_parse_map(line, &m) || !m.exec)
 			continue;
-		m.path.n = MIN(m.path.n, (size_t)PATH_MAX);
-		fd = procfs_open_mapping(pid, m.start, m.end, m.path, m.inode);
-		if (fd >= 0)
-			elf_build_id(fd, ev.build_id, &ev.build_id_len);
-		ev.hdr = (struct ev_hdr){ .size = (u32)((sizeof(ev) + m.path.n + 7) & ~(size_t)7),
-					  .kind = EV_MAPPING,
-					  .target = target,
-					  .tgid = pid,
-					  .ts_ns = now };
-		ev.start = m.start;
-		ev.end = m.end;
-		ev.file_off = m.file_off;
-		ev.inode = (u32)m.inode;
-		ev.path_len = (u16)m.path.n;
-		err = fn(arg, &ev, m.path);
+		err = procfs_mapping(pid, target, m.start, m.end, m.file_off, m.inode, m.path, fn,
+				     arg);
 		if (err)
 			return err;
 	}

@@ -24,6 +24,7 @@ void procfs_free(struct procfs *p);
 /* 0; -ESRCH: gone already; -ENOSPC over the bound; -EEXIST. */
 int procfs_add(struct procfs *p, u32 pid, u16 target);
 void procfs_remove(struct procfs *p, u32 pid);
+u16 procfs_target(const struct procfs *p, u32 pid); /* 0 also when it is not known */
 /*
  * Sums over the processes of a target, header included (kind, size, target, time). `whole` reads
  * every thread's switches; without it at most 16 threads a process are read and the others count
@@ -36,6 +37,9 @@ int procfs_sample(struct procfs *p, u16 target, bool whole, struct ev_resource *
 typedef int procfs_mapping_fn(void *arg, const struct ev_mapping *m, struct slice path);
 /* The executable mappings of a process, with build ids where they can be read. 0, fn's, -errno. */
 int procfs_exec_mappings(u32 pid, u16 target, procfs_mapping_fn *fn, void *arg);
+/* The same of one mapping that is known otherwise. */
+int procfs_mapping(u32 pid, u16 target, u64 start, u64 end, u64 off, u64 inode, struct slice path,
+		   procfs_mapping_fn *fn, void *arg);
 /*
  * Whether the process has an io_uring: a descriptor of one, or the mapping of one whose descriptor is
  * closed. False also when neither may be looked at. What a ring is used for cannot be told from here.
@@ -43,7 +47,10 @@ int procfs_exec_mappings(u32 pid, u16 target, procfs_mapping_fn *fn, void *arg);
 bool procfs_uses_io_uring(u32 pid);
 /* The first of the processes added that has one and still runs, 0 = none. */
 u32 procfs_find_io_uring(const struct procfs *p);
-/* The file behind a mapping, read-only, also when it is deleted or in another mount namespace. */
+/*
+ * The file behind a mapping, read-only, also when it is deleted or in another mount namespace; of "[vdso]" a
+ * copy of its memory.
+ */
 int procfs_open_mapping(u32 pid, u64 start, u64 end, struct slice path, u64 inode);
 
 #endif
