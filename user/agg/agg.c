@@ -207,6 +207,8 @@ static void record_sample(struct agg *a, const struct ev_sample *rec)
 		.frames = (const void *)(rec + 1),
 		.nframes = rec->nframes,
 		.truncated = rec->stop == UW_STOP_DEPTH,
+		.unwind = rec->unwind,
+		.stop = rec->stop,
 		.weight = 1,
 	};
 
@@ -345,6 +347,19 @@ static const char *const drop_texts[] = {
 #include "hp/drops.def"
 #undef DROP
 };
+
+const char *agg_stop_key(enum uw_stop why)
+{
+	static const char *const keys[UW_STOP_MAX] = {
+		[UW_STOP_NONE] = "no_user_part",     [UW_STOP_DEPTH] = "too_deep",
+		[UW_STOP_NO_MAPPING] = "no_mapping", [UW_STOP_NO_ROW] = "no_row",
+		[UW_STOP_PENDING] = "table_pending", [UW_STOP_READ] = "unreadable",
+		[UW_STOP_STUCK] = "stuck",	     [UW_STOP_REGISTER] = "register_lost",
+		[UW_STOP_PYTHON] = "python",	     [UW_STOP_FP] = "frame_pointers",
+	};
+
+	return (unsigned int)why < UW_STOP_MAX ? keys[why] : NULL;
+}
 
 const char *agg_drop_key(enum hp_drop why)
 {

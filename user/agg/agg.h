@@ -331,6 +331,8 @@ struct agg_stack_trust {
 	u64 unnamed_frames; /* distinct frames without a symbol */
 	u64 frames; /* distinct frames */
 	u64 joined; /* places of the call tree that are one with their caller */
+	u64 stops
+		[UW_STOP_MAX]; /* why walks ended; UW_STOP_FP: by frame pointers, and not complete */
 };
 
 struct agg_trust {
@@ -407,6 +409,8 @@ void agg_route_of(const struct agg *agg, u16 target, struct slice method, struct
  */
 bool agg_folded_next(const struct agg *agg, u32 *pos, struct buf *line, u64 *ret_count);
 
+/* Why an incomplete stack ends there: "no_row"; NULL for UW_STOP_END, which is none. */
+const char *agg_stop_key(enum uw_stop why);
 const char *agg_drop_key(enum hp_drop why); /* "ring_full" */
 const char *agg_drop_text(enum hp_drop why); /* "records that did not fit …" */
 

@@ -8,8 +8,11 @@
 #include <stdio.h>
 #include "agg/core.h"
 #include "agg/text.h"
+#include "base/buf.h"
+#include "base/cleanup.h"
 
 #define NOTE_PEERS_MAX 8
+#define ENDED_MANY 0.02 /* of the stacks walked by tables */
 #define INCOMPLETE_MANY 0.2 /* of the stacks: then it is said */
 
 static void say(struct agg *a, const char *fmt, ...) PRINTF(2, 3);
@@ -138,11 +141,31 @@ static void say_unparsed(struct agg *a)
 	}
 }
 
+/* Of the stacks that were walked by tables. */
+static void say_stops(struct agg *a, const struct agg_stack_trust *s)
+{
+	_release_(buf) struct buf why = BUF_INIT;
+	u64 part = 0;
+	u32 i;
+
+	for (i = 0; i < UW_STOP_MAX; i++) {
+		if (i == UW_STOP_FP || !agg_stop_key(i) || !s->stops[i])
+			continue;
+		part += s->stops[i];
+		buf_addf(&why, "%s%s %s", why.n ? ", " : "", agg_stop_key(i), COUNT(s->stops[i]));
+	}
+	if (!why.oom && why.n && (double)part > ENDED_MANY * (double)s->total)
+		say(a,
+		    "%.0f %% of the CPU stacks end before the first function of their thread: %.*s",
+		    100.0 * (double)part / (double)s->total, (int)why.n, why.p);
+}
+
 static void say_stacks(struct agg *a)
 {
 	const struct agg_trust *t = &a->report.trust;
-	u64 part = t->stacks.total - t->stacks.complete;
+	u64 part = t->stacks.stops[UW_STOP_FP];
 
+	say_stops(a, &t->stacks);
 	if (t->stacks.total && (double)part > INCOMPLETE_MANY * (double)t->stacks.total)
 		say(a,
 		    "%.0f %% of the CPU stacks do not reach the first function of their thread: "

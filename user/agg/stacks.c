@@ -199,6 +199,16 @@ static u32 text_node(struct stacks *s, struct stack_tree *t, u32 at, struct slic
 	return next < 0 ? at : (u32)next;
 }
 
+/* Is it where the thread stood, or a return address? Walks by tables say; they also pass signal frames. */
+static bool is_exact(const struct stack_sample *in, u32 i)
+{
+	const struct ev_frame *f = in->frames;
+
+	if (in->unwind == HP_UNWIND_TABLES && f[i].kind == HP_FRAME_NATIVE)
+		return f[i].extra & HP_FRAME_EXACT;
+	return !i || (f[i].kind != f[i - 1].kind && f[i - 1].kind == HP_FRAME_KERNEL);
+}
+
 void stacks_add(struct stacks *s, struct stack_tree *t, const struct stack_sample *in)
 {
 	const struct ev_frame *f = in->frames;
@@ -215,7 +225,7 @@ void stacks_add(struct stacks *s, struct stack_tree *t, const struct stack_sampl
 	if (truncated)
 		at = text_node(s, t, at, SLICE(STACK_TRUNCATED), false);
 	for (i = n; i-- > 0;) {
-		bool exact = !i || (f[i].kind != f[i - 1].kind && f[i - 1].kind == HP_FRAME_KERNEL);
+		bool exact = is_exact(in, i);
 		u64 addr = f[i].addr;
 		s64 frame, next;
 
@@ -230,7 +240,12 @@ void stacks_add(struct stacks *s, struct stack_tree *t, const struct stack_sampl
 		at = (u32)next;
 	}
 	t->truncated += truncated;
-	t->nodes[at].samples++;
+	if (in->unwind == HP_UNWIND_TABLES) {
+		t->trust.complete += in->stop == UW_STOP_END && !truncated;
+		t->trust.stops[MIN(in->stop, UW_STOP_MAX - 1)]++;
+	} else {
+		t->nodes[at].by_name++;
+	}
 	t->nodes[at].self += in->weight;
 }
 

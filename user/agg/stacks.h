@@ -26,8 +26,8 @@ struct stack_frame {
 struct stack_node {
 	u32 parent;
 	u32 frame;
-	u32 samples;
-	u64 self; /* their weight */
+	u32 by_name; /* samples that are whole when names say so: nobody else does */
+	u64 self; /* weight of all samples */
 };
 
 struct stack_symbol {
@@ -74,6 +74,8 @@ struct stack_sample {
 	const struct ev_frame *frames; /* innermost first */
 	u32 nframes;
 	bool truncated;
+	u8 unwind; /* enum hp_unwind */
+	u8 stop; /* enum uw_stop */
 	u64 weight;
 };
 

@@ -221,7 +221,8 @@ static int merge_nodes(const struct named *names, struct tree *t)
 		whole[i] = is_first(s, names, of, i)
 				   ? is_entry(strpool_get(&s->texts, name->text).p)
 				   : whole[n->parent];
-		of->trust.complete += whole[i] ? n->samples : 0;
+		of->trust.complete += whole[i] ? n->by_name : 0;
+		of->trust.stops[UW_STOP_FP] += whole[i] ? 0 : n->by_name;
 	}
 	map_release(&map);
 	for (i = t->n; i-- > 0;) {
@@ -403,6 +404,7 @@ static int finish_tree(const struct stacks *s, const struct named *names, struct
 	int err;
 
 	of->trust.total = of->samples;
+	of->trust.stops[UW_STOP_FP] += of->nodes[0].by_name;
 	of->trust.truncated = of->truncated;
 	if (!of->samples)
 		return 0;

@@ -406,6 +406,20 @@ static void put_resources(struct buf *out, const struct agg_report *rep)
 	buf_adds(out, ".\n\n");
 }
 
+/* Why stacks are not complete. */
+static void stops(struct buf *out, const struct agg_stack_trust *s)
+{
+	u32 i, n = 0;
+
+	for (i = 0; i < UW_STOP_MAX; i++)
+		if (agg_stop_key(i) && s->stops[i])
+			buf_addf(out, "%s%s %s",
+				 n++ ? ", " : "- Incomplete stacks: ", agg_stop_key(i),
+				 fmt_count(FMT, s->stops[i]));
+	if (n)
+		buf_adds(out, ".\n");
+}
+
 static void put_trust(struct buf *out, const struct agg_report *rep)
 {
 	const struct agg_trust *t = &rep->trust;
@@ -428,6 +442,8 @@ static void put_trust(struct buf *out, const struct agg_report *rep)
 			 fmt_count(FMT, t->stacks.truncated),
 			 fmt_count(FMT, t->stacks.unnamed_frames),
 			 fmt_count(FMT, t->stacks.frames));
+	if (rep->window.sample_hz)
+		stops(out, &t->stacks);
 	if (t->overhead.measured) {
 		buf_addf(out, "- Own cost: BPF programs %s in %s runs%s",
 			 fmt_dur(FMT, (double)t->overhead.bpf_ns),

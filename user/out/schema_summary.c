@@ -253,13 +253,15 @@ static const struct schema trust_connections[] = {
 	{ 0 }
 };
 
-static const struct schema stacks[] = { { "total", S_INT, NULL, NULL, NULL },
-					{ "complete", S_INT, NULL, "reached the first function",
-					  NULL },
-					{ "truncated", S_INT, NULL, NULL, NULL },
-					{ "unnamed_frames", S_INT, NULL, NULL, NULL },
-					{ "frames", S_INT, NULL, "distinct", NULL },
-					{ 0 } };
+static const struct schema stacks[] = {
+	{ "total", S_INT, NULL, NULL, NULL },
+	{ "complete", S_INT, NULL, "reached the first function", NULL },
+	{ "truncated", S_INT, NULL, NULL, NULL },
+	{ "unnamed_frames", S_INT, NULL, NULL, NULL },
+	{ "frames", S_INT, NULL, "distinct", NULL },
+	{ "stops", S_MAP, count, "incomplete ones by why they end", NULL },
+	{ 0 }
+};
 
 static const struct schema overhead[] = {
 	{ "bpf_ms", S_NUM | S_NULL, NULL, "run time of all BPF programs", NULL },

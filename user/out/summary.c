@@ -431,6 +431,11 @@ static void put_trust(struct json *j, const struct agg_report *rep)
 		json_u64(j, "truncated", t->stacks.truncated);
 		json_u64(j, "unnamed_frames", t->stacks.unnamed_frames);
 		json_u64(j, "frames", t->stacks.frames);
+		json_obj(j, "stops");
+		for (i = 0; i < UW_STOP_MAX; i++)
+			if (agg_stop_key(i) && t->stacks.stops[i])
+				json_u64(j, agg_stop_key(i), t->stacks.stops[i]);
+		json_end_obj(j);
 		json_end_obj(j);
 	} else {
 		json_null(j, "stacks");

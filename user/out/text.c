@@ -375,7 +375,7 @@ static void trust(struct text *t, const struct agg_report *rep)
 	const struct agg_trust *tr = &rep->trust;
 	_release_(buf) struct buf b = BUF_INIT;
 	_release_(buf) struct buf part = BUF_INIT;
-	u64 lost = tr->lost_events;
+	u64 lost = tr->lost_events, short_of;
 	double ratio;
 
 	if (lost)
@@ -386,6 +386,10 @@ static void trust(struct text *t, const struct agg_report *rep)
 		buf_addf(&b, ", unread %s of %s connections",
 			 fmt_count(FMT, tr->conns.unparsed + tr->conns.encrypted),
 			 fmt_count(FMT, tr->conns.seen));
+	short_of = tr->stacks.total - tr->stacks.complete;
+	if (short_of > tr->stacks.total / 100 && short_of > tr->stacks.stops[UW_STOP_FP])
+		buf_addf(&b, ", %s of %s stacks cut", fmt_count(FMT, short_of),
+			 fmt_count(FMT, tr->stacks.total));
 	buf_addf(&b, "; cost %.2f cores", facts_cost_cores(rep));
 	if (facts_cost_ratio(rep, &ratio))
 		buf_addf(&part, " (probes: %s of the target's CPU)", fmt_pct(FMT, ratio));
