@@ -25,6 +25,10 @@ CC ?= cc
 ifeq ($(origin CC),default)
 CC := gcc
 endif
+CXX ?= g++
+ifeq ($(origin CXX),default)
+CXX := g++
+endif
 CLANG ?= clang
 BPFTOOL ?= $(shell tools/find-bpftool.sh)
 LLVM_STRIP ?= llvm-strip

@@ -23,14 +23,14 @@ packages_build='gcc libc6-dev make clang binutils libbpf-dev libelf-dev zlib1g-d
 	liblzma-dev libiberty-dev'
 packages_demo='procps util-linux postgresql@/usr/lib/postgresql/*/bin/initdb python3-fastapi
 	python3-uvicorn python3-uvloop python3-httptools python3-asyncpg python3-psycopg2'
-packages_test='libcmocka-dev libdw-dev liburing-dev libpg-query-dev? clang-format git python3-pytest python3-psycopg
+packages_test='libcmocka-dev g++ gdb libdw-dev liburing-dev libpg-query-dev? clang-format git python3-pytest python3-psycopg
 	python3-sqlalchemy gunicorn openssl nginx wrk tcpdump bpftrace iproute2 debootstrap?'
 
 commands_build='gcc make clang bpftool ld'
 headers_build='bpf/libbpf.h libelf.h zlib.h cjson/cJSON.h lzma.h libiberty/demangle.h'
 commands_demo='python3 ps setpriv'
 modules_demo='fastapi uvicorn uvloop httptools asyncpg psycopg2'
-commands_test='clang-format nginx wrk tcpdump bpftrace ip psql gunicorn unshare git'
+commands_test='g++ gdb clang-format nginx wrk tcpdump bpftrace ip psql gunicorn unshare git'
 headers_test='cmocka.h elfutils/libdw.h liburing.h pg_query.h'
 modules_test='pytest psycopg sqlalchemy'
 

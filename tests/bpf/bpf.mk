@@ -33,4 +33,4 @@ $(BPFT_COST): $(TO)/tests/cost/cost.o $(BPFT_LOAD) $(TEST_LIB)
 -include $(TO)/tests/cost/cost.d
 
 .PHONY: bpf-build
-bpf-build: $(BPFT_BIN) $(BPFT_COST) $(URING_HTTP)
+bpf-build: $(BPFT_BIN) $(BPFT_COST) $(URING_HTTP) $(CALLPATH)

@@ -9,7 +9,7 @@ HOSTBPF_KERNEL := $(TO)/tests/hostbpf/kernel.o
 $(HOSTBPF_PARTS) $(HOSTBPF_SRC:%.c=$(TO)/%.o): TEST_CFLAGS += -Itests/hostbpf
 
 # The probes have no prototypes and speak clang; nothing of user space goes in here.
-$(HOSTBPF_KERNEL): tests/hostbpf/kernel.c | $(O)/.flags
+$(HOSTBPF_KERNEL) $(TO)/tests/hostbpf/uwkernel.o: $(TO)/%.o: %.c | $(O)/.flags
 	@mkdir -p $(@D)
 	$(call msg,CC-SAN,$<)
 	$(Q)$(CC) -std=gnu11 -O2 -g -Wall -Wextra -Werror -Wno-unknown-pragmas -Wno-attributes \
@@ -18,10 +18,27 @@ $(HOSTBPF_KERNEL): tests/hostbpf/kernel.c | $(O)/.flags
 		-Itests/hostbpf/shim -Itests/hostbpf -Iinclude -Ibpf -Ibpf/vmlinux \
 		-MMD -MP -c -o $@ $<
 
-$(HOSTBPF_BIN): $(TO)/%: $(TO)/tests/hostbpf/%.o $(HOSTBPF_PARTS) $(HOSTBPF_KERNEL) $(TEST_LIB)
+# A program of a known call path, without frame pointers: dynamic, position-independent, and static.
+CALLPATH := $(TO)/callpath-pie $(TO)/callpath-static
+CALLPATH_FLAGS = -O2 -fomit-frame-pointer -Wall -Wextra -Werror $(if $(filter %-static,$@),-static -no-pie,-pie -fPIE)
+$(CALLPATH): tests/workloads/callpath.cc | $(O)/.flags
+	@mkdir -p $(@D)
+	$(call msg,CXX,$<)
+	$(Q)$(CXX) $(CALLPATH_FLAGS) -o $@ $< -lpthread
+
+# Walks of user stacks have a kernel of their own: processes are real there.
+UNWIND_KERNEL := $(TO)/tests/hostbpf/uwkernel.o
+UNWIND_PARTS := $(patsubst %,$(TO)/user/load/%.o,procfs procinfo ranges unwindprocs unwindtables)
+$(filter %/h_unwind,$(HOSTBPF_BIN)): $(TO)/tests/hostbpf/h_unwind.o $(UNWIND_KERNEL) $(UNWIND_PARTS) \
+		$(TEST_LIB) | $(CALLPATH)
 	$(call msg,LINK,$@)
 	$(Q)$(CC) -fsanitize=$(TEST_SAN) -o $@ $^ -lcmocka $(HP_LIBS)
 
--include $(HOSTBPF_KERNEL:.o=.d) $(HOSTBPF_PARTS:.o=.d) $(HOSTBPF_SRC:%.c=$(TO)/%.d)
+$(filter-out %/h_unwind,$(HOSTBPF_BIN)): $(TO)/%: $(TO)/tests/hostbpf/%.o $(HOSTBPF_PARTS) \
+		$(HOSTBPF_KERNEL) $(TEST_LIB)
+	$(call msg,LINK,$@)
+	$(Q)$(CC) -fsanitize=$(TEST_SAN) -o $@ $^ -lcmocka $(HP_LIBS)
+
+-include $(HOSTBPF_KERNEL:.o=.d) $(UNWIND_KERNEL:.o=.d) $(HOSTBPF_PARTS:.o=.d) $(HOSTBPF_SRC:%.c=$(TO)/%.d)
 
 check-build: $(HOSTBPF_BIN)

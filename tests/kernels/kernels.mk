@@ -34,9 +34,15 @@ $(O)/guest/uring_http: tests/workloads/uring_http.c | $(O)/.flags
 	$(call msg,CC,$<)
 	$(Q)$(CC) $(CFLAGS) $(HP_CFLAGS) -o $@ $< -luring
 
+GUEST_CALLPATH := $(O)/guest/callpath-pie $(O)/guest/callpath-static
+$(GUEST_CALLPATH): tests/workloads/callpath.cc | $(O)/.flags
+	@mkdir -p $(@D)
+	$(call msg,CXX,$<)
+	$(Q)$(CXX) $(CALLPATH_FLAGS) -o $@ $< -lpthread
+
 .PHONY: guest-build test-kernels test-kernels-full bench-rungs
 guest-build: $(O)/hostprof $(GUEST_BIN) $(O)/guest/b_cost $(O)/guest/guestload \
-	$(O)/guest/uring_http
+	$(O)/guest/uring_http $(GUEST_CALLPATH)
 
 # The part that `make test` has time for, and everything.
 test-kernels test-kernels-full:

@@ -1,0 +1,610 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The walk of user stacks over stopped threads of real processes and over garbage, and the tables that it
+ * goes by as user/load keeps them. With process ids as arguments: prints the stacks of their threads, for
+ * comparison with another unwinder (tests/e2e/test_unwind.py).
+ */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+#include <dirent.h>
+#include <errno.h>
+#include <libgen.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/uio.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/cleanup.h"
+#include "load/procfs.h"
+#include "load/unwindprocs.h"
+#include "sym/sym.h"
+#include "unwind/unwind.h"
+#include "uwkernel.h"
+
+#define ROWS (1U << 20)
+#define PAGES (1U << 16)
+#define MAPS 4096U
+#define SEC(n) ((u64)(n)*NSEC_PER_SEC)
+
+static char where[4096]; /* directory of this program */
+
+/* The collector's side, on arrays of the test's own. */
+struct world {
+	struct unwind_tables tables;
+	struct unwind_procs procs;
+	struct uwk_arrays arrays;
+	struct uw_proc proc; /* put last */
+	u32 puts, deleted;
+	struct unwind *manager;
+	struct sym *sym;
+	u32 pid;
+};
+
+static int put_proc(void *arg, u32 tgid, const struct uw_proc *proc)
+{
+	struct world *w = arg;
+
+	(void)tgid;
+	if (proc)
+		w->proc = *proc;
+	w->puts += proc != NULL;
+	w->deleted += proc == NULL;
+	return 0;
+}
+
+static void world_init(struct world *w, u32 rows, u32 pages, u32 maps)
+{
+	struct unwind_arrays a = {
+		.nrules = UW_RULES_MAX, .nrows = rows, .npages = pages, .nmaps = maps
+	};
+
+	memset(w, 0, sizeof(*w));
+	a.rules = calloc(UW_RULES_MAX, sizeof(*a.rules));
+	a.rows = calloc(rows, sizeof(*a.rows));
+	a.pages = calloc(pages, sizeof(*a.pages));
+	a.maps = calloc(maps, sizeof(*a.maps));
+	assert_true(a.rules && a.rows && a.pages && a.maps);
+	assert_int_equal(unwind_tables_init(&w->tables, &a), 0);
+	assert_int_equal(unwind_procs_init(&w->procs, &w->tables, put_proc, w), 0);
+	w->arrays = (struct uwk_arrays){ a.rules,  a.rows,  a.pages,  a.maps,
+					 a.nrules, a.nrows, a.npages, a.nmaps };
+}
+
+static void world_release(struct world *w)
+{
+	unwind_free(w->manager);
+	sym_free(w->sym);
+	unwind_procs_release(&w->procs);
+	unwind_tables_release(&w->tables);
+	free(w->arrays.rules);
+	free(w->arrays.rows);
+	free(w->arrays.pages);
+	free(w->arrays.maps);
+}
+
+static int open_mapped(void *arg, const struct unwind_request *m)
+{
+	(void)arg;
+	return procfs_open_mapping(m->tgid, m->start, m->end, m->path, m->inode);
+}
+
+static int send_table(void *arg, int fd)
+{
+	return unwind_tables_add(&((struct world *)arg)->tables, fd, SEC(1));
+}
+
+static int bind_mapping(void *arg, const struct unwind_request *r)
+{
+	struct world *w = arg;
+	const struct unwind_mapping m = { .start = r->start,
+					  .end = r->end,
+					  .inode = r->inode,
+					  .bias = r->bias,
+					  .table = r->table,
+					  .flags = (u8)r->flags,
+					  .kind = r->table ? UW_MAP_TABLE : UW_MAP_FP };
+	int err = unwind_procs_bind(&w->procs, r->tgid, &m, SEC(1));
+
+	return err ? err : 1;
+}
+
+static const struct unwind_ops unwind_ops = { .open = open_mapped,
+					      .send = send_table,
+					      .bind = bind_mapping };
+
+static int open_for_sym(void *arg, u32 tgid, const struct sym_mapping *m)
+{
+	(void)arg;
+	return procfs_open_mapping(tgid, m->start, m->end, m->path, m->inode);
+}
+
+static int no_kallsyms(void *arg)
+{
+	(void)arg;
+	return -ENOENT;
+}
+
+static const struct sym_ops sym_ops = { .open_mapping = open_for_sym,
+					.open_kallsyms = no_kallsyms };
+
+static int on_mapping(void *arg, const struct ev_mapping *ev, struct slice path)
+{
+	struct world *w = arg;
+	const struct unwind_mapping m = {
+		.start = ev->start,
+		.end = ev->end,
+		.off = ev->file_off,
+		.inode = ev->inode,
+		.kind = path.n ? UW_MAP_PENDING : UW_MAP_FP,
+	};
+
+	assert_int_equal(unwind_procs_map(&w->procs, ev->hdr.tgid, &m, SEC(1)), 0);
+	unwind_mapping(w->manager, ev, path);
+	return sym_add_mapping(w->sym, ev, path);
+}
+
+/* Everything that the process has mapped. */
+static void learn(struct world *w, u32 pid)
+{
+	world_init(w, ROWS, PAGES, MAPS);
+	w->pid = pid;
+	assert_int_equal(unwind_new(&w->manager, &unwind_ops, w), 0);
+	assert_int_equal(sym_new(&w->sym, &sym_ops, w), 0);
+	assert_int_equal(procfs_exec_mappings(pid, 0, on_mapping, w), 0);
+	while (unwind_busy(w->manager))
+		unwind_work(w->manager);
+	unwind_procs_publish(&w->procs, SEC(2), true);
+	assert_true(w->proc.n > 0);
+}
+
+static int read_process(void *arg, __u64 at, void *dst, __u32 n)
+{
+	struct iovec to = { dst, n }, from = { (void *)(uintptr_t)at, n };
+
+	return process_vm_readv(*(pid_t *)arg, &to, 1, &from, 1, 0) == (ssize_t)n ? 0 : -EFAULT;
+}
+
+/* Stops a thread, walks its stack and lets it go on (or stay, when it was stopped before). */
+static void walk_thread(struct world *w, pid_t tid, struct uwk_stack *ret)
+{
+	struct user_regs_struct regs;
+	pid_t pid = (pid_t)w->pid;
+	int status;
+
+	assert_int_equal(ptrace(PTRACE_SEIZE, tid, NULL, NULL), 0);
+	assert_int_equal(ptrace(PTRACE_INTERRUPT, tid, NULL, NULL), 0);
+	do
+		assert_int_equal(waitpid(tid, &status, __WALL), tid);
+	while (WIFSTOPPED(status) && status >> 16 != PTRACE_EVENT_STOP &&
+	       !ptrace(PTRACE_CONT, tid, NULL, (void *)(long)WSTOPSIG(status)));
+	assert_true(WIFSTOPPED(status));
+	assert_int_equal(ptrace(PTRACE_GETREGS, tid, NULL, &regs), 0);
+	uwk_walk(&w->arrays, &w->proc, (unsigned long *)&regs, read_process, &pid, ret);
+	assert_int_equal(ptrace(PTRACE_DETACH, tid, NULL, NULL), 0);
+}
+
+static bool is_prefix(const char *path, const char *names)
+{
+	size_t n = strlen(names);
+
+	return n && !strncmp(path, names, n) && (path[n] == ' ' || !path[n]);
+}
+
+/* Of the program's own functions, outermost first. */
+static void names_of(struct world *w, const struct uwk_stack *s, const char *path, char *out,
+		     size_t size)
+{
+	struct sym_name name;
+	u32 i = s->n;
+	char word[128];
+
+	*out = '\0';
+	while (i-- > 0) {
+		const struct ev_frame *f = &s->frames[i];
+
+		sym_resolve(w->sym, w->pid, f->addr - !(f->extra & HP_FRAME_EXACT), &name);
+		if (slice_ends(name.name, SLICE(".cold")))
+			name.name.n -= 5;
+		snprintf(word, sizeof(word), "%s%.*s", *out ? " " : "", (int)name.name.n,
+			 name.name.p);
+		if (strstr(path, *out ? word + 1 : word))
+			strncat(out, word, size - strlen(out) - 1);
+	}
+}
+
+static void remove_word(char *text, const char *word)
+{
+	char *p = strstr(text, word);
+
+	if (p)
+		memmove(p, p + strlen(word), strlen(p + strlen(word)) + 1);
+}
+
+/* 0 when it is none. */
+static int number(const char *text)
+{
+	return (int)strtol(text, NULL, 10);
+}
+
+static pid_t thread_of(pid_t pid, bool second)
+{
+	char path[64];
+	struct dirent *e;
+	pid_t tid = pid;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	d = opendir(path);
+	assert_non_null(d);
+	while ((e = readdir(d)))
+		if (second && number(e->d_name) > 0 && number(e->d_name) != pid)
+			tid = number(e->d_name);
+	closedir(d);
+	return tid;
+}
+
+/* A known call path (tests/workloads/callpath.cc), at many moments of its run. */
+static void snapshots(const char *program, const char *kind)
+{
+	const struct timespec pause = { .tv_nsec = 3 * NSEC_PER_MSEC };
+	char file[4200], path[1024], names[2048];
+	struct world w;
+	struct uwk_stack s;
+	int fds[2], i, deepest = 0;
+	FILE *said;
+	pid_t pid, tid;
+
+	snprintf(file, sizeof(file), "%s/%s", where, program);
+	assert_int_equal(pipe(fds), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid) {
+		dup2(fds[1], 1);
+		execl(file, program, kind, NULL);
+		_exit(127);
+	}
+	close(fds[1]);
+	said = fdopen(fds[0], "r");
+	assert_non_null(fgets(path, sizeof(path), said));
+	path[strcspn(path, "\n")] = '\0';
+	remove_word(path, "__restore_rt ");
+	nanosleep(&pause, NULL);
+	learn(&w, (u32)pid);
+	tid = thread_of(pid, !strcmp(kind, "thread"));
+	for (i = 0; i < 100; i++) {
+		nanosleep(&pause, NULL);
+		walk_thread(&w, tid, &s);
+		names_of(&w, &s, path, names, sizeof(names));
+		if (s.stop != UW_STOP_END || !is_prefix(path, names))
+			fail_msg("%s %s: stop %u: %s", program, kind, s.stop, names);
+		deepest += !strcmp(path, names);
+	}
+	assert_true(deepest > 80);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	fclose(said);
+	world_release(&w);
+}
+
+static void t_snapshots(void **state)
+{
+	static const char *const kinds[] = { "deep", "trap", "throw", "calls", "thread" };
+	u32 i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
+		snapshots("callpath-pie", kinds[i]);
+		snapshots("callpath-static", kinds[i]);
+	}
+}
+
+static u64 rnd(u64 *x)
+{
+	*x ^= *x << 13;
+	*x ^= *x >> 7;
+	*x ^= *x << 17;
+	return *x;
+}
+
+struct garbage {
+	u64 seed;
+	u64 lo, hi; /* there is memory between */
+};
+
+static int read_garbage(void *arg, __u64 at, void *dst, __u32 n)
+{
+	struct garbage *g = arg;
+	u64 *out = dst;
+	u32 i;
+
+	if (at < g->lo || at + n > g->hi)
+		return -EFAULT;
+	for (i = 0; i < n / 8; i++)
+		switch (rnd(&g->seed) % 4) {
+		case 0:
+			out[i] = rnd(&g->seed);
+			break;
+		case 1:
+			out[i] = at + rnd(&g->seed) % 512; /* a stack address */
+			break;
+		default:
+			out[i] = 0x400000 + rnd(&g->seed) % 0x20000; /* code */
+		}
+	return 0;
+}
+
+/* Whatever rules, rows, mappings and memory say: the walk ends, for a reason, with frames that it has. */
+static void t_garbage(void **state)
+{
+	struct garbage g = { .seed = 88172645463325252ULL,
+			     .lo = 0x7f0000000000,
+			     .hi = 0x7f0000100000 };
+	u32 stops[UW_STOP_MAX] = { 0 };
+	struct uwk_stack s;
+	unsigned long regs[21];
+	struct world w;
+	u32 i, j;
+
+	(void)state;
+	world_init(&w, 8 * UW_LEAF_ROWS, 64, 64);
+	for (i = 0; i < 200000; i++) {
+		for (j = 0; j < 4; j++) {
+			struct uw_rule *r = &w.arrays.rules[rnd(&g.seed) % 64];
+			u64 x = rnd(&g.seed);
+
+			*r = (struct uw_rule){ .cfa = (u8)(x % 13),
+					       .rbp = (u8)(x >> 8 & 7),
+					       .ra = (u8)(x >> 16 & 3) == 1,
+					       .reg = (u8)(x >> 24),
+					       .cfa_off = (s32)(x >> 32) >> (x >> 4 & 31),
+					       .rbp_off = (s32)(x >> 20 & 0xff) - 0x80 };
+			w.arrays.rows[rnd(&g.seed) % w.arrays.nrows] = (struct uw_row){
+				.at = (u16)rnd(&g.seed),
+				.rule = (u16)(rnd(&g.seed) % (x & 1 ? 64 : UW_RULES_MAX))
+			};
+			w.arrays.pages[rnd(&g.seed) % w.arrays.npages] = (struct uw_page){
+				.first = (u32)(rnd(&g.seed) % (w.arrays.nrows + 9)),
+				.n = (u32)(rnd(&g.seed) % 5000)
+			};
+			w.arrays.maps[rnd(&g.seed) % w.arrays.nmaps] = (struct uw_map){
+				.start = 0x400000 + (rnd(&g.seed) % 16 << 12),
+				.end = 0x400000 + (rnd(&g.seed) % 40 << 12),
+				.bias = x & 2 ? 0x400000 : rnd(&g.seed),
+				.page = (u32)(rnd(&g.seed) % 70),
+				.npages = (u32)(rnd(&g.seed) % 70),
+				.kind = (u8)(rnd(&g.seed) % 5),
+			};
+		}
+		for (j = 0; j < 21; j++)
+			regs[j] = g.lo + rnd(&g.seed) % 0x100000;
+		regs[15] = i & 1 ? -1UL : 7;
+		regs[16] = 0x400000 + rnd(&g.seed) % 0x20000;
+		regs[17] = 0x33;
+		w.proc =
+			(struct uw_proc){ .first = i % 3 ? 0 : i, .n = i % 5 ? w.arrays.nmaps : i };
+		uwk_walk(&w.arrays, &w.proc, regs, read_garbage, &g, &s);
+		assert_true(s.n >= 1 && s.n <= UW_FRAMES_MAX);
+		assert_true(s.stop > UW_STOP_NONE && s.stop < UW_STOP_MAX);
+		assert_int_equal(s.frames[0].addr, regs[16]);
+		stops[s.stop]++;
+	}
+	/* Each way to end was met, but depth: that is t_bounds. */
+	for (i = UW_STOP_END; i < UW_STOP_MAX; i++)
+		if (i != UW_STOP_PYTHON && !stops[i])
+			fail_msg("no walk ended with %u", i);
+	world_release(&w);
+}
+
+/* An endless chain of frames is cut; a 32-bit program is left alone. */
+static int read_endless(void *arg, __u64 at, void *dst, __u32 n)
+{
+	u64 *out = dst;
+
+	(void)arg;
+	assert_int_equal(n, 16);
+	out[0] = at + 16;
+	out[1] = 0x400123;
+	return 0;
+}
+
+static void t_bounds(void **state)
+{
+	unsigned long regs[21] = { [4] = 0x7f0000000000,
+				   [15] = -1UL,
+				   [16] = 0x400100,
+				   [17] = 0x33,
+				   [19] = 0x7f0000000000 - 8 };
+	struct uwk_stack s;
+	struct world w;
+
+	(void)state;
+	world_init(&w, UW_LEAF_ROWS, 16, 16);
+	w.arrays.maps[0] = (struct uw_map){ .start = 0x400000, .end = 0x401000, .kind = UW_MAP_FP };
+	w.proc.n = 1;
+	uwk_walk(&w.arrays, &w.proc, regs, read_endless, NULL, &s);
+	assert_int_equal(s.stop, UW_STOP_DEPTH);
+	assert_int_equal(s.n, UW_FRAMES_MAX);
+	assert_int_equal(s.frames[0].extra, HP_FRAME_EXACT);
+	assert_int_equal(s.frames[1].extra, 0);
+	assert_int_equal(s.frames[UW_FRAMES_MAX - 1].addr, 0x400123);
+	w.arrays.maps[0].kind = UW_MAP_PENDING;
+	regs[4] = 0;
+	uwk_walk(&w.arrays, &w.proc, regs, read_endless, NULL, &s);
+	assert_int_equal(s.stop, UW_STOP_PENDING);
+	assert_int_equal(s.n, 1);
+	regs[17] = 0x23;
+	uwk_walk(&w.arrays, &w.proc, regs, read_endless, NULL, &s);
+	assert_int_equal(s.n, 0);
+	assert_int_equal(s.stop, UW_STOP_NONE);
+	world_release(&w);
+}
+
+static struct unwind_mapping mapping(u64 start, u64 end, u64 off, u64 inode)
+{
+	return (struct unwind_mapping){ .start = start,
+					.end = end,
+					.off = off,
+					.inode = inode,
+					.kind = inode ? UW_MAP_PENDING : UW_MAP_FP };
+}
+
+static const struct uw_map *shown(const struct world *w, u32 i)
+{
+	return &w->arrays.maps[w->proc.first + i];
+}
+
+/* Mappings replace what they overlap; the programs get whole new lists, in places that rested. */
+static void t_mappings(void **state)
+{
+	struct unwind_mapping m;
+	struct world w;
+	u32 first;
+
+	(void)state;
+	world_init(&w, UW_LEAF_ROWS, 16, 48);
+	m = mapping(0x1000, 0x9000, 0, 5);
+	assert_int_equal(unwind_procs_map(&w.procs, 7, &m, SEC(1)), 0);
+	assert_int_equal(w.puts, 0);
+	unwind_procs_publish(&w.procs, SEC(1), false);
+	assert_int_equal(w.puts, 1);
+	first = w.proc.first;
+	assert_int_equal(unwind_procs_pending(&w.procs), 1);
+	/* A part of what is known changes nothing. */
+	m = mapping(0x3000, 0x4000, 0x2000, 5);
+	assert_int_equal(unwind_procs_map(&w.procs, 7, &m, SEC(1)), 0);
+	unwind_procs_publish(&w.procs, SEC(2), false);
+	assert_int_equal(w.puts, 1);
+	/* Another file in the middle. */
+	m = mapping(0x3000, 0x4000, 0, 6);
+	assert_int_equal(unwind_procs_map(&w.procs, 7, &m, SEC(2)), 0);
+	unwind_procs_publish(&w.procs, SEC(2), false);
+	assert_int_equal(w.puts, 2);
+	assert_int_equal(w.proc.n, 3);
+	assert_int_not_equal(w.proc.first, first);
+	assert_int_equal(shown(&w, 0)->end, 0x3000);
+	assert_int_equal(shown(&w, 1)->start, 0x3000);
+	assert_int_equal(shown(&w, 2)->start, 0x4000);
+	assert_int_equal(shown(&w, 2)->end, 0x9000);
+	/* Over all of it; again at once: the third place is free, then none is until one has rested. */
+	m = mapping(0x0, 0x10000, 0, 0);
+	assert_int_equal(unwind_procs_map(&w.procs, 7, &m, SEC(2)), 0);
+	unwind_procs_publish(&w.procs, SEC(2), true);
+	assert_int_equal(w.puts, 3);
+	assert_int_equal(w.proc.n, 1);
+	assert_int_equal(shown(&w, 0)->kind, UW_MAP_FP);
+	m = mapping(0x20000, 0x30000, 0, 9);
+	assert_int_equal(unwind_procs_map(&w.procs, 7, &m, SEC(2)), 0);
+	unwind_procs_publish(&w.procs, SEC(2), true);
+	assert_int_equal(w.puts, 3);
+	unwind_procs_publish(&w.procs, SEC(3), true);
+	assert_int_equal(w.puts, 4);
+	assert_int_equal(w.proc.n, 2);
+	/* Absurd ones are refused. */
+	m = mapping(0x30000, 0x30000, 0, 9);
+	assert_int_equal(unwind_procs_map(&w.procs, 7, &m, SEC(3)), -EINVAL);
+	m = mapping(0x30000, 0x40000, 0, 9);
+	m.table = 3;
+	assert_int_equal(unwind_procs_map(&w.procs, 7, &m, SEC(3)), -EINVAL);
+	m.kind = UW_MAP_TABLE;
+	assert_int_equal(unwind_procs_bind(&w.procs, 7, &m, SEC(3)), -ENOENT);
+	m.kind = UW_MAP_PENDING;
+	assert_int_equal(unwind_procs_bind(&w.procs, 7, &m, SEC(3)), -EINVAL);
+	assert_int_equal(unwind_procs_bind(&w.procs, 8, &m, SEC(3)), -EINVAL);
+	world_release(&w);
+}
+
+/* A child shares its parent's list until one of them changes; exec and exit forget. */
+static void t_processes(void **state)
+{
+	struct unwind_mapping m = mapping(0x1000, 0x9000, 0, 5);
+	struct world w;
+	u32 first, epoch;
+
+	(void)state;
+	world_init(&w, UW_LEAF_ROWS, 16, 256);
+	assert_int_equal(unwind_procs_map(&w.procs, 7, &m, SEC(1)), 0);
+	unwind_procs_publish(&w.procs, SEC(1), true);
+	first = w.proc.first;
+	epoch = w.proc.epoch;
+	unwind_procs_fork(&w.procs, 7, 8, SEC(1));
+	assert_true(unwind_procs_known(&w.procs, 8));
+	assert_int_equal(w.proc.first, first);
+	assert_int_equal(w.puts, 2);
+	/* Bound for one is bound for both, in one place. */
+	m.kind = UW_MAP_FP;
+	assert_int_equal(unwind_procs_bind(&w.procs, 7, &m, SEC(2)), 0);
+	assert_int_equal(unwind_procs_pending(&w.procs), 0);
+	unwind_procs_publish(&w.procs, SEC(2), true);
+	assert_int_equal(w.puts, 4);
+	assert_int_not_equal(w.proc.first, first);
+	assert_true(w.proc.epoch >= epoch);
+	/* The child maps something: the parent's list stays. */
+	first = w.proc.first;
+	m = mapping(0xa000, 0xb000, 0, 6);
+	assert_int_equal(unwind_procs_map(&w.procs, 8, &m, SEC(3)), 0);
+	unwind_procs_publish(&w.procs, SEC(3), true);
+	assert_int_equal(w.puts, 5);
+	assert_int_equal(w.proc.n, 2);
+	assert_int_not_equal(w.proc.first, first);
+	assert_int_equal(w.arrays.maps[first].end, 0x9000);
+	unwind_procs_forget(&w.procs, 7, SEC(3));
+	assert_int_equal(w.deleted, 1);
+	assert_false(unwind_procs_known(&w.procs, 7));
+	assert_true(unwind_procs_known(&w.procs, 8));
+	unwind_procs_fork(&w.procs, 7, 9, SEC(3)); /* of nobody */
+	assert_false(unwind_procs_known(&w.procs, 9));
+	world_release(&w);
+}
+
+static void print_process(pid_t pid)
+{
+	struct uwk_stack s;
+	struct world w;
+	char path[64];
+	struct dirent *e;
+	DIR *d;
+	u32 i;
+
+	learn(&w, (u32)pid);
+	snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	d = opendir(path);
+	assert_non_null(d);
+	while ((e = readdir(d))) {
+		if (number(e->d_name) <= 0)
+			continue;
+		walk_thread(&w, number(e->d_name), &s);
+		printf("%s %u", e->d_name, s.stop);
+		for (i = 0; i < s.n; i++)
+			printf(" %llx", (unsigned long long)s.frames[i].addr);
+		printf("\n");
+	}
+	closedir(d);
+	world_release(&w);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(t_snapshots), cmocka_unit_test(t_garbage),
+		cmocka_unit_test(t_bounds),    cmocka_unit_test(t_mappings),
+		cmocka_unit_test(t_processes),
+	};
+	int i;
+
+	for (i = 1; i < argc; i++)
+		print_process(number(argv[i]));
+	if (argc > 1)
+		return 0;
+	snprintf(where, sizeof(where), "%s", dirname(argv[0]));
+	return cmocka_run_group_tests_name("h_unwind", tests, NULL, NULL);
+}
