@@ -72,7 +72,14 @@ test:
 test-all: all check-build bpf-build guest-build
 	$(Q)O=$(O) tests/run.sh all $(UNIT_BIN) $(HOSTBPF_BIN) $(FUZZ_BIN)
 
+$(O)/bench-tables: $(O)/tests/bench/tables.o $(LIB)
+	$(call msg,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(HP_LDFLAGS) $(LDFLAGS) -o $@ $^ $(HP_LIBS)
+
+-include $(O)/tests/bench/tables.d
+
 bench:
 	$(Q)tools/install-deps.sh build demo test
-	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(MAKE) --no-print-directory all $(O)/bench-tables
+	$(Q)$(O)/bench-tables
 	$(Q)O=$(O) /usr/bin/python3 tests/bench/bench.py $(BENCH)

@@ -11,6 +11,7 @@
 #define CLONE_MAX 32
 #define FP_MIN 4096 /* bytes of a gap whose manner is looked at */
 #define FP_HITS_MIN 8
+#define FP_WINDOWS 16 /* that are looked at in a long gap, evenly spread: gaps hold data too */
 #define FP_DENSITY 2048 /* bytes a beginning; V8's builtins have 860, Go 480 to 680, data none */
 #define SCAN_MIN 16 /* padding is shorter, and a restorer is a function aligned to 16 */
 
@@ -99,10 +100,11 @@ struct uw_rule gap_rule(struct gap_finder *g, const struct gap *gap)
 	/* push %rbp; mov %rsp,%rbp, and before Go 1.21 lea DISTANCE(%rsp),%rbp. */
 	static const u8 push[] = { 0x55, 0x48, 0x89, 0xe5 }, lea[] = { 0x48, 0x8d, 0x6c, 0x24 };
 	struct uw_rule rule = { 0 };
-	u64 at = gap->start, hits = 0, bytes = 0;
+	u64 at = gap->start, hits = 0, bytes = 0, step;
 
 	if (gap->end - at < FP_MIN)
 		return rule;
+	step = MAX((gap->end - at) / FP_WINDOWS, (u64)ELF_WINDOW);
 	while (at < gap->end) {
 		size_t n = (size_t)MIN(gap->end - at, (u64)ELF_WINDOW);
 		const u8 *p = code_at(g, at, &n);
@@ -113,7 +115,7 @@ struct uw_rule gap_rule(struct gap_finder *g, const struct gap *gap)
 		}
 		hits += count(p, n, push, sizeof(push)) + count(p, n, lea, sizeof(lea));
 		bytes += n;
-		at += n;
+		at += n < ELF_WINDOW ? n : step;
 	}
 	if (hits >= FP_HITS_MIN && hits * FP_DENSITY >= bytes) {
 		rule.cfa = UW_CFA_FP;
