@@ -13,7 +13,7 @@ from lib import procs, profiler, servers
 
 FEATURES = ("bpf btf ringbuf memlock raw_tp tp_btf sys_tp tracepoint data_ready tcp_probe "
             "iter_task_file perf_prog perf_hw typed_reads task_btf task_pt_regs "
-            "run_stats recursion_misses whole_programs fentry module_btf kprobe uprobe").split()
+            "run_stats recursion_misses whole_programs fentry module_btf kprobe kretprobe_room uprobe").split()
 
 
 def features(*args):

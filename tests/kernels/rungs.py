@@ -12,9 +12,12 @@ ALL = ("b_feat", "b_cost", "b_calls", "b_conn", "b_place", "b_uring", "e2e")
 SHORT = ("e2e",)
 # Cases that look at accept, connect and shutdown, which without fentry and tracepoints nothing shows.
 WITH_CALLS = ("b_calls", "b_conn")
-# On a kernel that preempts BPF programs only kprobes lose nothing, and come first.
+# On a kernel that preempts BPF programs only kprobes lose nothing, and come first ("!": must be missing).
 WHOLE = "whole_programs"
+PREEMPTS = "!" + WHOLE
+RETURNS = ("kprobe", "kretprobe_room")
 
+# "+": accept, connect and shutdown are seen, too, by fentry.
 # transfers     arrivals         without                                        needs
 ROWS = (
     ("fentry", "sk_data_ready", (), ("fentry", "data_ready", WHOLE), ALL),
@@ -25,8 +28,9 @@ ROWS = (
      ("tracepoint", "tcp_probe", WHOLE), SHORT),
     ("tracepoint", "none", ("fentry", "data_ready", "kprobe", "tcp_probe"), ("tracepoint", WHOLE),
      SHORT),
-    ("kprobe", "sk_data_ready", ("fentry", "tracepoint"), ("kprobe", "data_ready"), SHORT),
-    ("kprobe", "kprobe", ("fentry", "tracepoint", "data_ready"), ("kprobe",), SHORT),
+    ("kprobe+", "sk_data_ready", (), (*RETURNS, "data_ready", PREEMPTS), ALL),
+    ("kprobe", "sk_data_ready", ("fentry", "tracepoint"), (*RETURNS, "data_ready"), SHORT),
+    ("kprobe", "kprobe", ("fentry", "tracepoint", "data_ready"), RETURNS, SHORT),
     ("raw", "sk_data_ready", ("fentry", "tracepoint", "kprobe"), ("sys_tp", "data_ready", WHOLE),
      SHORT),
     ("raw", "tcp_probe", ("fentry", "tracepoint", "kprobe", "data_ready"),
@@ -41,10 +45,10 @@ def rungs(full, only=()):
     """[{name, transfers, arrivals, without, needs, all, cases}] in the order of ROWS."""
     found = []
     for transfers, arrivals, without, needs, short in ROWS:
-        name = f"{transfers}/{arrivals}"
-        if not only or name in only or transfers in only:
+        name, key = f"{transfers}/{arrivals}", transfers.rstrip("+")
+        if not only or name in only or key in only:
             every = [c for c in ALL if transfers != "kprobe" or c not in WITH_CALLS]
-            found.append(dict(name=name, transfers=transfers, arrivals=arrivals,
+            found.append(dict(name=name, transfers=key, arrivals=arrivals,
                               without=list(without), needs=list(needs), all=every,
                               cases=every if full else list(short)))
     return found

@@ -271,6 +271,18 @@ const struct feat_row feat_rows[FEAT_COUNT] = {
 			  .need = FEAT_UNUSED,
 			  .needs = B(BPF),
 			  .probe = featprobe_kprobe },
+	[FEAT_RETURN_ROOM] = { .key = "kretprobe_room",
+			       .name = "room for many returns under way in a kretprobe",
+			       .why = "a call that waits in a function does not hide the others",
+			       .without = "system calls are followed instead of kretprobes",
+			       .since = "6.2",
+			       .change = "3b7ddab8a19a kprobes: kretprobe events missing on 2-core "
+					 "KVM "
+					 "guest",
+			       .fix = "use a newer kernel, or one with CONFIG_PREEMPTION=y",
+			       .need = FEAT_UNUSED,
+			       .needs = B(KPROBE),
+			       .probe = featprobe_return_room },
 	[FEAT_UPROBE] = { .key = "uprobe",
 			  .name = "uprobes",
 			  .why = "hook functions of programs",

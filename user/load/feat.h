@@ -38,6 +38,7 @@ enum feat {
 	FEAT_FENTRY, /* and fexit */
 	FEAT_MODULE_BTF, /* fentry on functions of modules; without modules at all: there */
 	FEAT_KPROBE, /* and kretprobe */
+	FEAT_RETURN_ROOM, /* a kretprobe follows more calls at once than there are processors */
 	FEAT_UPROBE,
 	FEAT_COUNT,
 };

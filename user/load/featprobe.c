@@ -298,6 +298,20 @@ int featprobe_kprobe(void)
 	return try_event(&attr, BPF_PROG_TYPE_KPROBE);
 }
 
+/*
+ * Kernels without CONFIG_PREEMPTION gave a kretprobe as many slots as there are processors, and a call
+ * that waits holds one. Of that change itself nothing is to be seen; a kernel that is preemptible never
+ * was so, and one with struct objpool_head (4bbd93455659, 6.7) is newer.
+ */
+int featprobe_return_room(void)
+{
+	struct utsname un;
+
+	if (!uname(&un) && strstr(un.version, "PREEMPT"))
+		return 0;
+	return find_btf("", "objpool_head", BTF_KIND_STRUCT) > 0 ? 0 : -ENOENT;
+}
+
 /* Only its address is used. */
 __attribute__((noinline, used)) static void uprobe_site(void)
 {

@@ -28,6 +28,7 @@ int featprobe_whole_programs(void);
 int featprobe_fentry(void);
 int featprobe_module_btf(void);
 int featprobe_kprobe(void);
+int featprobe_return_room(void);
 int featprobe_uprobe(void);
 
 void featprobe_release(void); /* the kernel's BTF (kfuncs.h), and what is held of a tracepoint */

@@ -360,6 +360,7 @@ static int open_all(struct probes *p, struct probes_error *ret_err)
 	p->cost_method = feat_has(FEAT_RUN_STATS) ? HP_COST_RUN_STATS : HP_COST_SELF_TIMED;
 	p->in_one_piece = kfunc_known("bpf_preempt_disable", 0);
 	unwinder_sizes(&p->unwind_sizes, !feat_has(FEAT_MEMLOCK));
+	p->map_calls_hide = feat_has(FEAT_KPROBE) && !feat_has(FEAT_WHOLE_PROGRAMS);
 	err = load(p, ret_err);
 	log_debug("programs %s off preemption while they hold scratch memory",
 		  p->in_one_piece ? "switch" : "cannot switch");
@@ -410,6 +411,7 @@ int probes_add_target(struct probes *p, u32 tgid, u16 target)
 {
 	struct target_state val = { .target = target };
 	struct bpf_map *map = p->skel->maps.m_targets;
+	_release_(unpreempted) struct unpreempted u = unpreempted_begin(p->map_calls_hide);
 	int err = bpf_map__update_elem(map, &tgid, sizeof(tgid), &val, sizeof(val), BPF_NOEXIST);
 
 	if (err == -EEXIST)

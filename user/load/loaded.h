@@ -10,6 +10,7 @@
 #include "load/load.h"
 #include "load/probes.h"
 #include "load/unwinder.h"
+#include "load/unpreempted.h"
 #include "load/verdicts.h"
 
 #define PROGRAMS_MAX 64
@@ -35,6 +36,7 @@ struct probes {
 	u32 ncpus;
 	u32 ring_bytes;
 	bool in_one_piece; /* programs are not preempted: see bpf/lib/run.bpf.h */
+	bool map_calls_hide; /* calls on maps are not to be preempted: see unpreempted.h */
 	bool unix_on; /* what unix connections need is attached too */
 };
 

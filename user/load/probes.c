@@ -228,7 +228,8 @@ const struct probe_row probe_rows[PROBE_COUNT] = {
 			  .no_rings = true },
 			{ .key = "kprobe",
 			  .name = "functions of TCP and unix sockets, by kprobe and kretprobe",
-			  .needs = FEAT_BIT(FEAT_KPROBE) | FEAT_BIT(FEAT_RAW_TP),
+			  .needs = FEAT_BIT(FEAT_KPROBE) | FEAT_BIT(FEAT_RETURN_ROOM) |
+				   FEAT_BIT(FEAT_RAW_TP),
 			  .progs = kprobe_transfers,
 			  .less = "transfers are seen by kretprobes: when very many calls wait at the "
 				  "same time some are lost (return_missed counts them)" },

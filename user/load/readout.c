@@ -31,6 +31,7 @@ u64 probes_ring_bytes(const struct probes *p)
 
 int probes_verdict(struct probes *p, u64 conn_id, const struct hp_verdict *v)
 {
+	_release_(unpreempted) struct unpreempted u = unpreempted_begin(p->map_calls_hide);
 	u32 profile;
 	bool fresh;
 	int err;
@@ -94,6 +95,13 @@ static int give_bytes(const struct sock_state *ss, u64 now_ns, probes_record_fn 
 	return fn(arg, &ev, sizeof(ev));
 }
 
+static int read_sock(const struct probes *p, u64 key, struct sock_state *ret)
+{
+	_release_(unpreempted) struct unpreempted u = unpreempted_begin(p->map_calls_hide);
+
+	return bpf_map__lookup_elem(p->skel->maps.m_socks, &key, sizeof(key), ret, sizeof(*ret), 0);
+}
+
 int probes_flush_conts(struct probes *p, probes_record_fn *fn, void *arg, u64 now_ns)
 {
 	const struct bpf_map *socks = p->skel->maps.m_socks;
@@ -105,7 +113,7 @@ int probes_flush_conts(struct probes *p, probes_record_fn *fn, void *arg, u64 no
 		return 0;
 	while (!err && !bpf_map__get_next_key(socks, prev, &key, sizeof(key))) {
 		prev = &key;
-		if (bpf_map__lookup_elem(socks, &key, sizeof(key), &ss, sizeof(ss), 0))
+		if (read_sock(p, key, &ss))
 			continue;
 		if (!(ss.flags & SOCK_ANNOUNCED))
 			continue;
@@ -119,11 +127,13 @@ int probes_flush_conts(struct probes *p, probes_record_fn *fn, void *arg, u64 no
 
 void probes_drops(const struct probes *p, u64 *sums)
 {
+	_release_(unpreempted) struct unpreempted u = { .policy = -1 };
 	_free_ u64 *vals = calloc(p->ncpus, sizeof(*vals));
 	u32 why, cpu;
 
 	if (!vals)
 		return;
+	u = unpreempted_begin(p->map_calls_hide);
 	for (why = 0; why < DROP_MAX; why++) {
 		sums[why] = 0;
 		if (bpf_map__lookup_elem(p->skel->maps.m_drops, &why, sizeof(why), vals,
