@@ -16,6 +16,7 @@
 #include <time.h>
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "out/exports.h"
 #include "out/flamepage.h"
 
 #define DEPTH_MAX 4096
@@ -149,12 +150,55 @@ static int write_offcpu(const struct profile *p, const struct profile *before, s
 	return flamepage_html(&page, out);
 }
 
+static struct export_tree tree_of(const struct profile *p)
+{
+	return (struct export_tree){ .nodes = p->nodes,
+				     .n = p->n,
+				     .title = "sample \x1b\"</script>",
+				     .exe = "/usr/bin/sample",
+				     .what = "cpu",
+				     .unit = "samples",
+				     .unit_ns = 1e7,
+				     .start_unix_ns = 1700000000ULL * NSEC_PER_SEC,
+				     .duration_ns = 20 * NSEC_PER_SEC };
+}
+
+static int write_pprof(const struct profile *p, const struct profile *before, struct buf *out)
+{
+	struct export_tree tree = tree_of(p);
+
+	(void)before;
+	return export_pprof(&tree, out);
+}
+
+static int write_pprof_waits(const struct profile *p, const struct profile *before, struct buf *out)
+{
+	struct export_tree tree = tree_of(p);
+
+	(void)before;
+	tree.what = "offcpu";
+	tree.unit = NULL;
+	tree.unit_ns = 1000;
+	return export_pprof(&tree, out);
+}
+
+static int write_speedscope(const struct profile *p, const struct profile *before, struct buf *out)
+{
+	struct export_tree tree = tree_of(p);
+
+	(void)before;
+	return export_speedscope(&tree, out);
+}
+
 static const struct {
 	const char *name;
 	int (*write)(const struct profile *p, const struct profile *before, struct buf *out);
 } formats[] = {
 	{ "html", write_html },
 	{ "offcpu", write_offcpu },
+	{ "pprof", write_pprof },
+	{ "pprof-waits", write_pprof_waits },
+	{ "speedscope", write_speedscope },
 };
 
 int main(int argc, char **argv)

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include "base/cleanup.h"
+#include "out/exports.h"
 #include "out/facts.h"
 #include "out/flame.h"
 #include "out/flamepage.h"
@@ -69,4 +70,42 @@ int out_cpu_html(const struct agg *agg, struct buf *out, const struct out_opts *
 				     .requests = (double)rep->requests },
 		},
 		out);
+}
+
+/* Text of all exports' title goes to *title, which outlives the tree. */
+static int export_tree(const struct agg_report *rep, struct buf *title, struct export_tree *ret)
+{
+	facts_title(rep, title);
+	*ret = (struct export_tree){
+		.nodes = rep->cpu.nodes,
+		.n = rep->cpu.nnodes,
+		.title = title->p ? title->p : "",
+		.exe = rep->ntargets ? rep->targets[0].exe : "",
+		.what = "cpu",
+		.unit = "samples",
+		.unit_ns = rep->window.sample_hz ? 1e9 / rep->window.sample_hz : 0,
+		.start_unix_ns = rep->window.start_unix_ns,
+		.duration_ns = rep->window.stop_ns - rep->window.start_ns,
+	};
+	return title->oom ? -ENOMEM : 0;
+}
+
+int out_cpu_pprof(const struct agg *agg, struct buf *out, const struct out_opts *opts)
+{
+	_release_(buf) struct buf title = BUF_INIT;
+	struct export_tree tree;
+	int err = export_tree(agg_report(agg), &title, &tree);
+
+	(void)opts;
+	return err ? err : export_pprof(&tree, out);
+}
+
+int out_cpu_speedscope(const struct agg *agg, struct buf *out, const struct out_opts *opts)
+{
+	_release_(buf) struct buf title = BUF_INIT;
+	struct export_tree tree;
+	int err = export_tree(agg_report(agg), &title, &tree);
+
+	(void)opts;
+	return err ? err : export_speedscope(&tree, out);
 }

@@ -22,6 +22,7 @@
 #include "base/sha256.h"
 #include "out/fmt.h"
 #include "out/frames.h"
+#include "out/protobuf.h"
 
 #define META_CELLS_MAX 400
 #define COLUMNS 6
@@ -111,13 +112,6 @@ static int side_init(struct side *s, const struct flamepage_profile *profile)
 	return 0;
 }
 
-static void add_varint(struct buf *out, u64 v)
-{
-	for (; v >= 0x80; v >>= 7)
-		buf_addch(out, (char)(v | 0x80));
-	buf_addch(out, (char)v);
-}
-
 static int add_frame(struct pack *p, const struct agg_node *node, u32 depth, const u64 *own)
 {
 	u32 name, i;
@@ -125,10 +119,10 @@ static int add_frame(struct pack *p, const struct agg_node *node, u32 depth, con
 
 	if (err)
 		return err;
-	add_varint(&p->columns[COL_NAME], name);
-	add_varint(&p->columns[COL_UP], p->nframes ? p->last_depth + 1 - depth : 0);
+	pb_varint(&p->columns[COL_NAME], name);
+	pb_varint(&p->columns[COL_UP], p->nframes ? p->last_depth + 1 - depth : 0);
 	for (i = 0; i < p->nsides; i++)
-		add_varint(&p->columns[COL_OWN + i], own[i]);
+		pb_varint(&p->columns[COL_OWN + i], own[i]);
 	p->last_depth = depth;
 	p->nframes++;
 	return 0;

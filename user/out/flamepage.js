@@ -336,8 +336,8 @@ function functions() {
 			i = t.end[i];
 			continue;
 		}
-		if (t.depth[i] > 1) {
-			const id = t.name[i];
+		const id = t.name[i];
+		if (looks[id] & 15) { // threads and notes are no functions
 			for (const k of sides) {
 				own[k][id] += t.own[k][i];
 				if (!open[id])

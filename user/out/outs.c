@@ -15,6 +15,9 @@ const struct output outputs[OUT_FORMATS] = {
 	[OUT_SVG] = { "svg", "cpu.svg", out_cpu_svg, has_cpu, true },
 	[OUT_FOLDED] = { "folded", "cpu.folded", out_folded, has_cpu, true },
 	[OUT_HTML] = { "html", "cpu.html", out_cpu_html, has_cpu, true },
+	[OUT_PPROF] = { "pprof", "cpu.pb.gz", out_cpu_pprof, has_cpu, true },
+	[OUT_SPEEDSCOPE] = { "speedscope", "cpu.speedscope.json", out_cpu_speedscope, has_cpu,
+			     true },
 	[OUT_NDJSON] = { "ndjson", "requests.ndjson", NULL, NULL, false },
 };
 

@@ -29,6 +29,8 @@ enum out_format {
 	OUT_SVG,
 	OUT_FOLDED,
 	OUT_HTML,
+	OUT_PPROF,
+	OUT_SPEEDSCOPE,
 	OUT_NDJSON,
 	OUT_FORMATS,
 };
@@ -59,6 +61,8 @@ int out_text(const struct agg *agg, struct buf *out, const struct out_opts *opts
 int out_folded(const struct agg *agg, struct buf *out, const struct out_opts *opts);
 int out_cpu_svg(const struct agg *agg, struct buf *out, const struct out_opts *opts);
 int out_cpu_html(const struct agg *agg, struct buf *out, const struct out_opts *opts);
+int out_cpu_pprof(const struct agg *agg, struct buf *out, const struct out_opts *opts);
+int out_cpu_speedscope(const struct agg *agg, struct buf *out, const struct out_opts *opts);
 
 /* Colour only on a terminal that can, and not under NO_COLOR or --no-color. */
 bool out_use_color(int fd, bool no_color);
