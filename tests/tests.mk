@@ -78,8 +78,20 @@ $(O)/bench-tables: $(O)/tests/bench/tables.o $(LIB)
 
 -include $(O)/tests/bench/tables.d
 
+$(O)/bench-pages: $(O)/tests/pages/page_tool.o $(LIB)
+	$(call msg,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(HP_LDFLAGS) $(LDFLAGS) -o $@ $^ $(HP_LIBS)
+
+-include $(O)/tests/pages/page_tool.d
+
+# The flame page alone, at the size that it is made for.
+.PHONY: bench-pages
+bench-pages: $(O)/bench-pages
+	$(Q)O=$(O) /usr/bin/python3 tests/bench/pages.py
+
 bench:
 	$(Q)tools/install-deps.sh build demo test
-	$(Q)$(MAKE) --no-print-directory all $(O)/bench-tables
+	$(Q)$(MAKE) --no-print-directory all $(O)/bench-tables $(O)/bench-pages
 	$(Q)$(O)/bench-tables
+	$(Q)O=$(O) /usr/bin/python3 tests/bench/pages.py
 	$(Q)O=$(O) /usr/bin/python3 tests/bench/bench.py $(BENCH)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Makes a page or an export of stacks given as text, for the tests of pages and for the bench:
- * page_tool FORMAT STACKS [STACKS-BEFORE] > FILE. Prints "seconds kilobytes", what writing took and the
- * most memory it had, to standard error.
+ * page_tool FORMAT STACKS [STACKS-BEFORE] > FILE. Prints "seconds kilobytes frames" to standard error: the CPU
+ * time that writing took, the memory that it took more than the tree, frames of the tree.
  *
  * STACKS: records that end in a zero byte: frames from the thread on, byte 1 between them, each a text,
  * byte 2 and a letter (o k n p, u = unnamed); then byte 3 and a count. These bytes sort below all others,
@@ -216,11 +216,11 @@ int main(int argc, char **argv)
 	if (argc > 3)
 		load(&before, argv[3]);
 	getrusage(RUSAGE_SELF, &use);
-	clock_gettime(CLOCK_MONOTONIC, &from);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &from);
 	for (i = 0; i < ARRAY_SIZE(formats); i++)
 		if (!strcmp(formats[i].name, argv[1]))
 			err = formats[i].write(&p, &before, &out);
-	clock_gettime(CLOCK_MONOTONIC, &to);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &to);
 	if (err)
 		die("this tree cannot be written so");
 	i = (u32)use.ru_maxrss;

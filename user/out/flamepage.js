@@ -86,9 +86,7 @@ async function load() {
 	for (let i = 1; i < n; i++)
 		depth[i] = depth[i - 1] + 1 - up[i];
 	tree = makeTree(name, depth);
-	tree.own = [column(parts[4], n, new Float64Array(n))];
-	if (diff)
-		tree.own.push(column(parts[5], n, new Float64Array(n)));
+	tree.own = parts.slice(4).map((part) => column(part, n, new Float64Array(n)));
 	tree.sum = tree.own.map((own) => totals(tree, own));
 	for (let i = 1; i < n; i = tree.end[i])
 		threads.push(i);
@@ -245,14 +243,15 @@ class Pane {
 	}
 
 	y(depth) {
-		const y = this.up() ? this.full - (depth + 1) * ROW : depth * ROW;
-		return y - this.box.scrollTop;
+		return (this.flipped ? this.full - (depth + 1) * ROW : depth * ROW) - this.scrolled;
 	}
 
 	draw() {
 		const t = this.tree, ctx = this.ctx, style = getComputedStyle(document.documentElement);
 		if (!t || !this.width)
 			return;
+		this.flipped = this.up();
+		this.scrolled = this.box.scrollTop; // asked once: the browser may have to lay out for it
 		this.look = { line: style.getPropertyValue('--line'), thin: style.getPropertyValue('--thin'),
 			      hit: style.getPropertyValue('--hit') };
 		ctx.font = '11.5px ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace';
@@ -269,7 +268,7 @@ class Pane {
 			const d = t.depth[i], row = d - base, w = t.w[i] * scale, x = edge[row], y = this.y(d);
 			edge[row] += w;
 			edge[row + 1] = x;
-			if (y <= -ROW ? this.up() : y >= this.height && !this.up()) {
+			if (y <= -ROW ? this.flipped : y >= this.height && !this.flipped) {
 				i = t.end[i]; // past the viewport, and so is all that it calls
 			} else if (w < MIN_PX) {
 				if (w && x + w >= thin[row] + 1) {
@@ -491,9 +490,8 @@ function save(step) {
 	put('n', state.norm, 'share');
 	put('s', (state.asc ? '-' : '') + state.sort, 'self');
 	put('c', state.theme, '');
-	const hash = '#' + p;
-	if (hash !== (location.hash || '#'))
-		history[step ? 'pushState' : 'replaceState'](null, '', hash);
+	if ('#' + p !== (location.hash || '#'))
+		history[step ? 'pushState' : 'replaceState'](null, '', '#' + p);
 }
 
 // Whatever the address says is checked: it may be of another profile.
@@ -591,7 +589,9 @@ function zoom(i) {
 function search(query) {
 	state.query = query;
 	compile();
-	update({}, false);
+	save(false);
+	(state.view === 'sandwich' ? drawTable : () => flame.draw())();
+	tally();
 }
 
 const choose = (id) => update({ view: 'sandwich', fn: id }, true);
