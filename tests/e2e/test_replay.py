@@ -10,7 +10,7 @@ import pytest
 from lib import procs, profiler, servers
 
 SAME = ("summary.json", "PERFORMANCE_REPORT.md", "cpu.folded", "cpu.svg", "cpu.html",
-        "cpu.pb.gz", "cpu.speedscope.json", "requests.ndjson")
+        "cpu.pb.gz", "cpu.speedscope.json", "timeline.pftrace", "requests.ndjson")
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ def report(capture):
     with tempfile.TemporaryDirectory(prefix="hp-replay-") as tmp:
         run = subprocess.run(
             [BINARY, "report", capture, "-o", "out", "--format",
-             "json,md,ndjson,folded,svg,html,pprof,speedscope"],
+             "json,md,ndjson,folded,svg,html,pprof,speedscope,perfetto"],
             cwd=tmp, capture_output=True, timeout=60,
             env={"PATH": "/usr/bin:/bin", "TZ": "UTC", "LC_ALL": "C"})
         got = {"want.txt": run.stdout + run.stderr.replace(os.fsencode(capture), b"in.hpcap")}

@@ -213,7 +213,13 @@ static void record_sample(struct agg *a, const struct ev_sample *rec)
 	};
 
 	a->live.samples++;
-	stacks_add(&a->stacks, &a->stacks.cpu, &in);
+	stacks_moment(&a->stacks, &(struct agg_moment){
+					  .ts_ns = rec->hdr.ts_ns,
+					  .tgid = rec->hdr.tgid,
+					  .tid = rec->hdr.tid,
+					  .cpu = rec->cpu,
+					  .node = stacks_add(&a->stacks, &a->stacks.cpu, &in),
+				  });
 }
 
 void agg_record(struct agg *a, const struct ev_hdr *hdr)

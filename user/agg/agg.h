@@ -23,6 +23,8 @@
 
 struct agg;
 
+#define AGG_MOMENTS_MAX (500 * 1000) /* 12 MB; an hour of one busy core at 99 Hz is 356,400 */
+
 /* 0 in a field means its default. */
 struct agg_opts {
 	u32 max_endpoints; /* rows a target, 500 */
@@ -301,7 +303,19 @@ struct agg_top {
 	double total_ratio;
 };
 
+/* One sample: when, where, and its place in the call tree. */
+struct agg_moment {
+	u64 ts_ns;
+	u32 tgid;
+	u32 tid;
+	u32 cpu;
+	u32 node; /* in agg_cpu.nodes */
+};
+
 struct agg_cpu {
+	const struct agg_moment *moments; /* as they came; a CPU's own are in order of time */
+	u32 nmoments;
+	u64 moments_more; /* not kept: past AGG_MOMENTS_MAX */
 	u64 samples;
 	double on_cpu_s; /* samples / frequency */
 	const struct agg_node *nodes; /* NULL and 0 without samples */

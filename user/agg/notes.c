@@ -171,6 +171,9 @@ static void say_stacks(struct agg *a)
 		    "%.0f %% of the CPU stacks do not reach the first function of their thread: "
 		    "their callers are missing (code without frame pointers)",
 		    100.0 * (double)part / (double)t->stacks.total);
+	if (a->report.cpu.moments_more)
+		say(a, "the timeline holds the first %s CPU samples: %s came after them",
+		    COUNT(a->report.cpu.nmoments), COUNT(a->report.cpu.moments_more));
 	if (t->stacks.joined)
 		say(a,
 		    "%s stack frame%s with neither a name nor a place in a file %s drawn as one "

@@ -273,6 +273,9 @@ static void report_cpu(struct agg *a)
 		.nnodes = t->nout,
 		.top = t->top,
 		.ntop = t->ntop,
+		.moments = a->stacks.moments,
+		.nmoments = a->stacks.nmoments,
+		.moments_more = a->stacks.moments_more,
 	};
 	if (r->window.sample_hz)
 		r->cpu.on_cpu_s = (double)t->samples / r->window.sample_hz;

@@ -54,6 +54,7 @@ void stacks_release(struct stacks *s)
 	free(s->frame_of.slots);
 	free(s->symbols);
 	free(s->mappings);
+	free(s->moments);
 	tree_release(&s->cpu);
 	tree_release(&s->waits);
 	memset(s, 0, sizeof(*s));
@@ -209,7 +210,7 @@ static bool is_exact(const struct stack_sample *in, u32 i)
 	return !i || (f[i].kind != f[i - 1].kind && f[i - 1].kind == HP_FRAME_KERNEL);
 }
 
-void stacks_add(struct stacks *s, struct stack_tree *t, const struct stack_sample *in)
+u32 stacks_add(struct stacks *s, struct stack_tree *t, const struct stack_sample *in)
 {
 	const struct ev_frame *f = in->frames;
 	u32 i, n = MIN(in->nframes, STACK_DEPTH_MAX), at; /* the innermost ones */
@@ -247,6 +248,16 @@ void stacks_add(struct stacks *s, struct stack_tree *t, const struct stack_sampl
 		t->nodes[at].by_name++;
 	}
 	t->nodes[at].self += in->weight;
+	return at;
+}
+
+void stacks_moment(struct stacks *s, const struct agg_moment *m)
+{
+	if (s->nmoments == AGG_MOMENTS_MAX ||
+	    !array_room(&s->moments, s->nmoments, &s->moments_cap, sizeof(*s->moments)))
+		s->moments_more++;
+	else
+		s->moments[s->nmoments++] = *m;
 }
 
 void stacks_symbol(struct stacks *s, const struct ev_symbol *rec)

@@ -95,12 +95,19 @@ struct stacks {
 	bool mappings_sorted;
 	u64 symbols_refused;
 	struct stack_tree cpu; /* weights are samples */
+	struct agg_moment
+		*moments; /* of its samples; node is in cpu.nodes, after the end in cpu.out */
+	u32 nmoments, moments_cap;
+	u64 moments_more;
 	struct stack_tree waits; /* weights are microseconds */
 };
 
 int stacks_init(struct stacks *s, u32 max_nodes);
 void stacks_release(struct stacks *s);
-void stacks_add(struct stacks *s, struct stack_tree *t, const struct stack_sample *in);
+/* Returns the sample's node. */
+u32 stacks_add(struct stacks *s, struct stack_tree *t, const struct stack_sample *in);
+/* Keeps when and where a sample of the CPU tree was taken. */
+void stacks_moment(struct stacks *s, const struct agg_moment *m);
 void stacks_symbol(struct stacks *s, const struct ev_symbol *rec);
 void stacks_mapping(struct stacks *s, const struct ev_mapping *rec);
 size_t stacks_unnamed(struct stacks *s, void (*fn)(void *arg, const struct agg_addr *a), void *arg);

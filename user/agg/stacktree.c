@@ -34,6 +34,7 @@ struct merged {
 	u64 total;
 	u32 first; /* children in struct tree.order */
 	u32 n;
+	u32 out; /* where it ended up */
 };
 
 struct tree {
@@ -41,6 +42,7 @@ struct tree {
 	struct stack_tree *of;
 	struct merged *nodes;
 	u32 n;
+	u32 *at; /* by node of the tree of addresses: the one that it became */
 	u32 *order; /* nodes sorted by parent, then text */
 };
 
@@ -178,7 +180,7 @@ static int merge_nodes(const struct named *names, struct tree *t)
 {
 	const struct stacks *s = t->s;
 	struct stack_tree *of = t->of;
-	_free_ u32 *at = calloc(of->nnodes, sizeof(*at));
+	u32 *at = t->at = calloc(of->nnodes, sizeof(*at));
 	_free_ bool *whole = calloc(of->nnodes, sizeof(*whole));
 	struct merged *up;
 	struct map map;
@@ -290,7 +292,7 @@ static int lay_out(const struct tree *t)
 			continue;
 		}
 		up[depth + 1].node = t->order[m->first + up[depth].child++];
-		up[depth + 1].out = of->nout;
+		up[depth + 1].out = t->nodes[up[depth + 1].node].out = of->nout;
 		up[depth + 1].child = 0;
 		c = &t->nodes[up[depth + 1].node];
 		of->out[of->nout++] = (struct agg_node){
@@ -398,7 +400,16 @@ static int make_top(struct stack_tree *of)
 	return 0;
 }
 
-static int finish_tree(const struct stacks *s, const struct named *names, struct stack_tree *of)
+/* Samples know their node by addresses; from here on by names. */
+static void place_moments(struct stacks *s, const struct tree *t)
+{
+	u32 i;
+
+	for (i = 0; i < s->nmoments; i++)
+		s->moments[i].node = t->nodes[t->at[s->moments[i].node]].out;
+}
+
+static int finish_tree(struct stacks *s, const struct named *names, struct stack_tree *of)
 {
 	struct tree t = { .s = s, .of = of };
 	int err;
@@ -417,7 +428,10 @@ static int finish_tree(const struct stacks *s, const struct named *names, struct
 		err = lay_out(&t);
 	if (!err)
 		err = make_top(of);
+	if (!err && of == &s->cpu)
+		place_moments(s, &t);
 	free(t.nodes);
+	free(t.at);
 	free(t.order);
 	return err;
 }

@@ -57,7 +57,8 @@ int common_opt_formats(const struct opt *o, void *field, const char *text, char 
 		  .offset = offsetof(struct common_opts, force) },                                 \
 		{ .name = "format",                                                                \
 		  .arg = "LIST",                                                                   \
-		  .help = "of md,json,svg,folded,html,pprof,speedscope,ndjson (default: all but "  \
+		  .help = "of md,json,svg,folded,html,pprof,speedscope,perfetto,ndjson (default: " \
+			  "all but "                                                               \
 			  "ndjson)",                                                               \
 		  .parse = common_opt_formats,                                                     \
 		  .offset = offsetof(struct common_opts, formats) },                               \

@@ -18,6 +18,7 @@ const struct output outputs[OUT_FORMATS] = {
 	[OUT_PPROF] = { "pprof", "cpu.pb.gz", out_cpu_pprof, has_cpu, true },
 	[OUT_SPEEDSCOPE] = { "speedscope", "cpu.speedscope.json", out_cpu_speedscope, has_cpu,
 			     true },
+	[OUT_PERFETTO] = { "perfetto", "timeline.pftrace", out_timeline, has_cpu, true },
 	[OUT_NDJSON] = { "ndjson", "requests.ndjson", NULL, NULL, false },
 };
 

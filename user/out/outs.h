@@ -31,6 +31,7 @@ enum out_format {
 	OUT_HTML,
 	OUT_PPROF,
 	OUT_SPEEDSCOPE,
+	OUT_PERFETTO,
 	OUT_NDJSON,
 	OUT_FORMATS,
 };
@@ -63,6 +64,7 @@ int out_cpu_svg(const struct agg *agg, struct buf *out, const struct out_opts *o
 int out_cpu_html(const struct agg *agg, struct buf *out, const struct out_opts *opts);
 int out_cpu_pprof(const struct agg *agg, struct buf *out, const struct out_opts *opts);
 int out_cpu_speedscope(const struct agg *agg, struct buf *out, const struct out_opts *opts);
+int out_timeline(const struct agg *agg, struct buf *out, const struct out_opts *opts);
 
 /* Colour only on a terminal that can, and not under NO_COLOR or --no-color. */
 bool out_use_color(int fd, bool no_color);

@@ -12,7 +12,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(
     os.path.abspath(__file__)))))
 OUTPUT = os.path.join(ROOT, os.environ.get("O", ".output"))
 BINARY = os.environ.get("HOSTPROF", os.path.join(OUTPUT, "hostprof"))
-FORMATS = "md,json,ndjson,svg,folded,html,pprof,speedscope"
+FORMATS = "md,json,ndjson,svg,folded,html,pprof,speedscope,perfetto"
 
 
 class Report:
