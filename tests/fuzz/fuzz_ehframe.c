@@ -5,7 +5,7 @@
  *
  * Input: one byte that chooses, then records. Bit 0: .debug_frame instead of .eh_frame; bit 1: a segment's
  * frames, which end at a terminator; bit 2: both sections from the same bytes; bit 3: the rest is an
- * image. The same bytes are the code, too. The corpus is made by tests/fuzz/gen_ehframe.py.
+ * image; bit 4: all of it is linkage tables. The same bytes are the code, too. The corpus is made by tests/fuzz/gen_ehframe.py.
  */
 #include <stdlib.h>
 #include "base/cleanup.h"
@@ -89,6 +89,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		e.eh_frame = whole;
 	if (how & 2 && n > 13)
 		e.eh_frame_hdr = TEXT + 1;
+	if (how & 16)
+		e.plt = e.plt_sec = e.plt_got = whole;
 	/* Code enough for functions to lie in, however few bytes there are. */
 	if (n < TEXT_MAX)
 		e.loads[0].memsz = TEXT_MAX;

@@ -135,6 +135,8 @@ def corpus():
     f.fde(plain, 0x10B, 0x10, PROGRAMS["end"])
     f.out += b"\0" * (0x100 - len(f.out)) + clone + b"\x90" * 0x40 + restorer + b"\x55\x48\x89\xe5" * 2048
     yield "code", f.bytes()
+    plt = b"\xff\x35\1\2\3\4\xff\x25\1\2\3\4\x0f\x1f\x40\0" + b"\xff\x25\1\2\3\4\x68\0\0\0\0\xe9\1\2\3\4" * 8
+    yield "linkage", b"\x10" + plt
     # struct uw_image, one page with rows and one without, two rules.
     image = struct.pack("<IIIIQ20sB3x", 0x31777568, 2, 2, 3, TEXT, b"", 0)
     image += struct.pack("<IIII", 0, 3, 3, 0) + struct.pack("<HHHHHHHH", 0, 0, 0x10, 1, 0x20, 0, 0, 0)

@@ -220,6 +220,13 @@ static void every_way_to_the_cfa(void **state)
 #undef CFA_AFTER
 	assert_int_equal(RUN(&r, 0x0c, 10, 0), 0);
 	is_row(&r, 0, 0, (struct uw_rule){ .cfa = UW_CFA_REG, .reg = 10 });
+	/* libgcrypt: back from an expression by halves; the offset is the last one given. */
+	assert_int_equal(
+		RUN(&r, 0x0e, 56, 0x0d, 0, 0x0f, 3, 0x77, 0, 0x06, 0x41, 0x0e, 48, 0x41, 0x0d, 7),
+		0);
+	is_row(&r, 0, 0, (struct uw_rule)RULE(UW_CFA_RSP_DEREF, 0, 0));
+	is_row(&r, 1, 1, (struct uw_rule)RULE(UW_CFA_RSP_DEREF, 0, 0));
+	is_row(&r, 2, 2, (struct uw_rule)RULE(UW_CFA_RSP, 48, 0));
 }
 
 static void what_no_rule_can_say(void **state)
@@ -297,7 +304,6 @@ static void absurd_programs_end(void **state)
 	assert_int_equal(r.n, 1); /* what came before holds */
 	assert_int_equal(RUN(&r, 0x0f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1),
 			 -EINVAL);
-	assert_int_equal(RUN(&r, 0x0f, 1, 0x06, 0x0e, 8), -EINVAL); /* half of no register */
 	memset(deep, 0x0a, sizeof(deep));
 	assert_int_equal(run_steps(&r, deep, CFI_STATES_MAX, 1000), 0);
 	assert_int_equal(run_steps(&r, deep, CFI_STATES_MAX + 1, 1000), -EINVAL);

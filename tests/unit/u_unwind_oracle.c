@@ -323,6 +323,11 @@ static void compare_row(const struct file *f, Dwarf_Frame *frame, u64 start, u64
 	s->lost_rbp += lost;
 }
 
+static bool in_section(const struct elf_sect *s, u64 pc)
+{
+	return pc - s->addr < s->size;
+}
+
 static void compare_gap(const struct file *f, u64 pc, struct score *s)
 {
 	const struct uw_rule *rule = unwind_image_lookup(&f->img, pc);
@@ -335,6 +340,11 @@ static void compare_gap(const struct file *f, u64 pc, struct score *s)
 	case UW_CFA_SIGNAL:
 	case UW_CFA_END:
 	case UW_CFA_FP:
+		s->extra_bytes++;
+		return;
+	}
+	if (in_section(&f->elf.plt, pc) || in_section(&f->elf.plt_sec, pc) ||
+	    in_section(&f->elf.plt_got, pc)) {
 		s->extra_bytes++;
 		return;
 	}

@@ -339,6 +339,48 @@ static void restorers(void **state)
 	is_span(&b, 0x2fff6, 0x30000, UW_CFA_SIGNAL, 0);
 }
 
+static void linkage_tables(void **state)
+{
+	static const u8 first[] = { 0xff, 0x35, 1, 2, 3,    4,	  0xff, 0x25,
+				    1,	  2,	3, 4, 0x0f, 0x1f, 0x40, 0 };
+	static const u8 entry[] = { 0xff, 0x25, 1, 2, 3, 4, 0x68, 0, 0, 0, 0, 0xe9, 1, 2, 3, 4 };
+	static const u8 sec[] = { 0xf3, 0x0f, 0x1e, 0xfa, 0xff, 0x25, 1, 2, 3, 4 };
+	_release_(built) struct built b;
+	u64 i;
+
+	(void)state;
+	begin(&b, PLAIN);
+	put_function(&b, put_plain_cie(&b.m), 0x300, 0x10, 16);
+	put_text(&b, 0x100, first, sizeof(first));
+	for (i = 0x110; i < 0x200; i += 16)
+		put_text(&b, i, entry, sizeof(entry));
+	put_text(&b, 0x200, sec, sizeof(sec));
+	put_text(&b, 0x280, restorer, sizeof(restorer));
+	assert_int_equal(maker_open(&b.m, &b.elf), 0);
+	b.elf.plt = (struct elf_sect){ .addr = ELF_TEXT + 0x100, .size = 0x100 };
+	b.elf.plt_sec = (struct elf_sect){ .addr = ELF_TEXT + 0x200, .size = 0x20 };
+	/* No jump there; and one that a function lies in. */
+	b.elf.plt_got = (struct elf_sect){ .addr = ELF_TEXT + 0x240, .size = 0x20 };
+	assert_int_equal(unwind_image_build(&b.img, &b.elf, &b.n), 0);
+	assert_int_equal(unwind_image_check(b.img.p, b.img.n), 0);
+	assert_int_equal(b.n.plts, 4);
+	is_span(&b, 0x100, 0x106, UW_CFA_RSP, 16);
+	is_span(&b, 0x106, 0x110, UW_CFA_RSP, 24);
+	is_span(&b, 0x110, 0x200, UW_CFA_PLT, 11);
+	is_span(&b, 0x200, 0x220, UW_CFA_RSP, 8);
+	is_span(&b, 0x27f, 0x289, UW_CFA_SIGNAL, 0);
+	is_span(&b, 0x300, 0x310, UW_CFA_RSP, 16);
+	unwind_image_release(&b.img);
+	put_text(&b, 0x300, sec, sizeof(sec));
+	assert_int_equal(maker_open(&b.m, &b.elf), 0);
+	b.elf.plt_got = (struct elf_sect){ .addr = ELF_TEXT + 0x300, .size = 0x20 };
+	b.elf.plt = (struct elf_sect){ .addr = -8ull, .size = 0x100 };
+	assert_int_equal(unwind_image_build(&b.img, &b.elf, &b.n), 0);
+	is_span(&b, 0x300, 0x310, UW_CFA_RSP, 16);
+	is_span(&b, 0x310, 0x320, UW_CFA_RSP, 8);
+	assert_int_equal(b.n.plts, 1);
+}
+
 static void code_with_frame_pointers(void **state)
 {
 	static const u8 push[] = { 0x55, 0x48, 0x89, 0xe5 };
@@ -724,6 +766,7 @@ int main(void)
 		cmocka_unit_test(the_gap_of_clone),
 		cmocka_unit_test(entry_points),
 		cmocka_unit_test(restorers),
+		cmocka_unit_test(linkage_tables),
 		cmocka_unit_test(code_with_frame_pointers),
 		cmocka_unit_test(debug_frame_fills_only_what_is_free),
 		cmocka_unit_test(programs_that_break_off),

@@ -172,6 +172,7 @@ static bool set_expression(struct machine *m, u64 reg, enum cfi_where where)
 
 static bool set_cfa(struct machine *m, u64 reg, s64 off)
 {
+	m->now.cfa_off = off;
 	m->now.cfa = (struct cfi_value){
 		.kind = reg < CFI_RA ? CFI_AT_REG : CFI_BAD,
 		.reg = reg < CFI_RA ? (u8)reg : 0,
@@ -190,19 +191,19 @@ static bool set_cfa_expression(struct machine *m)
 	return true;
 }
 
-/* def_cfa_register and def_cfa_offset change half of a register and offset; nothing else has halves. */
+/*
+ * def_cfa_register and def_cfa_offset change half of a register and offset. After an expression DWARF
+ * forbids them; libgcc's unwinder then takes the offset that was given last, and libgcrypt's assembly
+ * goes back from an expression that way.
+ */
 static bool set_half_cfa(struct machine *m, u8 op)
 {
-	struct cfi_value *cfa = &m->now.cfa;
-	bool halves = cfa->kind == CFI_AT_REG;
 	u64 v;
 	s64 off;
 
 	switch (op) {
 	case DW_CFA_def_cfa_register:
-		if (!get_reg(m, &v))
-			return false;
-		return halves && set_cfa(m, v, cfa->off);
+		return get_reg(m, &v) && set_cfa(m, v, m->now.cfa_off);
 	case DW_CFA_def_cfa_offset:
 		if (!eh_uleb(&m->p, m->prog->end, &v))
 			return false;
@@ -212,8 +213,10 @@ static bool set_half_cfa(struct machine *m, u8 op)
 		if (!get_factored(m, true, &off))
 			return false;
 	}
-	cfa->off = off;
-	return halves;
+	m->now.cfa_off = off;
+	if (m->now.cfa.kind == CFI_AT_REG)
+		m->now.cfa.off = off;
+	return true;
 }
 
 static bool save(struct machine *m)

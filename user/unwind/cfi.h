@@ -59,6 +59,7 @@ struct cfi_loc {
 
 struct cfi_state {
 	struct cfi_value cfa; /* CFI_AT_REG, CFI_DEREF, CFI_PLT, or CFI_BAD */
+	s64 cfa_off; /* that was given last, also when an expression came after it */
 	struct cfi_loc rsp, rbp, ra;
 };
 

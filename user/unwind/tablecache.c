@@ -16,7 +16,7 @@
 #include "unwind/tablecache.h"
 
 #define ENTRY_MAGIC                                                                                \
-	0x3163777568707368ULL /* changes with struct entry_head or the meaning of an image */
+	0x3263777568707368ULL /* changes with struct entry_head or the meaning of an image */
 #define ENTRY_SUFFIX ".unwind"
 #define TEMP_PREFIX "new-"
 #define TEMP_AGE_S 600 /* a file under construction that is older was left by one that died */
@@ -37,12 +37,11 @@ struct entry_head {
 	u64 checksum; /* of what follows in the head, and of the image */
 	struct identity id;
 	struct unwind_counts counts;
-	u32 pad0;
 };
 
 _Static_assert(sizeof(struct entry_head) % 8 == 0, "no padding that nobody set");
 _Static_assert(sizeof(struct entry_head) ==
-		       16 + sizeof(struct identity) + sizeof(struct unwind_counts) + 4,
+		       16 + sizeof(struct identity) + sizeof(struct unwind_counts),
 	       "no padding that nobody set");
 
 static u64 checksum(const struct entry_head *h, const struct unwind_image *img)

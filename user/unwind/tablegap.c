@@ -12,19 +12,14 @@
 #define FP_MIN 4096 /* bytes of a gap whose manner is looked at */
 #define FP_HITS_MIN 8
 #define FP_WINDOWS 16 /* that are looked at in a long gap, evenly spread: gaps hold data too */
-#define FP_DENSITY 2048 /* bytes a beginning; V8's builtins have 860, Go 480 to 680, data none */
+/* Bytes a beginning: V8's builtins have 860, Go 480 to 680, other code 15,000 and more. */
+#define FP_DENSITY 2048
 #define SCAN_MIN 16 /* padding is shorter, and a restorer is a function aligned to 16 */
 
-/* The kernel's __NR_rt_sigreturn, loaded the way every libc does it: the kernel's ABI note in gdb. */
+/* mov $15,%rax; syscall: rt_sigreturn as glibc, musl, Go and Free Pascal write it. */
 static const u8 restorer[] = { 0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05 };
 static const u8 syscall_insn[] = { 0x0f, 0x05 };
 static const u8 take_stack[] = { 0x48, 0x89, 0xe7 }; /* mov %rsp,%rdi */
-
-int gap_finder_init(struct gap_finder *g, const struct elf *e, struct unwind_counts *counts)
-{
-	*g = (struct gap_finder){ .elf = e, .counts = counts };
-	return elf_win_init(&g->win, &e->src);
-}
 
 void gap_finder_release(struct gap_finder *g)
 {
@@ -153,9 +148,80 @@ static bool is_entry(struct gap_finder *g, u64 vaddr)
 	return p && memmem(p, n, take_stack, sizeof(take_stack));
 }
 
+/* The piece [from, to) of a section. */
+static void add_plt(struct gap_finder *g, const struct elf_sect *s, u64 from, u64 to,
+		    enum uw_cfa cfa, s32 off)
+{
+	if (from < to && s->addr <= UINT64_MAX - to)
+		g->plts[g->nplts++] = (struct gap_find){
+			.start = s->addr + from,
+			.end = s->addr + to,
+			.rule = { .cfa = cfa, .cfa_off = off },
+		};
+}
+
+/*
+ * Entries of .plt are 16 bytes: jmp *GOT; push NUMBER; jmp to the first one, which pushes once more. So
+ * the return address lies 8 bytes deeper from byte 11 on, and in the first entry 16 and 24. Those of
+ * the others jump and nothing else.
+ */
+static void find_plts(struct gap_finder *g)
+{
+	static const u8 jump[] = { 0xff, 0x25 }, branch[] = { 0xf3, 0x0f, 0x1e, 0xfa };
+	const struct elf_sect *plt = &g->elf->plt,
+			      *others[] = { &g->elf->plt_sec, &g->elf->plt_got };
+	size_t n = 32, i;
+	const u8 *p = plt->size >= n ? code_at(g, plt->addr, &n) : NULL;
+
+	if (p && n == 32 && p[0] == 0xff && p[1] == 0x35 && !memcmp(p + 16, jump, 2) &&
+	    p[22] == 0x68 && p[27] == 0xe9) {
+		add_plt(g, plt, 0, 6, UW_CFA_RSP, 16);
+		add_plt(g, plt, 6, 16, UW_CFA_RSP, 24);
+		add_plt(g, plt, 16, plt->size, UW_CFA_PLT, 11);
+	}
+	for (i = 0; i < ARRAY_SIZE(others); i++) {
+		n = 4;
+		p = others[i]->size >= n ? code_at(g, others[i]->addr, &n) : NULL;
+		if (p && n == 4 && (!memcmp(p, jump, 2) || !memcmp(p, branch, 4)))
+			add_plt(g, others[i], 0, others[i]->size, UW_CFA_RSP, 8);
+	}
+}
+
+int gap_finder_init(struct gap_finder *g, const struct elf *e, struct unwind_counts *counts)
+{
+	int r;
+
+	*g = (struct gap_finder){ .elf = e, .counts = counts };
+	r = elf_win_init(&g->win, &e->src);
+	if (r == 0)
+		find_plts(g);
+	return r;
+}
+
+/* The first piece of a linkage table that reaches into the gap, cut to it. */
+static bool next_plt(const struct gap_finder *g, const struct gap *gap, struct gap_find *ret)
+{
+	bool found = false;
+	u32 i;
+
+	for (i = 0; i < g->nplts; i++) {
+		struct gap_find f = g->plts[i];
+
+		f.start = MAX(f.start, gap->start);
+		f.end = MIN(f.end, gap->end);
+		if (f.start < f.end && (!found || f.start < ret->start)) {
+			*ret = f;
+			found = true;
+		}
+	}
+	return found;
+}
+
 bool gap_next(struct gap_finder *g, struct gap *gap, struct gap_find *ret)
 {
-	u64 entry = g->elf->entry, at = gap->end;
+	u64 entry = g->elf->entry, at, end = gap->end;
+	struct gap_find plt;
+	bool has_plt;
 
 	*ret = (struct gap_find){ 0 };
 	if (gap->start >= gap->end)
@@ -170,18 +236,23 @@ bool gap_next(struct gap_finder *g, struct gap *gap, struct gap_find *ret)
 		return true;
 	}
 	gap->before = NULL;
-	if (gap->end - gap->start >= SCAN_MIN)
-		at = find_restorer(g, gap->start, gap->end);
+	has_plt = next_plt(g, gap, &plt);
+	if (has_plt)
+		end = plt.start;
+	at = end - gap->start >= SCAN_MIN ? find_restorer(g, gap->start, end) : end;
 	if (entry >= gap->start && entry < at && is_entry(g, entry)) {
 		ret->start = entry;
 		ret->end = MIN(at, entry + ENTRY_MAX);
 		ret->rule.cfa = UW_CFA_END;
 		g->counts->entries++;
-	} else if (at < gap->end) {
+	} else if (at < end) {
 		ret->start = MAX(at - 1, gap->start);
 		ret->end = at + sizeof(restorer);
 		ret->rule.cfa = UW_CFA_SIGNAL;
 		g->counts->signals++;
+	} else if (has_plt) {
+		*ret = plt;
+		g->counts->plts++;
 	} else {
 		return false;
 	}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What lies between functions that have call frame information: the gap of clone(), entry points and
- * restorers of signal frames without an FDE, and code of compilers that keep frame pointers instead.
+ * What lies between functions that have call frame information: the gap of clone(), entry points,
+ * linkage tables and restorers of signal frames without an FDE, and code of compilers that keep frame
+ * pointers instead.
  * Found by the bytes of the code. Inside the unwind stage only.
  */
 #ifndef UNWIND_TABLEGAP_H
@@ -23,10 +24,15 @@ struct gap_find {
 	struct uw_rule rule;
 };
 
+/* Pieces of linkage tables: two of .plt's first entry, its others, .plt.sec, .plt.got. */
+#define GAP_PLTS 5
+
 struct gap_finder {
 	const struct elf *elf;
 	struct unwind_counts *counts;
 	struct elf_win win;
+	struct gap_find plts[GAP_PLTS];
+	u32 nplts;
 };
 
 int gap_finder_init(struct gap_finder *g, const struct elf *e, struct unwind_counts *counts);

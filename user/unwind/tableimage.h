@@ -16,6 +16,8 @@
  *     clone), nothing in the file tells, and walks end with UW_STOP_NO_ROW.
  *   - A restorer of signal frames is known by its CIE's 'S', or where it has no FDE by its bytes
  *     (musl, Go). Its row starts a byte early, because return addresses are looked up at pc - 1.
+ *   - Linkage tables (.plt, .plt.sec, .plt.got) have the rules that ld writes for them where another
+ *     linker wrote none (lld, mold), if their instructions are those.
  *   - 4 KiB and more without an FDE that begin functions with a frame pointer again and again are
  *     UW_CFA_FP: V8's builtins in node, Go. What else has no FDE (constants between OpenSSL's
  *     functions, padding) stays UW_RULE_NONE.
@@ -47,6 +49,7 @@ struct unwind_counts {
 	u32 signals; /* restorers without an FDE */
 	u32 clones; /* gaps of clone() */
 	u32 entries; /* entry points without an FDE */
+	u32 plts; /* pieces of linkage tables without an FDE */
 	u32 pointed; /* stretches of code that keeps frame pointers */
 	u32 cut; /* 1: something was left out for the bounds */
 };
