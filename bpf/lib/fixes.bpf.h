@@ -11,6 +11,25 @@ typedef struct {
 	atomic_long___hp refcnt;
 } file_ref___hp;
 
+struct task_struct___state { /* up to 5.13 */
+	volatile long state;
+} __attribute__((preserve_access_index));
+
+struct task_struct___now { /* 2f064a59a11f "sched: Change task_struct::state" (5.14) */
+	unsigned int __state;
+} __attribute__((preserve_access_index));
+
+/* Of a task that leaves its processor, or does not move. */
+static __always_inline __u32 task_state(struct task_struct *task)
+{
+	struct task_struct___now *now = (void *)task;
+	struct task_struct___state *before = (void *)task;
+
+	if (bpf_core_field_exists(now->__state))
+		return BPF_CORE_READ(now, __state);
+	return (__u32)BPF_CORE_READ(before, state);
+}
+
 struct file___ref { /* 6.13+, 90ee6ed776c0 "fs: port files to file_ref" */
 	file_ref___hp f_ref;
 } __attribute__((preserve_access_index));

@@ -137,6 +137,8 @@ struct thread_struct {
 struct task_struct {
 	void *stack;
 	struct mm_struct *mm;
+	int on_cpu;
+	unsigned in_iowait : 1;
 	struct pid *thread_pid;
 	pid_t pid;
 	pid_t tgid;
@@ -148,9 +150,14 @@ struct task_struct {
 	struct thread_struct thread;
 };
 
+struct super_block {
+	unsigned long s_magic;
+};
+
 struct inode {
 	unsigned long i_ino;
 	unsigned short i_mode;
+	struct super_block *i_sb;
 };
 
 struct file {
@@ -281,6 +288,11 @@ struct bpf_iter_meta {
 	struct seq_file *seq;
 	__u64 session_id;
 	__u64 seq_num;
+};
+
+struct bpf_iter__task {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
 };
 
 struct bpf_iter__task_file {

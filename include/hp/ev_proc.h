@@ -62,13 +62,19 @@ enum hp_window_what {
 	HP_WINDOW_END = 3, /* the stream's last record: a capture without it was cut */
 };
 
+enum hp_window_waits {
+	HP_WAITS_TOTALS = 1, /* what threads waited for is measured */
+	HP_WAITS_STACKS = 2, /* and sampled */
+};
+
 struct ev_window {
 	struct ev_hdr hdr;
 	__u64 unix_ns; /* wall clock at hdr.ts_ns */
 	__u32 what; /* enum hp_window_what */
 	__u32 sample_hz; /* 0 = no CPU sampling */
 	__u8 sample_hw; /* 1: hardware cycles, 0: software clock */
-	__u8 pad0[3];
+	__u8 waits; /* enum hp_window_waits */
+	__u8 pad0[2];
 	__u32 ncpus;
 	__u64 boot_unix_ns;
 };

@@ -7,6 +7,7 @@
 #include "ev_net.h"
 #include "unwind.h"
 #include "ev_cpu.h"
+#include "ev_wait.h"
 #include "ev_proc.h"
 
 enum ev_kind {

@@ -60,6 +60,49 @@ enum sock_flags {
 	SOCK_EARLY = 32, /* known before transfers were followed: some may have gone by unseen */
 };
 
+enum wait_what {
+	WAIT_RUNNING = 0,
+	WAIT_RUNNABLE,
+	WAIT_BLOCKED,
+};
+
+struct wait_total {
+	__u64 count;
+	__u64 blocked_ns;
+	__u64 runqueue_ns;
+};
+
+/*
+ * A thread of a target. It changes while user space copies it, in ascending order: writers count up
+ * `changing` first and `changed` last, so a copy in which the two are equal is whole.
+ */
+struct wait_state {
+	__u32 changed;
+	__u32 what; /* enum wait_what */
+	__u64 since_ns; /* it is that */
+	__u64 came_ns; /* when it came to its processor the last time but that */
+	__u64 wake_ns; /* when it was last woken; before came_ns: for another wait */
+	__u64 first_ns; /* followed since */
+	__u64 on_ns;
+	__u64 comm_ns; /* when comm was read */
+	__u64 task; /* struct task_struct *: numbers are reused */
+	__u32 tgid;
+	__u32 tid;
+	__u32 waker_tid;
+	__s32 nr; /* of the wait under way, or the last one: */
+	__u16 target;
+	__u8 reason; /* enum hp_wait */
+	__u8 pad0[5];
+	/* Of the wait that was drawn, until its stack is taken; weight_ns 0 = none: */
+	__u64 blocked_ns;
+	__u64 runqueue_ns;
+	__u64 weight_ns;
+	char comm[HP_COMM_LEN];
+	struct wait_total total[HP_WAIT_MAX];
+	__u32 pad1;
+	__u32 changing;
+};
+
 #define TARGET_FILTER_SLOTS 4096 /* of target_filter, by the low bits of the process id */
 
 /* In the order of use: a transfer that is carried whole touches the lines down to cont.calls. */

@@ -24,6 +24,13 @@ $(URING_HTTP): tests/workloads/uring_http.c | $(O)/.flags
 	$(call msg,CC,$<)
 	$(Q)$(CC) $(CFLAGS) $(HP_CFLAGS) -o $@ $< -luring
 
+# Threads that wait in known ways.
+WAITS := $(TO)/waits
+$(WAITS): tests/workloads/waits.c tests/workloads/waits.h | $(O)/.flags
+	@mkdir -p $(@D)
+	$(call msg,CC,$<)
+	$(Q)$(CC) $(CFLAGS) $(HP_CFLAGS) -o $@ $<
+
 # What the verifier goes through, against a baseline.
 BPFT_COST := $(TO)/b_cost
 $(TO)/tests/cost/cost.o: | $(SKEL)
@@ -33,4 +40,4 @@ $(BPFT_COST): $(TO)/tests/cost/cost.o $(BPFT_LOAD) $(TEST_LIB)
 -include $(TO)/tests/cost/cost.d
 
 .PHONY: bpf-build
-bpf-build: $(BPFT_BIN) $(BPFT_COST) $(URING_HTTP) $(CALLPATH)
+bpf-build: $(BPFT_BIN) $(BPFT_COST) $(URING_HTTP) $(WAITS) $(CALLPATH)

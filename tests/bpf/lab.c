@@ -230,6 +230,8 @@ static int on_record(void *arg, const void *p, size_t size)
 	assert_int_equal(record_check(rec, size, &whole), 0);
 	assert_true(whole <= size);
 	note_target(lab, rec->tgid);
+	if (lab->opts->record)
+		lab->opts->record(lab->opts->arg, rec);
 	switch (rec->kind) {
 	case EV_CONN_OPEN:
 		on_open(lab, (struct ev_conn_open *)rec);
@@ -325,7 +327,9 @@ static void force_rung(void)
 
 void lab_run(struct lab *lab, const struct lab_opts *opts)
 {
-	const struct probes_opts popts = { .net = true, .follow_children = !opts->no_children };
+	const struct probes_opts popts = { .net = !opts->waits,
+					   .waits = opts->waits,
+					   .follow_children = !opts->no_children };
 	bool unchecked = lab->unchecked, holes = lab->holes;
 	struct probes_error err;
 	int to[2], from[2], status;
@@ -334,6 +338,7 @@ void lab_run(struct lab *lab, const struct lab_opts *opts)
 
 	force_rung();
 	memset(lab, 0, sizeof(*lab));
+	lab->opts = opts;
 	lab->unchecked = unchecked;
 	lab->holes = holes;
 	lab->conns = calloc(LAB_CONNS_MAX, sizeof(*lab->conns));
@@ -357,9 +362,10 @@ void lab_run(struct lab *lab, const struct lab_opts *opts)
 	assert_int_equal(probes_seed_listeners(lab->p), 0);
 	if (probes_attach(lab->p, &err))
 		fail_msg("%s; %s", err.text, err.fix);
-	if (!opts->no_unix)
+	if (!opts->no_unix && !opts->waits)
 		assert_int_equal(probes_want_unix(lab->p), 0);
 	assert_int_equal(probes_seed(lab->p), 0);
+	assert_int_equal(probes_waits(lab->p, true, HP_WAIT_BASE, on_record, lab), 0);
 	assert_int_equal(write(to[1], "g", 1), 1);
 	await(lab, from[0]);
 	if (!opts->keep) {
@@ -368,6 +374,7 @@ void lab_run(struct lab *lab, const struct lab_opts *opts)
 		assert_int_equal(status, 0);
 	}
 	drain(lab);
+	assert_int_equal(probes_waits(lab->p, true, 0, on_record, lab), 0);
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	probes_detach(lab->p);
 	drain(lab);

@@ -38,8 +38,11 @@ struct seen { /* one connection */
 	bool still; /* named by a CONN_BYTES record */
 };
 
+struct lab_opts;
+
 struct lab {
 	struct probes *p;
+	const struct lab_opts *opts;
 	struct seen *conns;
 	u32 n;
 	u32 procs[4]; /* by enum hp_proc_what */
@@ -59,6 +62,10 @@ struct lab_opts {
 	lab_fn *act;
 	bool no_unix; /* entries of sends and closes are not taken */
 	bool no_children;
+	bool waits; /* where threads wait, and nothing else */
+	/* Sees every record as well; those of threads at the window's edges come through it alone. */
+	void (*record)(void *arg, const struct ev_hdr *rec);
+	void *arg;
 	bool keep; /* the child is still there when the window ends */
 };
 void lab_run(struct lab *lab, const struct lab_opts *opts);

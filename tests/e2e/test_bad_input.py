@@ -55,7 +55,7 @@ def refuse(status, *args, says=(), **kwargs):
     (["attach", "--port", "0"], "port"),
     (["attach", "--port", "65536"], "65536"),
     (["attach", "--port", "80", "--name", "x"], "give one"),
-    (["attach", "1", "--no-cpu", "--no-http", "--no-db"], "nothing"),
+    (["attach", "1", "--no-cpu", "--no-offcpu", "--no-http", "--no-db"], "nothing"),
     (["report"], "capture"),
     (["daemon"], "daemon"),
     (["attahc", "1"], "attach"),

@@ -10,7 +10,8 @@ import pytest
 from lib import procs, profiler, servers
 
 SAME = ("summary.json", "PERFORMANCE_REPORT.md", "cpu.folded", "cpu.svg", "cpu.html",
-        "cpu.pb.gz", "cpu.speedscope.json", "timeline.pftrace", "requests.ndjson")
+        "cpu.pb.gz", "cpu.speedscope.json", "timeline.pftrace", "offcpu.folded", "offcpu.svg",
+        "requests.ndjson")
 
 
 @pytest.fixture(scope="module")

@@ -51,6 +51,8 @@ FAKE(fentry, FEAT_FENTRY)
 FAKE(module_btf, FEAT_MODULE_BTF)
 FAKE(kprobe, FEAT_KPROBE)
 FAKE(uprobe, FEAT_UPROBE)
+FAKE(sched_switch, FEAT_SCHED_SWITCH)
+FAKE(sched_exit, FEAT_SCHED_EXIT)
 
 void featprobe_release(void)
 {

@@ -141,7 +141,7 @@ static void t_refused(void **state)
 		{ "--format md, 1", "'' is no format" },
 		{ "-q -v 1", "contradict each other" },
 		{ "--children --no-children 1", "--children and --no-children contradict" },
-		{ "--no-cpu --no-http --no-db 1", "leave nothing to measure" },
+		{ "--no-cpu --no-offcpu --no-http --no-db 1", "leave nothing to measure" },
 		{ "1 --json --format md", "--json without -o writes no files; give -o DIR" },
 		{ "--no-cpu=yes 1", "option '--no-cpu' takes no value" },
 		{ "--durration 5s 1", "unknown option '--durration'; did you mean --duration?" },
@@ -152,7 +152,6 @@ static void t_refused(void **state)
 		{ "-vZ 1", "unknown option '-Z'" },
 		/* Options of the contract that are not built: unknown, not ignored. */
 		{ "--alloc 1", "unknown option '--alloc'" },
-		{ "--no-offcpu 1", "unknown option '--no-offcpu'" },
 		{ "--max-overhead 5 1", "unknown option '--max-overhead'" },
 		{ "--fail-on medium 1", "unknown option '--fail-on'" },
 		{ "1 --without", "option '--without' needs a value" },

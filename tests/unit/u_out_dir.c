@@ -129,7 +129,11 @@ static void new_directory(void **state)
 {
 	struct place *p = *state;
 	struct outs o;
-	u32 all = outs_default_formats(), files = 1 + (u32)__builtin_popcount(all);
+	u32 all = outs_default_formats(), files = 1, i;
+
+	for (i = 0; i < OUT_FORMATS; i++)
+		files += all & OUT_BIT(i) &&
+			 (!outputs[i].wanted || outputs[i].wanted(agg_report(p->agg)));
 
 	assert_int_equal(outs_begin(&o, p->out, false), 0);
 	/* The capture grows in the temporary directory meanwhile. */

@@ -35,6 +35,7 @@ int agg_new(struct agg **ret, const struct agg_opts *opts)
 	a->opts.max_stack_nodes = or_default(a->opts.max_stack_nodes, 200000);
 	a->opts.route_fanout = or_default(a->opts.route_fanout, ROUTE_FANOUT);
 	window_init(&a->window);
+	offcpu_init(&a->offcpu);
 	if (strpool_init(&a->texts, TEXTS_MAX, TEXTS_BYTES))
 		goto fail;
 	queries_init(&a->queries, &a->texts, a->opts.max_queries);
@@ -74,6 +75,7 @@ void agg_free(struct agg *a)
 	queries_release(&a->queries);
 	conns_release(&a->conns);
 	stacks_release(&a->stacks);
+	offcpu_release(&a->offcpu);
 	buf_release(&a->config);
 	strpool_release(&a->texts);
 	free(a);
@@ -222,6 +224,24 @@ static void record_sample(struct agg *a, const struct ev_sample *rec)
 				  });
 }
 
+static void record_wait(struct agg *a, const struct ev_wait *rec)
+{
+	const struct stack_sample in = {
+		.tgid = rec->hdr.tgid,
+		.comm = rec->comm,
+		.group = rec->reason == HP_WAIT_IDLE ? STACK_IDLE : NULL,
+		.frames = (const void *)(rec + 1),
+		.nframes = rec->nframes,
+		.truncated = rec->stop == UW_STOP_DEPTH,
+		.unwind = rec->unwind,
+		.stop = rec->stop,
+		.weight = offcpu_weight(&a->offcpu, &a->window, rec),
+	};
+
+	if (in.weight)
+		stacks_add(&a->stacks, &a->stacks.waits, &in);
+}
+
 void agg_record(struct agg *a, const struct ev_hdr *hdr)
 {
 	const void *rec = hdr;
@@ -242,6 +262,7 @@ void agg_record(struct agg *a, const struct ev_hdr *hdr)
 		break;
 	case EV_WINDOW:
 		window_record(&a->window, rec);
+		a->offcpu.recorded |= ((const struct ev_window *)rec)->waits;
 		break;
 	case EV_COST:
 		record_cost(a, rec);
@@ -254,6 +275,12 @@ void agg_record(struct agg *a, const struct ev_hdr *hdr)
 		break;
 	case EV_SAMPLE:
 		record_sample(a, rec);
+		break;
+	case EV_WAIT:
+		record_wait(a, rec);
+		break;
+	case EV_WAIT_TOTAL:
+		offcpu_total(&a->offcpu, rec);
 		break;
 	case EV_MAPPING:
 		stacks_mapping(&a->stacks, rec);
@@ -340,6 +367,20 @@ void agg_live(const struct agg *a, struct agg_live *ret)
 size_t agg_unnamed(struct agg *a, void (*fn)(void *arg, const struct agg_addr *addr), void *arg)
 {
 	return stacks_unnamed(&a->stacks, fn, arg);
+}
+
+static const char *const wait_keys[HP_WAIT_MAX] = {
+	[HP_WAIT_NONE] = "preempted", [HP_WAIT_SOCKET] = "socket", [HP_WAIT_PIPE] = "pipe",
+	[HP_WAIT_DISK] = "disk",      [HP_WAIT_FUTEX] = "futex",   [HP_WAIT_IDLE] = "idle",
+	[HP_WAIT_POLL] = "poll",      [HP_WAIT_SLEEP] = "sleep",   [HP_WAIT_FAULT] = "page_fault",
+	[HP_WAIT_GIL] = "gil",	      [HP_WAIT_EVENT] = "event",   [HP_WAIT_CHILD] = "child",
+	[HP_WAIT_LOCK] = "file_lock", [HP_WAIT_RING] = "io_uring", [HP_WAIT_STOPPED] = "stopped",
+	[HP_WAIT_OTHER] = "other",
+};
+
+const char *agg_wait_key(enum hp_wait reason)
+{
+	return (unsigned int)reason < HP_WAIT_MAX ? wait_keys[reason] : "";
 }
 
 static const char *const drop_keys[] = {

@@ -40,7 +40,7 @@ void agg_free(struct agg *agg);
 
 /*
  * A record whose size decode has checked against its kind and its own length fields. Kinds
- * TARGET, PROC, RESOURCE, LOSS, WINDOW, COST, NOTE, CONFIG, SAMPLE, MAPPING and SYMBOL; others
+ * TARGET, PROC, RESOURCE, LOSS, WINDOW, COST, NOTE, CONFIG, SAMPLE, WAIT, WAIT_TOTAL, MAPPING and SYMBOL; others
  * are ignored.
  */
 void agg_record(struct agg *agg, const struct ev_hdr *rec);
@@ -324,6 +324,45 @@ struct agg_cpu {
 	u32 ntop;
 };
 
+struct agg_wait {
+	u64 count; /* waits that ended */
+	u64 blocked_ns;
+	u64 runqueue_ns; /* after it */
+};
+
+/* A thread of a target: on_ns + runqueue_ns + blocked_ns = wall_ns, all of the window. */
+struct agg_thread {
+	u16 target;
+	u32 tgid;
+	u32 tid;
+	const char *name;
+	bool ended;
+	u64 wall_ns;
+	u64 on_ns;
+	u64 runqueue_ns;
+	u64 blocked_ns;
+	struct agg_wait by_reason[HP_WAIT_MAX]; /* [HP_WAIT_NONE]: pushed off its processor */
+};
+
+/* Where threads waited. Totals are exact; the tree is of a sample, its weights are microseconds. */
+struct agg_offcpu {
+	bool recorded;
+	bool stacks; /* and sampled */
+	u64 on_ns; /* of all threads, as what follows */
+	u64 blocked_ns;
+	u64 runqueue_ns;
+	struct agg_wait by_reason[HP_WAIT_MAX];
+	const struct agg_thread *threads; /* by what they waited but for work, the most first */
+	u32 nthreads; /* at most 200 */
+	u32 threads_more;
+	u64 samples;
+	const struct agg_node
+		*nodes; /* as in struct agg_cpu; what waits for work is below "(idle)" */
+	u32 nnodes;
+	const struct agg_top *top; /* without what waits for work */
+	u32 ntop;
+};
+
 /* Connections that could not be read. Sorted by conns desc, then texts. */
 struct agg_blind {
 	u16 target;
@@ -363,6 +402,7 @@ struct agg_trust {
 	const struct agg_blind *by_peer;
 	u32 nby_peer;
 	struct agg_stack_trust stacks; /* of samples */
+	struct agg_stack_trust wait_stacks;
 	struct {
 		bool measured; /* the BPF programs' run time is known */
 		bool self_timed; /* by their own sampling, not by the kernel's run-time statistics */
@@ -383,6 +423,7 @@ struct agg_report {
 	struct agg_window window;
 	struct agg_resources resources;
 	struct agg_cpu cpu;
+	struct agg_offcpu offcpu;
 	struct agg_trust trust;
 	const struct agg_target *targets; /* ascending id */
 	u32 ntargets;
@@ -422,6 +463,11 @@ void agg_route_of(const struct agg *agg, u16 target, struct slice method, struct
  * with *pos = 0; replaces *line; false at the end.
  */
 bool agg_folded_next(const struct agg *agg, u32 *pos, struct buf *line, u64 *ret_count);
+/* The same of any call tree. */
+bool agg_folded_tree(const struct agg_node *nodes, u32 n, u32 *pos, struct buf *line,
+		     u64 *ret_weight);
+/* "socket", "idle": keys of by_reason in the order of enum hp_wait. */
+const char *agg_wait_key(enum hp_wait reason);
 
 /* Why an incomplete stack ends there: "no_row"; NULL for UW_STOP_END, which is none. */
 const char *agg_stop_key(enum uw_stop why);

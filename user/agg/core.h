@@ -7,6 +7,7 @@
 #include "agg/conn.h"
 #include "agg/external.h"
 #include "agg/httprow.h"
+#include "agg/offcpu.h"
 #include "agg/query.h"
 #include "agg/stacks.h"
 #include "agg/window.h"
@@ -39,6 +40,7 @@ struct agg {
 	struct externals externals;
 	struct queries queries;
 	struct stacks stacks;
+	struct offcpu offcpu;
 	struct agg_live live;
 	u64 lost[DROP_MAX]; /* as the collector counted them */
 	u64 dropped[DROP_MAX]; /* by the stages on this side */

@@ -347,6 +347,10 @@ int agg_finish(struct agg *a)
 		err = stacks_finish(&a->stacks);
 	if (err)
 		return err;
+	err = offcpu_finish(&a->offcpu, &a->window, &a->stacks.waits, &a->texts, &r->offcpu);
+	if (err)
+		return err;
+	r->trust.wait_stacks = a->stacks.waits.trust;
 	report_cpu(a);
 	report_trust(a);
 	notes_make(a);
@@ -368,27 +372,32 @@ void agg_route_of(const struct agg *a, u16 target, struct slice method, struct s
 		http_tree_route(&a->targets[target]->tree, method, path, out);
 }
 
-bool agg_folded_next(const struct agg *a, u32 *pos, struct buf *line, u64 *ret_count)
+bool agg_folded_tree(const struct agg_node *nodes, u32 count, u32 *pos, struct buf *line,
+		     u64 *ret_weight)
 {
-	const struct agg_cpu *cpu = &a->report.cpu;
 	u32 up[STACK_DEPTH_MAX + 8], n, i;
 
-	for (i = *pos; i < cpu->nnodes; i++)
-		if (cpu->nodes[i].self)
+	for (i = *pos; i < count; i++)
+		if (nodes[i].self)
 			break;
-	if (i >= cpu->nnodes)
+	if (i >= count)
 		return false;
 	*pos = i + 1;
-	*ret_count = cpu->nodes[i].self;
+	*ret_weight = nodes[i].self;
 	buf_clear(line);
 	if (!i) /* samples that found no room under any thread */
-		buf_adds(line, "(truncated)");
-	for (n = 0; i && n < ARRAY_SIZE(up); i = cpu->nodes[i].parent)
+		buf_adds(line, STACK_TRUNCATED);
+	for (n = 0; i && n < ARRAY_SIZE(up); i = nodes[i].parent)
 		up[n++] = i;
 	while (n--) {
-		buf_adds(line, cpu->nodes[up[n]].text);
+		buf_adds(line, nodes[up[n]].text);
 		if (n)
 			buf_addch(line, ';');
 	}
 	return true;
+}
+
+bool agg_folded_next(const struct agg *a, u32 *pos, struct buf *line, u64 *ret_count)
+{
+	return agg_folded_tree(a->report.cpu.nodes, a->report.cpu.nnodes, pos, line, ret_count);
 }

@@ -120,6 +120,7 @@ static void describe_config(const struct attach_opts *o, struct buf *out)
 	}
 	buf_addf(out, "option.duration_s=%.6g\n", (double)o->duration_ns / NSEC_PER_SEC);
 	buf_addf(out, "option.freq=%u\n", o->cpu ? o->freq : 0);
+	buf_addf(out, "option.offcpu=%d\n", o->offcpu);
 	buf_addf(out, "option.http=%d\n", o->http);
 	buf_addf(out, "option.db=%d\n", o->db);
 	buf_addf(out, "option.children=%d\n", o->children);
@@ -183,6 +184,7 @@ static int be_collector(const struct attach_opts *o, const struct targets *targe
 		.sample_hz = o->cpu ? o->freq : 0,
 		.ring_bytes = o->ring_bytes,
 		.net = o->http || o->db,
+		.waits = o->offcpu,
 		.children = o->children,
 		.stream_fd = stream_fd,
 		.chan_fd = chan_fd,

@@ -47,6 +47,10 @@ const struct opt attach_opt_rows[] = {
 	  .help = "no CPU sampling",
 	  .parse = opt_false,
 	  .offset = ROW_OFFSET(cpu) },
+	{ .name = "no-offcpu",
+	  .help = "no off-CPU times",
+	  .parse = opt_false,
+	  .offset = ROW_OFFSET(offcpu) },
 	{ .name = "no-http",
 	  .help = "no HTTP requests",
 	  .parse = opt_false,
@@ -131,9 +135,10 @@ int attach_opts_finish(struct attach_opts *o, int npos, char **pos, char *err)
 			 "process ids, --port, --name and --cgroup exclude each other; give one");
 		return -EINVAL;
 	}
-	if (!o->cpu && !o->http && !o->db) {
+	if (!o->cpu && !o->offcpu && !o->http && !o->db) {
 		snprintf(err, OPT_ERR_MAX,
-			 "--no-cpu --no-http --no-db leave nothing to measure; drop one of them");
+			 "--no-cpu --no-offcpu --no-http --no-db leave nothing to measure; drop "
+			 "one of them");
 		return -EINVAL;
 	}
 	if (o->common.json && o->common.formats && !o->common.output) {

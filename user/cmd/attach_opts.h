@@ -18,6 +18,7 @@ struct attach_opts {
 	u64 ring_bytes; /* kernel buffer; 0 = default */
 	u32 freq; /* CPU samples a second and CPU */
 	bool cpu;
+	bool offcpu;
 	bool http;
 	bool db;
 	bool children; /* follow children of the targets */
@@ -34,8 +35,8 @@ struct attach_opts {
 #define ATTACH_OPTS_INIT                                                                           \
 	{                                                                                          \
 		.common = COMMON_OPTS_INIT, .duration_ns = 30 * NSEC_PER_SEC,                      \
-		.max_capture = 256 << 20, .freq = 99, .cpu = true, .http = true, .db = true,       \
-		.children = true                                                                   \
+		.max_capture = 256 << 20, .freq = 99, .cpu = true, .offcpu = true, .http = true,   \
+		.db = true, .children = true                                                       \
 	}
 
 extern const struct opt attach_opt_rows[];

@@ -11,7 +11,7 @@
 #include "cmd/doctor.h"
 #include "load/probes.h"
 
-#define ALL_GROUPS (GROUP_NET | GROUP_CPU)
+#define ALL_GROUPS (GROUP_NET | GROUP_CPU | GROUP_WAITS)
 
 const struct rung *doctor_rung(const struct ladder *l, enum probe p, enum probe *ret_of)
 {

@@ -19,8 +19,8 @@
 /* Kinds whose number grows with traffic: the first to be left out. */
 static bool is_bulk(u32 kind)
 {
-	return kind == EV_DATA || kind == EV_CONT || kind == EV_SAMPLE || kind == EV_CONN_OPEN ||
-	       kind == EV_CONN_STATE || kind == EV_CONN_CLOSE;
+	return kind == EV_DATA || kind == EV_CONT || kind == EV_SAMPLE || kind == EV_WAIT ||
+	       kind == EV_CONN_OPEN || kind == EV_CONN_STATE || kind == EV_CONN_CLOSE;
 }
 
 static bool fits(const struct capture *c, const struct ev_hdr *rec)

@@ -70,6 +70,9 @@ static bool variable_ok(const struct ev_hdr *hdr)
 		return data_ok((const struct ev_data *)hdr);
 	case EV_SAMPLE:
 		return ((const struct ev_sample *)hdr)->nframes * sizeof(struct ev_frame) <= room;
+	case EV_WAIT:
+		return ((const struct ev_wait *)hdr)->reason < HP_WAIT_MAX &&
+		       ((const struct ev_wait *)hdr)->nframes * sizeof(struct ev_frame) <= room;
 	case EV_TARGET: {
 		const struct ev_target *ev = (const struct ev_target *)hdr;
 
@@ -103,6 +106,8 @@ static bool fixed_ok(const struct ev_hdr *hdr)
 
 		return ev->dir <= HP_SEND && ev->tail_len <= HP_TAIL_MAX && ev->tail_len <= ev->len;
 	}
+	if (hdr->kind == EV_WAIT_TOTAL)
+		return ((const struct ev_wait_total *)hdr)->reason < HP_WAIT_MAX;
 	/* A role is shifted by later on. */
 	if (hdr->kind == EV_CONN_OPEN)
 		return ((const struct ev_conn_open *)hdr)->role <= HP_ROLE_CLIENT;

@@ -205,6 +205,12 @@ static int put(struct collector *c, const void *rec, size_t size)
 	return 0;
 }
 
+/* As a callback. */
+static int put_own(void *arg, const void *rec, size_t size)
+{
+	return put(arg, rec, size);
+}
+
 /* A record of our own kind with a variable part. */
 static int put_text(struct collector *c, u16 kind, struct slice text)
 {
@@ -233,6 +239,7 @@ static int put_window(struct collector *c, enum hp_window_what what, u64 ts_ns)
 		.what = what,
 		.sample_hz = probes_sample_hz(c->probes),
 		.sample_hw = probes_sample_hw(c->probes),
+		.waits = probes_waits_what(c->probes),
 		.ncpus = probes_ncpus(c->probes),
 	};
 
@@ -426,6 +433,8 @@ static int on_record(void *arg, const void *rec, size_t size)
 		c->unix_seen = true;
 	if (hdr->kind == EV_SAMPLE && ((const struct ev_sample *)rec)->stop == UW_STOP_NO_MAPPING)
 		c->rescan = hdr->tgid;
+	if (hdr->kind == EV_WAIT && ((const struct ev_wait *)rec)->stop == UW_STOP_NO_MAPPING)
+		c->rescan = hdr->tgid;
 	if (hdr->kind == EV_PROC) {
 		const struct ev_proc *ev = rec;
 
@@ -479,6 +488,9 @@ static int look_around(struct collector *c, u64 now)
 	if (!err && now >= c->next_loss_ns) {
 		c->next_loss_ns = now + LOSS_NS;
 		err = put_loss(c);
+		probes_waits_pace(c->probes);
+		if (!err)
+			err = probes_waits(c->probes, false, 0, put_own, c);
 	}
 	return err;
 }
@@ -557,6 +569,7 @@ static int attach(struct collector *c)
 		.ring_bytes = c->opts->ring_bytes,
 		.sample_hz = c->opts->sample_hz,
 		.net = c->opts->net,
+		.waits = c->opts->waits,
 		.follow_children = c->opts->children,
 	};
 	struct probes_error pe;
@@ -636,6 +649,8 @@ static int begin(struct collector *c)
 	c->bpf_base_runs = cost.runs;
 	err = put_window(c, HP_WINDOW_START, c->start_ns);
 	if (!err)
+		err = probes_waits(c->probes, true, HP_WAIT_BASE, put_own, c);
+	if (!err)
 		err = put_text(c, EV_CONFIG, slice_str(c->opts->config));
 	for (i = 0; i < PROBE_COUNT && !err; i++) {
 		const char *note = probes_note(c->probes, i);
@@ -657,7 +672,10 @@ static int end(struct collector *c)
 	int err;
 
 	c->stop_ns = clock_mono_ns();
-	err = put_resources(c, true, &target_cpu_ns);
+	/* First, before anything takes its time. */
+	err = probes_waits(c->probes, true, 0, put_own, c);
+	if (!err)
+		err = put_resources(c, true, &target_cpu_ns);
 	if (!err)
 		err = say_io_uring(c);
 	if (!err)

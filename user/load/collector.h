@@ -16,6 +16,7 @@ struct collector_opts {
 	u32 sample_hz; /* 0 = no CPU samples */
 	u32 ring_bytes; /* 0 = default */
 	bool net;
+	bool waits; /* where threads wait */
 	bool children;
 	int stream_fd; /* to the analyst */
 	int chan_fd;

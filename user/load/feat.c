@@ -293,6 +293,30 @@ const struct feat_row feat_rows[FEAT_COUNT] = {
 			  .need = FEAT_UNUSED,
 			  .needs = B(BPF),
 			  .probe = featprobe_uprobe },
+	[FEAT_SCHED_SWITCH] = { .key = "sched_switch",
+				.name = "tracepoint sched_switch",
+				.why = "tells where threads wait",
+				.without = "no off-CPU times",
+				.since = "4.17",
+				/* 5.18.0 to 5.18.5 had another order of its arguments: fa2c3254d7cf */
+				.change =
+					"9c2136be0878 sched/tracing: Append prev_state to tp args "
+					"instead",
+				.fix = "use another kernel than 5.18.0 to 5.18.5",
+				.need = FEAT_DEGRADES,
+				.needs = B(RAW_TP) | B(BTF),
+				.probe = featprobe_sched_switch },
+	[FEAT_SCHED_EXIT] = { .key = "sched_exit",
+			      .name = "tracepoint sched_exit_tp",
+			      .why = "takes the stacks of waits where the thread is back",
+			      .without = "another hook does it",
+			      .since = "6.15",
+			      .change =
+				      "26f80681a09b sched: Add sched tracepoints for RV task model",
+			      .fix = "use Linux 6.15 or newer",
+			      .need = FEAT_UNUSED,
+			      .needs = B(RAW_TP),
+			      .probe = featprobe_sched_exit },
 };
 _Static_assert(FEAT_COUNT <= 64, "a bit each");
 

@@ -40,6 +40,8 @@ enum feat {
 	FEAT_KPROBE, /* and kretprobe */
 	FEAT_RETURN_ROOM, /* a kretprobe follows more calls at once than there are processors */
 	FEAT_UPROBE,
+	FEAT_SCHED_SWITCH, /* the tracepoints of thread switches are as the programs know them */
+	FEAT_SCHED_EXIT, /* the tracepoint behind a switch is there */
 	FEAT_COUNT,
 };
 

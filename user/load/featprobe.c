@@ -111,6 +111,11 @@ int featprobe_tcp_probe(void)
 	return try_raw_tp("tcp_probe");
 }
 
+int featprobe_sched_exit(void)
+{
+	return try_raw_tp("sched_exit_tp");
+}
+
 static int find_btf(const char *prefix, const char *name, u32 kind)
 {
 	char full[96];
@@ -121,6 +126,26 @@ static int find_btf(const char *prefix, const char *name, u32 kind)
 	snprintf(full, sizeof(full), "%s%s", prefix, name);
 	id = btf__find_by_name_kind(kernel_btf(), full, kind);
 	return id < 0 ? -ENOENT : id;
+}
+
+/* The task that leaves comes right behind whether it was preempted. */
+int featprobe_sched_switch(void)
+{
+	const struct btf *btf = kernel_btf();
+	int id = find_btf("btf_trace_", "sched_switch", BTF_KIND_TYPEDEF);
+	const struct btf_type *t = id < 0 ? NULL : btf__type_by_id(btf, (u32)id);
+
+	if (id < 0)
+		return id;
+	t = t ? btf__type_by_id(btf, t->type) : NULL; /* a pointer to a function */
+	t = t ? btf__type_by_id(btf, t->type) : NULL;
+	if (!t || !btf_is_func_proto(t) || btf_vlen(t) < 4)
+		return -ENOENT;
+	/* The first one is the tracepoint's own. */
+	t = btf__type_by_id(btf, btf_params(t)[2].type);
+	if (!t || !btf_is_ptr(t))
+		return -ENOENT;
+	return try_raw_tp("sched_switch");
 }
 
 /* Loads and attaches a tracing program to the BTF type with this id. */

@@ -30,6 +30,8 @@ int featprobe_module_btf(void);
 int featprobe_kprobe(void);
 int featprobe_return_room(void);
 int featprobe_uprobe(void);
+int featprobe_sched_switch(void);
+int featprobe_sched_exit(void);
 
 void featprobe_release(void); /* the kernel's BTF (kfuncs.h), and what is held of a tracepoint */
 

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "load/feat.h"
 #include "load/kfuncs.h"
@@ -136,12 +137,14 @@ static int configure(struct probes *p)
 		skel->rodata->cfg_accept_args = (u32)nargs;
 	bpf_map__set_max_entries(skel->maps.m_events, p->ring_bytes);
 	bpf_map__set_max_entries(skel->maps.m_scratch, 2 * p->ncpus);
-	if (p->ladder.groups & GROUP_CPU) {
+	if (p->ladder.groups & (GROUP_CPU | GROUP_WAITS)) {
 		bpf_map__set_max_entries(skel->maps.m_walks, WALK_USES * p->ncpus);
 		bpf_map__set_max_entries(skel->maps.m_uw_leaves, p->unwind_sizes.leaves);
 		bpf_map__set_max_entries(skel->maps.m_uw_pages, p->unwind_sizes.pages);
 		bpf_map__set_max_entries(skel->maps.m_uw_maps, p->unwind_sizes.maps);
 	}
+	if (!(p->ladder.groups & GROUP_WAITS))
+		bpf_map__set_max_entries(skel->maps.m_waits, 1);
 	bpf_object__for_each_program(prog, skel->obj)
 	{
 		const char *name = bpf_program__name(prog);
@@ -331,7 +334,7 @@ static void open_unwind(struct probes *p)
 	};
 	int err;
 
-	if (!(p->ladder.groups & GROUP_CPU))
+	if (!(p->ladder.groups & (GROUP_CPU | GROUP_WAITS)))
 		return;
 	err = unwinder_new(&p->unwinder, &fds, &p->unwind_sizes);
 	if (err)
@@ -382,8 +385,10 @@ int probes_open(struct probes **ret, const struct probes_opts *opts, struct prob
 	if (!p)
 		return -ENOMEM;
 	p->stats_fd = -1;
+	map_init(&p->wait_seen, WAITS_SEEN_MAX);
 	p->opts = *opts;
-	p->asked = (opts->net ? GROUP_NET : 0) | (opts->sample_hz ? GROUP_CPU : 0);
+	p->asked = (opts->net ? GROUP_NET : 0) | (opts->sample_hz ? GROUP_CPU : 0) |
+		   (opts->waits ? GROUP_WAITS : 0);
 	err = open_all(p, ret_err);
 	free_logs(p);
 	if (err) {
@@ -402,6 +407,7 @@ void probes_free(struct probes *p)
 	unwinder_free(p->unwinder);
 	close_object(p);
 	kfuncs_release();
+	map_release(&p->wait_seen);
 	if (p->stats_fd >= 0)
 		close(p->stats_fd);
 	free(p);
@@ -481,7 +487,8 @@ int probes_attach(struct probes *p, struct probes_error *ret_err)
 {
 	/* Ends first, then what begins: nothing is announced that would never end. */
 	static const enum probe order[] = { PROBE_PROCESSES, PROBE_SOCKETS,   PROBE_ARRIVALS,
-					    PROBE_CALLS,     PROBE_TRANSFERS, PROBE_CPU };
+					    PROBE_CALLS,     PROBE_TRANSFERS, PROBE_WAIT_STACKS,
+					    PROBE_WAITS,     PROBE_CPU };
 	const struct rung *r;
 	char what[128];
 	size_t i;
@@ -500,6 +507,9 @@ int probes_attach(struct probes *p, struct probes_error *ret_err)
 	}
 	r = ladder_rung(&p->ladder, PROBE_TRANSFERS);
 	p->skel->bss->entries = r && r->entries;
+	p->skel->bss->waits_since = clock_mono_ns();
+	if (ladder_rung(&p->ladder, PROBE_WAIT_STACKS))
+		p->skel->bss->wait_draw_ns = WAIT_DRAW_NS;
 	__atomic_store_n(&p->skel->bss->live, 1, __ATOMIC_RELEASE);
 	return 0;
 }
@@ -517,17 +527,13 @@ void probes_detach(struct probes *p)
 	hooks_release(&p->hooks);
 }
 
-/* One walk over the descriptors of all targets; what it does depends on the pass. */
-static int seed(struct probes *p, u32 pass)
+/* One walk of an iterator. */
+static int walk(struct bpf_program *prog)
 {
-	struct bpf_link *link;
+	struct bpf_link *link = bpf_program__attach_iter(prog, NULL);
 	char junk[256];
 	int fd;
 
-	if (!ladder_has(&p->ladder, PROBE_SEED))
-		return 0;
-	p->skel->bss->seed_pass = pass;
-	link = bpf_program__attach_iter(p->skel->progs.seed_sockets, NULL);
 	if (!link)
 		return -errno;
 	fd = bpf_iter_create(bpf_link__fd(link));
@@ -544,6 +550,15 @@ static int seed(struct probes *p, u32 pass)
 	return 0;
 }
 
+/* Over the descriptors of all targets; what it does depends on the pass. */
+static int seed(struct probes *p, u32 pass)
+{
+	if (!ladder_has(&p->ladder, PROBE_SEED))
+		return 0;
+	p->skel->bss->seed_pass = pass;
+	return walk(p->skel->progs.seed_sockets);
+}
+
 int probes_seed_listeners(struct probes *p)
 {
 	return seed(p, 0);
@@ -551,7 +566,11 @@ int probes_seed_listeners(struct probes *p)
 
 int probes_seed(struct probes *p)
 {
-	return seed(p, 1);
+	int err = seed(p, 1);
+
+	if (!err && ladder_has(&p->ladder, PROBE_WAIT_SEED))
+		err = walk(p->skel->progs.wait_seed);
+	return err;
 }
 
 const struct ladder *probes_ladder(const struct probes *p)

@@ -18,6 +18,7 @@ struct probes_opts {
 	u32 ring_bytes; /* power of two; 0 = default */
 	u32 sample_hz; /* 0 = no CPU samples */
 	bool net; /* sockets */
+	bool waits; /* where threads wait */
 	bool follow_children;
 };
 
@@ -73,6 +74,14 @@ u64 probes_ring_bytes(const struct probes *p);
 int probes_verdict(struct probes *p, u64 conn_id, const struct hp_verdict *v);
 /* Gives fn an EV_CONT record for every connection with held-back transfers or uncounted bytes. */
 int probes_flush_conts(struct probes *p, probes_record_fn *fn, void *arg, u64 now_ns);
+/*
+ * Gives fn the EV_WAIT_TOTAL records of threads that are followed: of all, or of those that something
+ * happened to since the last look. flags: enum hp_wait_flags for the records.
+ */
+int probes_waits(struct probes *p, bool all, u32 flags, probes_record_fn *fn, void *arg);
+/* Keeps the number of sampled waits in bounds; once a second or so. */
+void probes_waits_pace(struct probes *p);
+u8 probes_waits_what(const struct probes *p); /* enum hp_window_waits */
 /* Adds up the per-CPU drop counters into sums[DROP_MAX]. */
 void probes_drops(const struct probes *p, u64 *sums);
 void probes_cost(const struct probes *p, struct probes_cost *ret);

@@ -3,6 +3,7 @@
 #ifndef LOAD_LOADED_H
 #define LOAD_LOADED_H
 
+#include "base/map.h"
 #include "hostprof.skel.h"
 #include "hp/events.h"
 #include "hp/tables.h"
@@ -14,6 +15,8 @@
 #include "load/verdicts.h"
 
 #define PROGRAMS_MAX 64
+#define WAITS_SEEN_MAX 65536
+#define WAIT_DRAW_NS (10 * NSEC_PER_MSEC) /* at most a hundred stacks a second and thread */
 
 struct probes {
 	struct probes_opts opts;
@@ -37,6 +40,8 @@ struct probes {
 	u32 ring_bytes;
 	bool in_one_piece; /* programs are not preempted: see bpf/lib/run.bpf.h */
 	bool map_calls_hide; /* calls on maps are not to be preempted: see unpreempted.h */
+	struct map wait_seen; /* thread → changes of its row at the last look */
+	u32 waits_drawn; /* at the last look */
 	bool unix_on; /* what unix connections need is attached too */
 };
 

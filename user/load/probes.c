@@ -197,6 +197,35 @@ static const struct rung_prog samples[] = {
 	{ 0 },
 };
 
+static const struct rung_prog waits[] = {
+	{ .name = "wait_waking", .hook = HOOK_AUTO },
+	{ .name = "wait_new", .hook = HOOK_AUTO },
+	{ .name = "wait_switch", .hook = HOOK_AUTO },
+	{ 0 },
+};
+
+static const struct rung_prog raw_waits[] = {
+	{ .name = "wait_waking_raw", .hook = HOOK_AUTO },
+	{ .name = "wait_new_raw", .hook = HOOK_AUTO },
+	{ .name = "wait_switch_raw", .hook = HOOK_AUTO },
+	{ 0 },
+};
+
+static const struct rung_prog wait_seed[] = {
+	{ .name = "wait_seed", .hook = HOOK_ITER },
+	{ 0 },
+};
+
+static const struct rung_prog back_tracepoint[] = {
+	{ .name = "wait_back", .hook = HOOK_AUTO },
+	{ 0 },
+};
+
+static const struct rung_prog back_syscall[] = {
+	{ .name = "wait_return", .hook = HOOK_AUTO },
+	{ 0 },
+};
+
 static const struct rung_prog nothing[] = { { 0 } };
 
 #define PREEMPTED                                                                                  \
@@ -358,6 +387,58 @@ const struct probe_row probe_rows[PROBE_COUNT] = {
 			  .name = "the software clock",
 			  .needs = FEAT_BIT(FEAT_PERF_PROG),
 			  .progs = samples },
+		},
+	},
+	[PROBE_WAITS] = {
+		.key = "waits",
+		.name = "where threads wait",
+		.lost = "off-CPU times are not measured: this kernel or --without leaves no way to "
+			"see threads switch",
+		.holds = "CPU samples, requests, queries, resources",
+		.group = GROUP_WAITS,
+		.required = true,
+		.rungs = {
+			{ .key = "tp_btf",
+			  .name = "typed tracepoints of the scheduler",
+			  .needs = FEAT_BIT(FEAT_TP_BTF) | FEAT_BIT(FEAT_SCHED_SWITCH),
+			  .progs = waits },
+			{ .key = "raw_tp",
+			  .name = "raw tracepoints of the scheduler",
+			  .needs = FEAT_BIT(FEAT_SCHED_SWITCH),
+			  .progs = raw_waits },
+		},
+	},
+	[PROBE_WAIT_SEED] = {
+		.key = "wait_seed",
+		.name = "threads that wait at attach",
+		.lost = "threads that neither ran nor were woken during the window are missing "
+			"from the off-CPU times",
+		.holds = "the times of all other threads",
+		.group = GROUP_WAITS,
+		.rungs = {
+			{ .key = "iter_task",
+			  .name = "iterator over threads",
+			  .needs = FEAT_BIT(FEAT_ITER_TASK_FILE),
+			  .progs = wait_seed },
+		},
+	},
+	[PROBE_WAIT_STACKS] = {
+		.key = "wait_stacks",
+		.name = "stacks of waits",
+		.lost = "off-CPU times come without stacks: no offcpu.svg and offcpu.folded",
+		.holds = "off-CPU times by thread and reason",
+		.group = GROUP_WAITS,
+		.rungs = {
+			{ .key = "sched_exit",
+			  .name = "tracepoint behind the switch of threads",
+			  .needs = FEAT_BIT(FEAT_SCHED_EXIT),
+			  .progs = back_tracepoint },
+			{ .key = "sys_exit",
+			  .name = "exit of every system call of the host",
+			  .needs = FEAT_BIT(FEAT_SYS_TP) | FEAT_BIT(FEAT_RAW_TP),
+			  .progs = back_syscall,
+			  .less = "stacks of waits are taken at the end of the system call that "
+				  "waited: page faults have none, and kernel frames are missing" },
 		},
 	},
 	[PROBE_COST] = {

@@ -22,6 +22,9 @@ enum probe {
 	PROBE_SEED, /* connections open at attach */
 	PROBE_PROCESSES, /* fork, exec, exit */
 	PROBE_CPU, /* samples */
+	PROBE_WAITS, /* where threads wait */
+	PROBE_WAIT_SEED, /* threads to which nothing happens */
+	PROBE_WAIT_STACKS,
 	PROBE_COST, /* what the programs themselves cost */
 	PROBE_COUNT,
 };
@@ -31,6 +34,7 @@ enum probe_group {
 	GROUP_ANY = 0,
 	GROUP_NET = 1, /* requests, queries, calls */
 	GROUP_CPU = 2,
+	GROUP_WAITS = 4,
 };
 
 enum hook {

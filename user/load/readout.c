@@ -10,8 +10,13 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "load/loaded.h"
+
+/* Stacks of waits a second, over all threads: above, fewer of the short ones are drawn. */
+#define WAIT_STACKS_MAX 2000
+#define WAIT_DRAW_MAX_NS (1280 * NSEC_PER_MSEC)
 
 int probes_drain(struct probes *p, probes_record_fn *fn, void *arg)
 {
@@ -123,6 +128,125 @@ int probes_flush_conts(struct probes *p, probes_record_fn *fn, void *arg, u64 no
 			err = give_bytes(&ss, now_ns, fn, arg);
 	}
 	return err;
+}
+
+/* A copy in which nothing is half changed. Ever changing rows are taken as they come. */
+static int copy_wait(const struct probes *p, u32 key, struct wait_state *ret)
+{
+	_release_(unpreempted) struct unpreempted u = unpreempted_begin(p->map_calls_hide);
+	const struct bpf_map *map = p->skel->maps.m_waits;
+	u32 i;
+	int err;
+
+	for (i = 0; i < 16; i++) {
+		err = bpf_map__lookup_elem(map, &key, sizeof(key), ret, sizeof(*ret), 0);
+		if (err || ret->changed == ret->changing)
+			return err;
+	}
+	return -EAGAIN;
+}
+
+/* What it has been since the last change, up to now, is in none of the sums yet. */
+static void add_under_way(struct wait_state *st, u64 now_ns)
+{
+	struct wait_total *t = &st->total[st->reason % HP_WAIT_MAX];
+	u64 woken = st->since_ns;
+
+	if (st->what == WAIT_RUNNING) {
+		st->on_ns += now_ns - st->since_ns;
+		return;
+	}
+	if (st->what == WAIT_BLOCKED) {
+		woken = st->wake_ns > st->since_ns ? MIN(st->wake_ns, now_ns) : now_ns;
+		t->blocked_ns += woken - st->since_ns;
+	}
+	t->runqueue_ns += now_ns - woken;
+}
+
+static int give_wait(const struct wait_state *st, u64 now_ns, u32 flags, probes_record_fn *fn,
+		     void *arg)
+{
+	u32 reason;
+	int err = 0;
+
+	for (reason = 0; reason < HP_WAIT_MAX && !err; reason++) {
+		const struct wait_total *t = &st->total[reason];
+		struct ev_wait_total ev = {
+			.hdr = { .size = sizeof(ev),
+				 .kind = EV_WAIT_TOTAL,
+				 .target = st->target,
+				 .tgid = st->tgid,
+				 .tid = st->tid,
+				 .ts_ns = now_ns },
+			.first_ns = st->first_ns,
+			.count = t->count,
+			.blocked_ns = t->blocked_ns,
+			.runqueue_ns = t->runqueue_ns,
+			.on_ns = reason ? 0 : st->on_ns,
+			.reason = reason,
+			.flags = flags,
+		};
+
+		if (reason && !t->count && !t->blocked_ns && !t->runqueue_ns)
+			continue;
+		memcpy(ev.comm, st->comm, sizeof(ev.comm));
+		err = fn(arg, &ev, sizeof(ev));
+	}
+	return err;
+}
+
+int probes_waits(struct probes *p, bool all, u32 flags, probes_record_fn *fn, void *arg)
+{
+	const struct bpf_map *map = p->skel->maps.m_waits;
+	struct wait_state st;
+	u32 key, *prev = NULL, n = 0;
+	u64 now_ns;
+	int err = 0;
+
+	if (!(p->ladder.groups & GROUP_WAITS))
+		return 0;
+	/* A thread that ends meanwhile may send the walk back to the first one. */
+	while (!err && n++ < 2 * bpf_map__max_entries(map) &&
+	       !bpf_map__get_next_key(map, prev, &key, sizeof(key))) {
+		const u64 *seen;
+
+		prev = &key;
+		if (copy_wait(p, key, &st))
+			continue;
+		seen = map_find(&p->wait_seen, key);
+		if (!all && seen && *seen == st.changed)
+			continue;
+		map_put(&p->wait_seen, key, st.changed);
+		now_ns = MAX(clock_mono_ns(), st.since_ns);
+		add_under_way(&st, now_ns);
+		err = give_wait(&st, now_ns, flags, fn, arg);
+	}
+	return err;
+}
+
+void probes_waits_pace(struct probes *p)
+{
+	u32 drawn, n;
+	u64 all;
+
+	if (!(probes_waits_what(p) & HP_WAITS_STACKS))
+		return;
+	drawn = p->skel->bss->waits_drawn;
+	n = drawn - p->waits_drawn;
+	all = p->skel->bss->wait_draw_ns;
+	p->waits_drawn = drawn;
+	if (n > WAIT_STACKS_MAX && all < WAIT_DRAW_MAX_NS)
+		all *= 2;
+	else if (n < WAIT_STACKS_MAX / 4 && all > WAIT_DRAW_NS)
+		all /= 2;
+	p->skel->bss->wait_draw_ns = all;
+}
+
+u8 probes_waits_what(const struct probes *p)
+{
+	if (!(p->ladder.groups & GROUP_WAITS))
+		return 0;
+	return HP_WAITS_TOTALS | (ladder_rung(&p->ladder, PROBE_WAIT_STACKS) ? HP_WAITS_STACKS : 0);
 }
 
 void probes_drops(const struct probes *p, u64 *sums)

@@ -214,6 +214,16 @@ static bool no_cpu(const struct agg_report *rep)
 	return !rep->window.sample_hz;
 }
 
+static bool no_offcpu(const struct agg_report *rep)
+{
+	return !rep->offcpu.recorded;
+}
+
+static bool no_wait_stacks(const struct agg_report *rep)
+{
+	return rep->offcpu.recorded && !rep->offcpu.stacks;
+}
+
 static bool no_resources(const struct agg_report *rep)
 {
 	return !rep->resources.samples;
@@ -247,8 +257,12 @@ static const struct {
 	  "not recorded: call sites (queries[] and external[].call_sites), "
 	  "connections[].peer_pid, waits and inferred",
 	  "call sites, waits for a free connection" },
-	{ always, "not recorded: offcpu, allocations, gc, startup, findings",
-	  "time off CPU, allocations, garbage collection, start-up, findings" },
+	{ always, "not recorded: allocations, gc, startup, findings",
+	  "allocations, garbage collection, start-up, findings" },
+	{ no_offcpu, "not recorded: offcpu and trust.wait_stacks (waits were not measured)",
+	  "time off CPU (not measured)" },
+	{ no_wait_stacks, "not recorded: trust.wait_stacks and offcpu.top (waits were not sampled)",
+	  "stacks of waits (not sampled)" },
 	{ no_cpu, "not recorded: cpu and trust.stacks (CPU was not sampled)", "CPU (not sampled)" },
 	{ no_resources, "not recorded: resources (no reading of /proc succeeded)",
 	  "resources (no reading of /proc succeeded)" },

@@ -376,6 +376,75 @@ static void put_cpu(struct buf *out, const struct agg_report *rep)
 	buf_adds(out, "\n\n");
 }
 
+static void put_waits(struct buf *out, const struct agg_offcpu *o)
+{
+	u32 order[HP_WAIT_MAX], n = 0, i, k;
+
+	for (i = 0; i < HP_WAIT_MAX; i++) {
+		const struct agg_wait *w = &o->by_reason[i];
+
+		if (!w->count && !w->blocked_ns)
+			continue;
+		for (k = n++; k && o->by_reason[order[k - 1]].blocked_ns < w->blocked_ns; k--)
+			order[k] = order[k - 1];
+		order[k] = i;
+	}
+	buf_adds(out, "| Waiting for | Waits | Blocked | Then in the run queue |\n"
+		      "|---|--:|--:|--:|\n");
+	for (i = 0; i < n; i++) {
+		const struct agg_wait *w = &o->by_reason[order[i]];
+
+		buf_addf(out, "| %s | %s | %s | %s |\n", agg_wait_key(order[i]),
+			 fmt_count(FMT, w->count), fmt_dur(FMT, (double)w->blocked_ns),
+			 fmt_dur(FMT, (double)w->runqueue_ns));
+	}
+	buf_adds(out,
+		 "\nidle: waiting for work (epoll, accept); preempted: pushed off the processor "
+		 "by another thread.\n\n");
+}
+
+static void put_offcpu(struct buf *out, const struct agg_report *rep)
+{
+	const struct agg_offcpu *o = &rep->offcpu;
+	u32 i;
+
+	if (!o->recorded)
+		return;
+	buf_addf(out,
+		 "## Off CPU\n\nAll threads: %s on a processor, %s blocked, %s in the run "
+		 "queue.\n\n",
+		 fmt_dur(FMT, (double)o->on_ns), fmt_dur(FMT, (double)o->blocked_ns),
+		 fmt_dur(FMT, (double)o->runqueue_ns));
+	put_waits(out, o);
+	if (o->nthreads)
+		buf_adds(out, "| Thread | Number | On CPU | Run queue | Blocked | Idle of that |\n"
+			      "|---|--:|--:|--:|--:|--:|\n");
+	for (i = 0; i < MIN(o->nthreads, (u32)ROWS_MAX); i++) {
+		const struct agg_thread *t = &o->threads[i];
+
+		buf_adds(out, "|");
+		put_cell(out, t->name, NAME_CELLS, true);
+		buf_addf(out, " %u | %s | %s | %s | %s |\n", t->tid, fmt_dur(FMT, (double)t->on_ns),
+			 fmt_dur(FMT, (double)t->runqueue_ns), fmt_dur(FMT, (double)t->blocked_ns),
+			 fmt_dur(FMT, (double)t->by_reason[HP_WAIT_IDLE].blocked_ns));
+	}
+	if (o->nthreads)
+		buf_adds(out, "\n");
+	if (!o->ntop)
+		return;
+	buf_addf(out,
+		 "%s waits were sampled. Shares of their time, idle ones apart:\n\n"
+		 "| Frame | Self | Total |\n|---|--:|--:|\n",
+		 fmt_count(FMT, o->samples));
+	for (i = 0; i < MIN(o->ntop, (u32)ROWS_MAX); i++) {
+		buf_adds(out, "|");
+		put_cell(out, o->top[i].text, NAME_CELLS, true);
+		buf_addf(out, " %s | %s |\n", fmt_pct(FMT, o->top[i].self_ratio),
+			 fmt_pct(FMT, o->top[i].total_ratio));
+	}
+	buf_adds(out, "\n");
+}
+
 static void put_resources(struct buf *out, const struct agg_report *rep)
 {
 	const struct agg_resources *r = &rep->resources;
@@ -480,6 +549,7 @@ int out_markdown(const struct agg *agg, struct buf *out, const struct out_opts *
 	put_connections(out, rep);
 	put_external(out, rep);
 	put_cpu(out, rep);
+	put_offcpu(out, rep);
 	put_resources(out, rep);
 	put_trust(out, rep);
 	return out->oom ? -ENOMEM : 0;

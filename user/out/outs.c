@@ -3,10 +3,16 @@
 #include "out/outs.h"
 
 #include <errno.h>
+#include <string.h>
 
 static bool has_cpu(const struct agg_report *rep)
 {
 	return rep->window.sample_hz != 0;
+}
+
+static bool has_wait_stacks(const struct agg_report *rep)
+{
+	return rep->offcpu.stacks;
 }
 
 const struct output outputs[OUT_FORMATS] = {
@@ -20,6 +26,9 @@ const struct output outputs[OUT_FORMATS] = {
 			     true },
 	[OUT_PERFETTO] = { "perfetto", "timeline.pftrace", out_timeline, has_cpu, true },
 	[OUT_NDJSON] = { "ndjson", "requests.ndjson", NULL, NULL, false },
+	[OUT_OFFCPU_SVG] = { "svg", "offcpu.svg", out_offcpu_svg, has_wait_stacks, true },
+	[OUT_OFFCPU_FOLDED] = { "folded", "offcpu.folded", out_offcpu_folded, has_wait_stacks,
+				true },
 };
 
 u32 outs_default_formats(void)
@@ -37,15 +46,16 @@ int outs_parse_formats(const char *list, u32 *ret_mask, struct slice *ret_bad)
 
 	for (;;) {
 		struct slice word = slice_of(list, strcspn(list, ","));
+		u32 named = 0;
 
 		for (i = 0; i < OUT_FORMATS; i++)
 			if (slice_eq(word, slice_str(outputs[i].name)))
-				break;
-		if (i == OUT_FORMATS) {
+				named |= OUT_BIT(i);
+		if (!named) {
 			*ret_bad = word;
 			return -EINVAL;
 		}
-		mask |= OUT_BIT(i);
+		mask |= named;
 		if (!list[word.n])
 			break;
 		list += word.n + 1;
@@ -56,8 +66,12 @@ int outs_parse_formats(const char *list, u32 *ret_mask, struct slice *ret_bad)
 
 void outs_format_names(struct buf *out)
 {
-	u32 i;
+	u32 i, k;
 
-	for (i = 0; i < OUT_FORMATS; i++)
-		buf_addf(out, "%s%s", i ? ", " : "", outputs[i].name);
+	for (i = 0; i < OUT_FORMATS; i++) {
+		for (k = 0; k < i && strcmp(outputs[k].name, outputs[i].name) != 0; k++)
+			;
+		if (k == i)
+			buf_addf(out, "%s%s", i ? ", " : "", outputs[i].name);
+	}
 }

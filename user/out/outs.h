@@ -33,12 +33,14 @@ enum out_format {
 	OUT_SPEEDSCOPE,
 	OUT_PERFETTO,
 	OUT_NDJSON,
+	OUT_OFFCPU_SVG,
+	OUT_OFFCPU_FOLDED,
 	OUT_FORMATS,
 };
 #define OUT_BIT(format) (1u << (format))
 
 struct output {
-	const char *name; /* in --format */
+	const char *name; /* in --format; several files may go by one */
 	const char *file; /* in the report directory */
 	/* 0 or -errno. NULL: the file is written while the window runs, by who has the rows. */
 	int (*write)(const struct agg *agg, struct buf *out, const struct out_opts *opts);
@@ -65,6 +67,8 @@ int out_cpu_html(const struct agg *agg, struct buf *out, const struct out_opts *
 int out_cpu_pprof(const struct agg *agg, struct buf *out, const struct out_opts *opts);
 int out_cpu_speedscope(const struct agg *agg, struct buf *out, const struct out_opts *opts);
 int out_timeline(const struct agg *agg, struct buf *out, const struct out_opts *opts);
+int out_offcpu_folded(const struct agg *agg, struct buf *out, const struct out_opts *opts);
+int out_offcpu_svg(const struct agg *agg, struct buf *out, const struct out_opts *opts);
 
 /* Colour only on a terminal that can, and not under NO_COLOR or --no-color. */
 bool out_use_color(int fd, bool no_color);

@@ -202,6 +202,45 @@ static const struct schema cpu[] = { { "samples", S_INT, NULL, NULL, NULL },
 				     { "top", S_ARR, ITEM(S_OBJ, cpu_top, NULL, NULL), NULL, NULL },
 				     { 0 } };
 
+static const struct schema wait[] = { { "count", S_INT, NULL, "waits that ended", NULL },
+				      { "blocked_s", S_NUM, NULL,
+					"until it was woken, or the window ended", NULL },
+				      { "runqueue_s", S_NUM, NULL, "from then until it ran", NULL },
+				      { 0 } };
+
+static const struct schema waits[] = { { NULL, S_OBJ, wait, NULL, NULL } };
+
+#define REASONS                                                                                    \
+	"by what threads waited for: preempted (nothing), socket, pipe, disk, futex, idle "        \
+	"(epoll, "                                                                                 \
+	"accept), poll, sleep, page_fault, gil, event, child, file_lock, io_uring, stopped, other"
+
+static const struct schema thread[] = { { "target", S_INT, NULL, NULL, NULL },
+					{ "pid", S_INT, NULL, NULL, NULL },
+					{ "tid", S_INT, NULL, NULL, NULL },
+					{ "name", S_STR, NULL, NULL, NULL },
+					{ "ended", S_BOOL, NULL, "inside the window", NULL },
+					{ "wall_s", S_NUM, NULL,
+					  "on_cpu_s + blocked_s + runqueue_s", NULL },
+					{ "on_cpu_s", S_NUM, NULL, NULL, NULL },
+					{ "blocked_s", S_NUM, NULL, NULL, NULL },
+					{ "runqueue_s", S_NUM, NULL, NULL, NULL },
+					{ "by_reason", S_MAP, waits, REASONS, NULL },
+					{ 0 } };
+
+static const struct schema offcpu[] = {
+	{ "on_cpu_s", S_NUM, NULL, "of all threads, as what follows", NULL },
+	{ "blocked_s", S_NUM, NULL, NULL, NULL },
+	{ "runqueue_s", S_NUM, NULL, "woken or pushed off, and waiting for a processor", NULL },
+	{ "by_reason", S_MAP, waits, REASONS, NULL },
+	{ "samples", S_INT, NULL, "waits whose stack was taken", NULL },
+	{ "top", S_ARR, ITEM(S_OBJ, cpu_top, NULL, NULL), "of sampled waits but idle ones", NULL },
+	{ "threads", S_ARR, ITEM(S_OBJ, thread, NULL, NULL),
+	  "by what they waited but for work, the most first", NULL },
+	{ "threads_more", S_INT, NULL, "threads past the list's limit", NULL },
+	{ 0 }
+};
+
 static const struct schema tick[] = { { "t_s", S_NUM, NULL, NULL, NULL },
 				      { "rss_bytes", S_NUM, NULL, NULL, NULL },
 				      { "vms_bytes", S_NUM, NULL, NULL, NULL },
@@ -281,6 +320,7 @@ static const struct schema trust[] = {
 	{ "other_rows", S_INT, NULL, "items counted in an (other) row", NULL },
 	{ "connections", S_OBJ, trust_connections, NULL, NULL },
 	{ "stacks", S_OBJ | S_NULL, stacks, "null: CPU was not sampled", NULL },
+	{ "wait_stacks", S_OBJ | S_NULL, stacks, "null: waits were not sampled", NULL },
 	{ "attributed_ratio", S_NUM | S_NULL, NULL, NOT_RECORDED, NULL },
 	{ "overhead", S_OBJ, overhead, NULL, NULL },
 	{ "notes", S_ARR, ITEM(S_STR, NULL, NULL, NULL), NULL, NULL },
@@ -299,7 +339,7 @@ const struct schema schema_summary[] = {
 	{ "background", S_ARR | S_NULL, NULL, NOT_RECORDED, NULL },
 	{ "blame", S_ARR | S_NULL, NULL, NOT_RECORDED, NULL },
 	{ "cpu", S_OBJ | S_NULL, cpu, "null: CPU was not sampled", NULL },
-	{ "offcpu", S_OBJ | S_NULL, NULL, NOT_RECORDED, NULL },
+	{ "offcpu", S_OBJ | S_NULL, offcpu, NOT_RECORDED, NULL },
 	{ "resources", S_OBJ | S_NULL, resources, NOT_RECORDED, NULL },
 	{ "allocations", S_OBJ | S_NULL, NULL, NOT_RECORDED, NULL },
 	{ "gc", S_OBJ | S_NULL, NULL, NOT_RECORDED, NULL },

@@ -285,10 +285,25 @@ static const char *frame_kind(u8 kind)
 	}
 }
 
+static void put_top(struct json *j, const struct agg_top *top, u32 n)
+{
+	u32 i;
+
+	json_arr(j, "top");
+	for (i = 0; i < n; i++) {
+		json_obj(j, NULL);
+		json_cstr(j, "frame", top[i].text);
+		json_cstr(j, "kind", frame_kind(top[i].kind));
+		json_num(j, "self_ratio", top[i].self_ratio);
+		json_num(j, "total_ratio", top[i].total_ratio);
+		json_end_obj(j);
+	}
+	json_end_arr(j);
+}
+
 static void put_cpu(struct json *j, const struct agg_report *rep)
 {
 	const struct agg_cpu *c = &rep->cpu;
-	u32 i;
 
 	if (!rep->window.sample_hz) {
 		json_null(j, "cpu");
@@ -298,16 +313,70 @@ static void put_cpu(struct json *j, const struct agg_report *rep)
 	json_u64(j, "samples", c->samples);
 	json_u64(j, "frequency_hz", rep->window.sample_hz);
 	json_num(j, "on_cpu_s", c->on_cpu_s);
-	json_arr(j, "top");
-	for (i = 0; i < c->ntop; i++) {
-		json_obj(j, NULL);
-		json_cstr(j, "frame", c->top[i].text);
-		json_cstr(j, "kind", frame_kind(c->top[i].kind));
-		json_num(j, "self_ratio", c->top[i].self_ratio);
-		json_num(j, "total_ratio", c->top[i].total_ratio);
+	put_top(j, c->top, c->ntop);
+	json_end_obj(j);
+}
+
+static double seconds(u64 ns)
+{
+	return (double)ns / 1e9;
+}
+
+static void put_waits(struct json *j, const struct agg_wait *w)
+{
+	u32 i;
+
+	json_obj(j, "by_reason");
+	for (i = 0; i < HP_WAIT_MAX; i++) {
+		if (!w[i].count && !w[i].blocked_ns && !w[i].runqueue_ns)
+			continue;
+		json_obj(j, agg_wait_key(i));
+		j->pretty = false;
+		json_u64(j, "count", w[i].count);
+		json_num(j, "blocked_s", seconds(w[i].blocked_ns));
+		json_num(j, "runqueue_s", seconds(w[i].runqueue_ns));
 		json_end_obj(j);
+		j->pretty = true;
 	}
+	json_end_obj(j);
+}
+
+static void put_thread(struct json *j, const struct agg_thread *t)
+{
+	json_obj(j, NULL);
+	json_u64(j, "target", t->target);
+	json_u64(j, "pid", t->tgid);
+	json_u64(j, "tid", t->tid);
+	json_cstr(j, "name", t->name);
+	json_bool(j, "ended", t->ended);
+	json_num(j, "wall_s", seconds(t->wall_ns));
+	json_num(j, "on_cpu_s", seconds(t->on_ns));
+	json_num(j, "blocked_s", seconds(t->blocked_ns));
+	json_num(j, "runqueue_s", seconds(t->runqueue_ns));
+	put_waits(j, t->by_reason);
+	json_end_obj(j);
+}
+
+static void put_offcpu(struct json *j, const struct agg_offcpu *o)
+{
+	u32 i;
+
+	if (!o->recorded) {
+		json_null(j, "offcpu");
+		return;
+	}
+	json_obj(j, "offcpu");
+	json_num(j, "on_cpu_s", seconds(o->on_ns));
+	json_num(j, "blocked_s", seconds(o->blocked_ns));
+	json_num(j, "runqueue_s", seconds(o->runqueue_ns));
+	put_waits(j, o->by_reason);
+	json_u64(j, "samples", o->samples);
+	put_top(j, o->top, o->ntop);
+	json_arr(j, "threads");
+	for (i = 0; i < o->nthreads; i++)
+		put_thread(j, &o->threads[i]);
 	json_end_arr(j);
+	json_u64(j, "threads_more", o->threads_more);
 	json_end_obj(j);
 }
 
@@ -399,6 +468,28 @@ static void put_overhead(struct json *j, const struct agg_trust *t)
 	json_end_obj(j);
 }
 
+static void put_stacks(struct json *j, const char *key, const struct agg_stack_trust *s, bool known)
+{
+	u32 i;
+
+	if (!known) {
+		json_null(j, key);
+		return;
+	}
+	json_obj(j, key);
+	json_u64(j, "total", s->total);
+	json_u64(j, "complete", s->complete);
+	json_u64(j, "truncated", s->truncated);
+	json_u64(j, "unnamed_frames", s->unnamed_frames);
+	json_u64(j, "frames", s->frames);
+	json_obj(j, "stops");
+	for (i = 0; i < UW_STOP_MAX; i++)
+		if (agg_stop_key(i) && s->stops[i])
+			json_u64(j, agg_stop_key(i), s->stops[i]);
+	json_end_obj(j);
+	json_end_obj(j);
+}
+
 static void put_trust(struct json *j, const struct agg_report *rep)
 {
 	const struct agg_trust *t = &rep->trust;
@@ -424,22 +515,8 @@ static void put_trust(struct json *j, const struct agg_report *rep)
 		put_blind(j, &t->by_peer[i]);
 	json_end_arr(j);
 	json_end_obj(j);
-	if (rep->window.sample_hz) {
-		json_obj(j, "stacks");
-		json_u64(j, "total", t->stacks.total);
-		json_u64(j, "complete", t->stacks.complete);
-		json_u64(j, "truncated", t->stacks.truncated);
-		json_u64(j, "unnamed_frames", t->stacks.unnamed_frames);
-		json_u64(j, "frames", t->stacks.frames);
-		json_obj(j, "stops");
-		for (i = 0; i < UW_STOP_MAX; i++)
-			if (agg_stop_key(i) && t->stacks.stops[i])
-				json_u64(j, agg_stop_key(i), t->stacks.stops[i]);
-		json_end_obj(j);
-		json_end_obj(j);
-	} else {
-		json_null(j, "stacks");
-	}
+	put_stacks(j, "stacks", &t->stacks, rep->window.sample_hz);
+	put_stacks(j, "wait_stacks", &t->wait_stacks, rep->offcpu.stacks);
 	json_null(j, "attributed_ratio");
 	put_overhead(j, t);
 	json_arr(j, "notes");
@@ -483,7 +560,7 @@ int out_summary(const struct agg *agg, struct buf *out, const struct out_opts *o
 	json_null(&j, "background");
 	json_null(&j, "blame");
 	put_cpu(&j, rep);
-	json_null(&j, "offcpu");
+	put_offcpu(&j, &rep->offcpu);
 	put_resources(&j, &rep->resources);
 	json_null(&j, "allocations");
 	json_null(&j, "gc");

@@ -370,6 +370,38 @@ static void cpu(struct text *t, const struct agg_report *rep)
 	line(t, "cpu", "", &b);
 }
 
+/* What was waited for, the most first; waiting for work is none of it and comes last. */
+static void offcpu(struct text *t, const struct agg_report *rep)
+{
+	const struct agg_offcpu *o = &rep->offcpu;
+	const struct agg_wait *idle = &o->by_reason[HP_WAIT_IDLE];
+	_release_(buf) struct buf b = BUF_INIT;
+	u32 order[HP_WAIT_MAX], n = 0, i, k;
+
+	for (i = 0; i < HP_WAIT_MAX; i++) {
+		if (i == HP_WAIT_IDLE || !o->by_reason[i].blocked_ns)
+			continue;
+		for (k = n++;
+		     k && o->by_reason[order[k - 1]].blocked_ns < o->by_reason[i].blocked_ns; k--)
+			order[k] = order[k - 1];
+		order[k] = i;
+	}
+	buf_addf(&b, "blocked %s, run queue %s",
+		 fmt_dur(FMT, (double)(o->blocked_ns - idle->blocked_ns)),
+		 fmt_dur(FMT, (double)o->runqueue_ns));
+	if (idle->blocked_ns)
+		buf_addf(&b, ", idle %s", fmt_dur(FMT, (double)idle->blocked_ns));
+	for (i = 0; i < n; i++) {
+		_release_(buf) struct buf entry = BUF_INIT;
+
+		buf_addf(&entry, "%s%s %s", i ? ", " : "; ", agg_wait_key(order[i]),
+			 fmt_dur(FMT, (double)o->by_reason[order[i]].blocked_ns));
+		if (!add_fits(t, &b, &entry, false))
+			break;
+	}
+	line(t, "off cpu", "", &b);
+}
+
 static void trust(struct text *t, const struct agg_report *rep)
 {
 	const struct agg_trust *tr = &rep->trust;
@@ -436,7 +468,8 @@ int out_text(const struct agg *agg, struct buf *out, const struct out_opts *opts
 	ncostly = facts_rank(rep, rep->nqueries, facts_query_time, ROWS, costly);
 	next = facts_rank(rep, rep->nexternal, facts_external_time, 1, ext);
 	/* What the other lines leave is shared by endpoints and queries; each gets one at least. */
-	used = 4 + is_cut + 2 * hidden + many_4xx + !!rep->calls + no_text + next + with_dir;
+	used = 4 + is_cut + 2 * hidden + many_4xx + !!rep->calls + no_text + next + with_dir +
+	       rep->offcpu.recorded;
 	left = MAX(LINES, used + MIN(nslow, 2U) + MIN(ncostly, 2U));
 	left = MAX(MIN(left, LINES_MAX), used + 2) - used;
 	ncostly = MIN(ncostly, MAX(left / 2, left - MIN(nslow, left)));
@@ -459,6 +492,8 @@ int out_text(const struct agg *agg, struct buf *out, const struct out_opts *opts
 	if (next)
 		external(&t, rep->external[ext[0]]);
 	cpu(&t, rep);
+	if (rep->offcpu.recorded)
+		offcpu(&t, rep);
 	trust(&t, rep);
 	if (with_dir)
 		files(&t, rep, opts);

@@ -55,7 +55,7 @@ def main():
     measure("nothing attached", nginx)
     for number, rung in enumerate(rungs):
         args = [a for key in rung["without"] for a in ("--without", key)]
-        run = profiler.Hostprof(f"/tmp/out{number}", str(nginx.pid), "-d", "0", "--no-cpu", *args,
+        run = profiler.Hostprof(f"/tmp/out{number}", str(nginx.pid), "-d", "0", "--no-cpu", "--no-offcpu", *args,
                                 formats="json")
         run.process.wait_line("hostprof: attached", where="err", timeout=SLOW * 5)
         measure(rung["name"], nginx)
