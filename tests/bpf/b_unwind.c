@@ -150,7 +150,7 @@ static void sample(struct world *w)
 	w->kernel = probes_unwinder(w->p);
 	assert_non_null(w->kernel);
 	assert_int_equal(sym_new(&w->sym, &sym_ops, w), 0);
-	assert_int_equal(unwind_new(&w->manager, &unwind_ops, w), 0);
+	assert_int_equal(unwind_new(&w->manager, &unwind_ops, w, NULL), 0);
 	assert_int_equal(procfs_exec_mappings((u32)w->pid, 0, on_mapping, w), 0);
 	assert_true(unwinder_pending(w->kernel) > 0);
 	while (unwind_busy(w->manager))

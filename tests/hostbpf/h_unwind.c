@@ -158,7 +158,7 @@ static void learn(struct world *w, u32 pid)
 {
 	world_init(w, ROWS, PAGES, MAPS);
 	w->pid = pid;
-	assert_int_equal(unwind_new(&w->manager, &unwind_ops, w), 0);
+	assert_int_equal(unwind_new(&w->manager, &unwind_ops, w, NULL), 0);
 	assert_int_equal(sym_new(&w->sym, &sym_ops, w), 0);
 	assert_int_equal(procfs_exec_mappings(pid, 0, on_mapping, w), 0);
 	while (unwind_busy(w->manager))

@@ -23,6 +23,7 @@
 #include "out/requests.h"
 #include "session/session.h"
 #include "sym/sym.h"
+#include "unwind/tablecache.h"
 #include "unwind/unwind.h"
 
 #define PROGRESS_NS (200 * NSEC_PER_MSEC)
@@ -526,7 +527,7 @@ static int analyst_setup(struct analyst *a)
 	if (!err && o->live)
 		err = sym_new(&a->sym, &sym_ops, a);
 	if (!err && o->live)
-		err = unwind_new(&a->unwind, &unwind_ops, a);
+		err = unwind_new(&a->unwind, &unwind_ops, a, geteuid() ? NULL : UNWIND_CACHE_DIR);
 	if (err)
 		return err;
 	if (o->outs && o->common->formats & OUT_BIT(OUT_NDJSON)) {

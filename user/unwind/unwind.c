@@ -11,7 +11,7 @@
 #include "base/file.h"
 #include "base/map.h"
 #include "hp/events.h"
-#include "unwind/tableimage.h"
+#include "unwind/tablecache.h"
 
 #define LOADS_MAX 8 /* executable segments of a file that are looked at */
 #define TRIES_MAX 3 /* tables that the collector has dropped are made again so often */
@@ -55,15 +55,18 @@ struct unwind {
 	u32 nfiles, files_cap;
 	struct waiting *v;
 	u32 n, cap;
+	struct unwind_cache cache;
+	bool has_cache;
 	struct unwind_stats stats;
 };
 
-int unwind_new(struct unwind **ret, const struct unwind_ops *ops, void *arg)
+int unwind_new(struct unwind **ret, const struct unwind_ops *ops, void *arg, const char *cache_dir)
 {
 	struct unwind *u = calloc(1, sizeof(*u));
 
 	if (!u)
 		return -ENOMEM;
+	u->has_cache = cache_dir && !unwind_cache_open(&u->cache, cache_dir, UNWIND_CACHE_BYTES);
 	u->ops = ops;
 	u->arg = arg;
 	map_init(&u->by_key, UNWIND_FILES_MAX);
@@ -81,6 +84,8 @@ void unwind_free(struct unwind *u)
 		free(u->v[i].path);
 	free(u->v);
 	free(u->files);
+	if (u->has_cache)
+		unwind_cache_release(&u->cache);
 	map_release(&u->by_key);
 	free(u);
 }
@@ -261,7 +266,7 @@ static int send_table(struct unwind *u, struct file *f, int fd)
 	if (!err)
 		err = elf_open(&e, &src);
 	if (!err)
-		err = unwind_image_build(&img, &e, &counts);
+		err = unwind_cache_get(u->has_cache ? &u->cache : NULL, &e, &img, &counts);
 	if (err)
 		return err;
 	keep_segments(f, &e);

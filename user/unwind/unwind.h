@@ -52,8 +52,8 @@ struct unwind_stats {
 	u64 slowest_ns;
 };
 
-/* ops must outlive the result. */
-int unwind_new(struct unwind **ret, const struct unwind_ops *ops, void *arg);
+/* cache_dir: where tables are kept, NULL = nowhere. ops must outlive the result. */
+int unwind_new(struct unwind **ret, const struct unwind_ops *ops, void *arg, const char *cache_dir);
 void unwind_free(struct unwind *u);
 
 void unwind_mapping(struct unwind *u, const struct ev_mapping *m, struct slice path);
