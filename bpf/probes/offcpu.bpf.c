@@ -401,14 +401,14 @@ static __always_inline void wait_user(void *ctx, struct uw_walk *w, __u32 slot, 
 /* The innermost kernel frames say how this program came to run, and that threads wait by schedule(). */
 enum wait_frames {
 	FRAMES_TRACEPOINT = 4, /* the program, bpf_trace_run1, __schedule, schedule */
-	FRAMES_KPROBE = 3, /* finish_task_switch, __schedule, schedule */
 	FRAMES_ALL = 1000, /* the wait is over and its frames are gone */
 };
 
 /* The stack of the current thread, whose wait was drawn. */
 static __always_inline int take_stack(void *ctx, struct wait_state *st, enum wait_frames skip)
 {
-	__u32 slot = walk_slot(WALK_OFFCPU), size;
+	__u32 slot = walk_slot(WALK_OFFCPU);
+	__u64 size; /* 5.10 follows bounds of whole registers only */
 	struct ev_wait *ev;
 	struct uw_walk *w;
 	long k = 0;
@@ -466,7 +466,7 @@ static __always_inline struct wait_state *current_wait(void)
  * Right behind the switch, as the thread that came. Switches away from some tasks go untraced (seen
  * with tasks of a hypervisor's guest agent): what came by one is noticed here.
  */
-static __always_inline int on_back(void *ctx, enum wait_frames skip)
+static __always_inline int on_back(void *ctx)
 {
 	struct wait_state *st = current_wait();
 
@@ -474,7 +474,7 @@ static __always_inline int on_back(void *ctx, enum wait_frames skip)
 		return 0;
 	if (st->what != WAIT_RUNNING)
 		wait_came(st, bpf_ktime_get_ns());
-	return st->weight_ns ? take_stack(ctx, st, skip) : 0;
+	return st->weight_ns ? take_stack(ctx, st, FRAMES_TRACEPOINT) : 0;
 }
 
 /* The system call that waited is over. */
@@ -494,13 +494,7 @@ static __always_inline int on_return(void *ctx)
 SEC("raw_tp/sched_exit_tp")
 int wait_back(void *ctx)
 {
-	return WHOLE(on_back(ctx, FRAMES_TRACEPOINT));
-}
-
-SEC("kprobe")
-int wait_back_kprobe(struct pt_regs *ctx)
-{
-	return WHOLE(on_back(ctx, FRAMES_KPROBE));
+	return WHOLE(on_back(ctx));
 }
 
 SEC("raw_tp/sys_exit")

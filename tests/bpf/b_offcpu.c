@@ -232,7 +232,10 @@ static void check_thread(struct seen_waits *s, const struct waits_thread *t)
 	if (is > own * 1.01 + MS + slack || is + queued(r, 0) < own * 0.99 - MS - slack)
 		fail_msg("%s waited %.3f ms (and was preempted for %.3f), not %.3f", t->name,
 			 is / MS, queued(r, 0) / MS, own / MS);
-	assert_true(r->last[why].count > 0 && r->last[why].count <= t->waits + 100);
+	/* Where files are in memory nobody waits for them. */
+	if (own - queued(r, 0) > 5 * MS + slack)
+		assert_true(r->last[why].count > 0);
+	assert_true(r->last[why].count <= t->waits + 100);
 }
 
 static void known_waits(void **state)
