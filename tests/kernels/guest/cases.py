@@ -31,8 +31,9 @@ BUSY_S = 2
 # Sampled time on a CPU by the scheduler's. The host takes the guest's processor away at times: samples that
 # are due meanwhile become one, while the scheduler counts the time. More than there was is always wrong.
 CPU_RATIO = (0.4, 1.15)
-# On a kernel that preempts BPF programs: requests whose arrival was not stamped, of all of a case.
-STAMPS_MAX = 3
+# On a kernel that preempts BPF programs: stamps of arrivals and new connections that it may skip in a
+# case. Each costs a request the time it waited before it was read, or nothing; none may cost a count.
+SKIPPED_MAX = 5
 
 
 class Skip(Exception):
@@ -166,11 +167,11 @@ def missed_by(run):
 
 
 def check_losses(run, report, preempted):
-    """Nothing; but where the kernel preempts BPF programs it may skip a stamp of an arrival."""
+    """Nothing; but where the kernel preempts BPF programs it may skip some that move no bytes."""
     lost, missed = report.lost(), missed_by(run)
-    if preempted and set(missed) <= {"sk_data_ready"} and sum(missed.values()) <= STAMPS_MAX:
-        assert lost.pop("program_missed", 0) == sum(missed.values()), f"{lost}, but {missed}"
-    same("lost events", lost, {})
+    if preempted and not [name for name in missed if re.match("kprobe_|kretprobe_", name)]:
+        assert lost.pop("program_missed", 0) <= SKIPPED_MAX, f"skipped by the kernel: {missed}"
+    assert not lost, f"lost events: {lost}; skipped by the kernel: {missed}"
 
 
 def end_to_end(rung, worlds):
