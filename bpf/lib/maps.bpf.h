@@ -75,11 +75,6 @@ struct {
 	__type(value, struct hp_verdict);
 } m_profiles __weak SEC(".maps");
 
-struct listen_key {
-	__u32 netns;
-	__u32 port;
-};
-
 /* TCP ports that targets listen on: accepted sockets are known before accept() returns them. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

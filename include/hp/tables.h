@@ -24,6 +24,12 @@ struct run_cost {
 	__u64 ns; /* they took */
 };
 
+/* A TCP port that a target listens on. */
+struct listen_key {
+	__u32 netns; /* inode number of its network namespace */
+	__u32 port;
+};
+
 /* A syscall under way on a thread. */
 struct thread_state {
 	__u64 enter_ns;

@@ -21,6 +21,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "decode/channel.h"
+#include "load/inspect.h"
 #include "load/mmaps.h"
 #include "load/probes.h"
 #include "load/procfs.h"
@@ -562,6 +563,23 @@ static int prepare(struct collector *c)
 	return err;
 }
 
+/* Where no program walks the descriptors, procfs tells which ports a target listens on. */
+static void name_listeners(struct collector *c)
+{
+	const struct targets *targets = c->opts->targets;
+	u32 i, k;
+
+	for (i = 0; i < targets->n && !probes_seeds(c->probes); i++) {
+		_release_(inspection) struct inspection at = { 0 };
+
+		if (inspect(targets->v[i].pid, &at) || at.fds_err)
+			continue;
+		for (k = 0; k < at.nports; k++)
+			probes_add_listener(c->probes, at.proc.net_ns, at.ports[k],
+					    targets->v[i].target);
+	}
+}
+
 static int attach(struct collector *c)
 {
 	const struct targets *targets = c->opts->targets;
@@ -588,6 +606,7 @@ static int attach(struct collector *c)
 	err = prepare(c);
 	if (err)
 		return err;
+	name_listeners(c);
 	err = probes_seed_listeners(c->probes);
 	if (!err && probes_attach(c->probes, &pe))
 		return fail(c, EXIT_PRIVILEGE, -EPERM, "%s; %s", pe.text, pe.fix);

@@ -367,6 +367,15 @@ static int open_all(struct probes *p, struct probes_error *ret_err)
 	err = load(p, ret_err);
 	log_debug("programs %s off preemption while they hold scratch memory",
 		  p->in_one_piece ? "switch" : "cannot switch");
+	if (!err && pid_ns_inum() && !probes_seeds(p)) {
+		err = -EOPNOTSUPP;
+		set_error(ret_err, err,
+			  "hostprof runs in a PID namespace of its own, and without the iterator "
+			  "over "
+			  "open files the kernel's process numbers cannot be told from its own");
+		snprintf(ret_err->fix, sizeof(ret_err->fix),
+			 "run it on the host, or in a container with --pid=host");
+	}
 	if (!err)
 		err = fill_tables(p, ret_err);
 	if (!err)
@@ -562,6 +571,19 @@ static int seed(struct probes *p, u32 pass)
 int probes_seed_listeners(struct probes *p)
 {
 	return seed(p, 0);
+}
+
+bool probes_seeds(const struct probes *p)
+{
+	return ladder_has(&p->ladder, PROBE_SEED);
+}
+
+int probes_add_listener(struct probes *p, u32 net_ns, u16 port, u16 target)
+{
+	const struct listen_key key = { .netns = net_ns, .port = port };
+
+	return bpf_map__update_elem(p->skel->maps.m_listen, &key, sizeof(key), &target,
+				    sizeof(target), BPF_ANY);
 }
 
 int probes_seed(struct probes *p)

@@ -48,6 +48,9 @@ int probes_add_target(struct probes *p, u32 tgid, u16 target);
  * found is served or called by them.
  */
 int probes_seed_listeners(struct probes *p);
+/* Whether that, and what is open at attach, is found by a program; else the caller names the ports. */
+bool probes_seeds(const struct probes *p);
+int probes_add_listener(struct probes *p, u32 net_ns, u16 port, u16 target);
 int probes_attach(struct probes *p, struct probes_error *ret_err);
 /*
  * A unix socket has been seen: from here on the entry of sends is taken too, because unix sockets

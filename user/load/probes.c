@@ -347,8 +347,8 @@ const struct probe_row probe_rows[PROBE_COUNT] = {
 	[PROBE_SEED] = {
 		.key = "seed",
 		.name = "connections that are open at attach",
-		.lost = "connections open before attach appear with their first transfer; served ones "
-			"may be taken for called ones",
+		.lost = "connections open before attach appear with their first transfer: a request "
+			"under way on them is missed, and the first one's time starts with its read",
 		.holds = "requests on connections made after attach",
 		.group = GROUP_NET,
 		.rungs = {
