@@ -231,6 +231,15 @@ static void line(struct ev_hdr *rec)
 		text("name", ev + 1, ev->name_len);
 		break;
 	}
+	case EV_CODE: {
+		const struct ev_code *ev = (const struct ev_code *)rec;
+
+		printf(" code=%llx+%u check=%06x line=%u first=%u", (unsigned long long)ev->addr,
+		       ev->extra, ev->check, ev->line, ev->first_line);
+		text("name", ev + 1, ev->name_len);
+		text("file", (const char *)(ev + 1) + ev->name_len, ev->file_len);
+		break;
+	}
 	case EV_COST:
 		cost((const struct ev_cost *)rec);
 		break;

@@ -64,4 +64,21 @@ struct ev_symbol {
 	__u32 pad0;
 };
 
+/*
+ * What an interpreter's frames with this code object and instruction are called. name_len bytes of the
+ * function's name, then file_len bytes of its file's follow; without a name it is the
+ * interpreter's own and is not shown.
+ */
+struct ev_code {
+	struct ev_hdr hdr;
+	__u64 addr; /* these three as in struct ev_frame */
+	__u32 extra;
+	__u32 check;
+	__u32 line; /* 0 = none */
+	__u32 first_line; /* of the function */
+	__u16 name_len;
+	__u16 file_len;
+	__u32 pad0;
+};
+
 #endif

@@ -289,6 +289,9 @@ void agg_record(struct agg *a, const struct ev_hdr *hdr)
 		/* Made when a name was asked for: its time says nothing about the window. */
 		stacks_symbol(&a->stacks, rec);
 		return;
+	case EV_CODE:
+		stacks_code(&a->stacks, rec);
+		return;
 	default:
 		return;
 	}

@@ -12,6 +12,7 @@
 #include <string.h>
 #include "agg/stacks.h"
 #include "agg/text.h"
+#include "base/cleanup.h"
 
 /* How far back a lookup looks when ranges overlap, as after an unmap and a new map. */
 #define STACK_OVERLAP_MAX 16
@@ -100,37 +101,40 @@ static bool array_room(void *array, u32 n, u32 *cap, size_t size)
 	return true;
 }
 
-static u64 frame_key(u64 addr, u32 tgid, u8 kind)
+static u64 frame_key(const struct stack_frame *f)
 {
-	return hash_u64(addr ^ hash_u64((u64)tgid << 8 | kind));
+	u64 code = f->extra || f->check ? hash_u64((u64)f->extra << 32 | f->check) : 0;
+
+	return hash_u64(f->addr ^ code ^ hash_u64((u64)f->tgid << 8 | f->kind));
 }
 
 static u64 frame_hash(const void *of, u32 i)
 {
 	const struct stacks *s = of;
 
-	return frame_key(s->frames[i].addr, s->frames[i].tgid, s->frames[i].kind);
+	return frame_key(&s->frames[i]);
 }
 
 /* -1: no room */
-static s64 frame_get(struct stacks *s, u64 addr, u32 tgid, u8 kind)
+static s64 frame_get(struct stacks *s, const struct stack_frame *want)
 {
 	u32 at;
 
 	if (!index_room(s, &s->frame_of, frame_hash))
 		return -1;
-	at = (u32)frame_key(addr, tgid, kind) & (s->frame_of.cap - 1);
+	at = (u32)frame_key(want) & (s->frame_of.cap - 1);
 	for (; s->frame_of.slots[at]; at = (at + 1) & (s->frame_of.cap - 1)) {
 		u32 i = s->frame_of.slots[at] - 1;
 		const struct stack_frame *f = &s->frames[i];
 
-		if (f->addr == addr && f->tgid == tgid && f->kind == kind)
+		if (f->addr == want->addr && f->tgid == want->tgid && f->kind == want->kind &&
+		    f->extra == want->extra && f->check == want->check)
 			return i;
 	}
 	if (s->nframes == STACK_FRAMES_MAX ||
 	    !array_room(&s->frames, s->nframes, &s->frames_cap, sizeof(*s->frames)))
 		return -1;
-	s->frames[s->nframes] = (struct stack_frame){ .addr = addr, .tgid = tgid, .kind = kind };
+	s->frames[s->nframes] = *want;
 	s->frame_of.slots[at] = ++s->nframes;
 	s->frame_of.n++;
 	return s->nframes - 1;
@@ -173,9 +177,9 @@ static s64 node_get(struct stack_tree *t, u32 parent, u32 frame, bool force)
 
 static s64 text_frame(struct stacks *s, struct slice text)
 {
-	u32 id = strpool_add(&s->texts, text);
+	const struct stack_frame f = { .addr = strpool_add(&s->texts, text) };
 
-	return frame_get(s, id, 0, 0);
+	return frame_get(s, &f);
 }
 
 /* Thread names are at most 15 bytes; what separates frames in folded stacks may not be in one. */
@@ -226,13 +230,20 @@ u32 stacks_add(struct stacks *s, struct stack_tree *t, const struct stack_sample
 	if (truncated)
 		at = text_node(s, t, at, SLICE(STACK_TRUNCATED), false);
 	for (i = n; i-- > 0;) {
-		bool exact = is_exact(in, i);
-		u64 addr = f[i].addr;
+		struct stack_frame want = {
+			.addr = f[i].addr,
+			.tgid = f[i].kind == HP_FRAME_KERNEL ? 0 : in->tgid,
+			.kind = f[i].kind,
+		};
 		s64 frame, next;
 
-		if (f[i].kind != HP_FRAME_PYTHON && !exact && addr)
-			addr--;
-		frame = frame_get(s, addr, f[i].kind == HP_FRAME_KERNEL ? 0 : in->tgid, f[i].kind);
+		if (want.kind == HP_FRAME_PYTHON) {
+			want.extra = f[i].extra;
+			want.check = f[i].check[0] | f[i].check[1] << 8 | (u32)f[i].check[2] << 16;
+		} else if (want.addr && !is_exact(in, i)) {
+			want.addr--;
+		}
+		frame = frame_get(s, &want);
 		next = frame < 0 ? -1 : node_get(t, at, (u32)frame, false);
 		if (next < 0) {
 			truncated = true; /* cut here: what is left belongs to this caller */
@@ -283,6 +294,51 @@ void stacks_symbol(struct stacks *s, const struct ev_symbol *rec)
 	};
 	s->nsymbols++;
 	s->symbols_sorted = false;
+}
+
+/* The file's name with its directory, which tells one __init__.py from another. */
+static struct slice short_path(struct slice path)
+{
+	size_t i, slashes = 0;
+
+	for (i = path.n; i-- > 0;)
+		if (path.p[i] == '/' && ++slashes == 2)
+			return slice_of(path.p + i + 1, path.n - i - 1);
+	return path;
+}
+
+void stacks_code(struct stacks *s, const struct ev_code *rec)
+{
+	const struct stack_frame want = {
+		.addr = rec->addr,
+		.tgid = rec->hdr.tgid,
+		.extra = rec->extra,
+		.check = rec->check,
+		.kind = HP_FRAME_PYTHON,
+	};
+	const char *p = (const char *)(rec + 1);
+	_release_(buf) struct buf text = BUF_INIT;
+	s64 frame = frame_get(s, &want);
+	struct stack_frame *f;
+
+	if (frame < 0)
+		return;
+	f = &s->frames[frame];
+	if (!rec->name_len) {
+		f->hidden = true;
+		return;
+	}
+	buf_add(&text, p, rec->name_len);
+	buf_adds(&text, " (");
+	buf_add_slice(&text, short_path(slice_of(p + rec->name_len, rec->file_len)));
+	buf_addch(&text, ')');
+	f->func = strpool_add(&s->texts, buf_slice(&text));
+	f->name = f->func;
+	if (!rec->line)
+		return;
+	text.n--;
+	buf_addf(&text, ":%u)", rec->line);
+	f->name = strpool_add(&s->texts, buf_slice(&text));
 }
 
 void stacks_mapping(struct stacks *s, const struct ev_mapping *rec)
@@ -402,6 +458,12 @@ static int cmp_addr(const void *pa, const void *pb)
 	return a->kind - b->kind;
 }
 
+/* Frames of an interpreter are not found by their address. */
+static bool wants_name(const struct stack_frame *f)
+{
+	return f->kind && f->kind != HP_FRAME_PYTHON && !f->listed;
+}
+
 size_t stacks_unnamed(struct stacks *s, void (*fn)(void *arg, const struct agg_addr *a), void *arg)
 {
 	struct agg_addr *list = NULL;
@@ -410,7 +472,7 @@ size_t stacks_unnamed(struct stacks *s, void (*fn)(void *arg, const struct agg_a
 
 	stacks_sort(s);
 	for (i = 0; i < s->nframes; i++)
-		n += s->frames[i].kind && !s->frames[i].listed;
+		n += wants_name(&s->frames[i]);
 	if (!n)
 		return 0;
 	list = calloc(n, sizeof(*list));
@@ -420,7 +482,7 @@ size_t stacks_unnamed(struct stacks *s, void (*fn)(void *arg, const struct agg_a
 		struct stack_frame *f = &s->frames[i];
 		const struct stack_mapping *m;
 
-		if (!f->kind || f->listed)
+		if (!wants_name(f))
 			continue;
 		f->listed = true;
 		if (stacks_symbol_at(s, f->tgid, f->addr))

@@ -19,7 +19,12 @@
 struct stack_frame {
 	u64 addr; /* threads: id of the name in texts */
 	u32 tgid;
+	u32 extra; /* Python: instruction, and check of the code object */
+	u32 check;
+	u32 name; /* Python: "function (file:line)" in texts, 0 = not known */
+	u32 func; /* Python: the same without the line */
 	u8 kind; /* enum hp_frame_kind, 0 = a thread's name or a note */
+	bool hidden; /* Python: the interpreter's own */
 	bool listed; /* given to the caller of agg_unnamed() */
 };
 
@@ -109,6 +114,7 @@ u32 stacks_add(struct stacks *s, struct stack_tree *t, const struct stack_sample
 /* Keeps when and where a sample of the CPU tree was taken. */
 void stacks_moment(struct stacks *s, const struct agg_moment *m);
 void stacks_symbol(struct stacks *s, const struct ev_symbol *rec);
+void stacks_code(struct stacks *s, const struct ev_code *rec);
 void stacks_mapping(struct stacks *s, const struct ev_mapping *rec);
 size_t stacks_unnamed(struct stacks *s, void (*fn)(void *arg, const struct agg_addr *a), void *arg);
 /* Sorts symbols and mappings if needed; the lookups below want that. */

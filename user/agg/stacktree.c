@@ -21,6 +21,8 @@
 
 struct named {
 	u32 text;
+	u32 func; /* without the line */
+	bool hidden;
 	u8 kind;
 	bool unnamed;
 };
@@ -28,6 +30,7 @@ struct named {
 struct merged {
 	u32 parent;
 	u32 text;
+	u32 func;
 	u8 kind;
 	bool unnamed;
 	u64 self;
@@ -117,6 +120,24 @@ static void add_unnamed(struct buf *out, const struct stacks *s, const struct st
 		buf_addf(out, "+0x%" PRIx64, f->addr - m->at.start + m->at.file_off);
 }
 
+static u32 clean_text(struct stacks *s, u32 id)
+{
+	struct buf text = BUF_INIT;
+
+	add_name(&text, strpool_get(&s->texts, id));
+	id = strpool_add(&s->texts, buf_slice(&text));
+	buf_release(&text);
+	return id;
+}
+
+static void name_python(struct stacks *s, const struct stack_frame *f, struct named *ret)
+{
+	ret->hidden = f->hidden;
+	ret->unnamed = !f->name && !f->hidden;
+	ret->text = f->name ? clean_text(s, f->name) : strpool_add(&s->texts, SLICE("[python]"));
+	ret->func = f->func ? clean_text(s, f->func) : ret->text;
+}
+
 static int name_frames(struct stacks *s, struct named *names)
 {
 	struct buf text = BUF_INIT;
@@ -127,8 +148,13 @@ static int name_frames(struct stacks *s, struct named *names)
 		const struct stack_symbol *y;
 
 		names[i] = (struct named){ .text = (u32)f->addr, .kind = f->kind };
+		names[i].func = names[i].text;
 		if (!f->kind)
 			continue;
+		if (f->kind == HP_FRAME_PYTHON) {
+			name_python(s, f, &names[i]);
+			continue;
+		}
 		y = stacks_symbol_at(s, f->tgid, f->addr);
 		buf_clear(&text);
 		if (y)
@@ -138,6 +164,7 @@ static int name_frames(struct stacks *s, struct named *names)
 		if (f->kind == HP_FRAME_KERNEL)
 			buf_adds(&text, "_[k]");
 		names[i].text = strpool_add(&s->texts, buf_slice(&text));
+		names[i].func = names[i].text;
 		names[i].unnamed = !y || y->unnamed;
 	}
 	i = text.oom;
@@ -200,8 +227,10 @@ static int merge_nodes(const struct named *names, struct tree *t)
 		const u64 *hit = map_find(&map, key);
 
 		up = &t->nodes[at[n->parent]];
-		if (name->unnamed && name->text == up->text && name->kind == up->kind &&
-		    *strpool_get(&s->texts, name->text).p == '[') {
+		if (name->hidden) {
+			at[i] = at[n->parent];
+		} else if (name->unnamed && name->text == up->text && name->kind == up->kind &&
+			   *strpool_get(&s->texts, name->text).p == '[') {
 			/* A walk through code without frame pointers can go on like this. */
 			at[i] = at[n->parent];
 			of->trust.joined++;
@@ -215,6 +244,7 @@ static int merge_nodes(const struct named *names, struct tree *t)
 			t->nodes[at[i]] = (struct merged){
 				.parent = at[n->parent],
 				.text = name->text,
+				.func = name->func,
 				.kind = name->kind,
 				.unnamed = name->unnamed,
 			};
@@ -278,9 +308,9 @@ static int lay_out(const struct tree *t)
 	of->out = calloc(t->n, sizeof(*of->out));
 	if (!of->out)
 		return -ENOMEM;
-	of->out[0] = (struct agg_node){ .text = "all",
-					.self = t->nodes[0].self,
-					.total = t->nodes[0].total };
+	of->out[0] = (struct agg_node){
+		.text = "all", .func = "all", .self = t->nodes[0].self, .total = t->nodes[0].total
+	};
 	of->nout = 1;
 	up[0].node = up[0].out = up[0].child = 0;
 	for (;;) {
@@ -297,6 +327,7 @@ static int lay_out(const struct tree *t)
 		c = &t->nodes[up[depth + 1].node];
 		of->out[of->nout++] = (struct agg_node){
 			.text = strpool_get(&s->texts, c->text).p,
+			.func = strpool_get(&s->texts, c->func).p,
 			.parent = up[depth].out,
 			.depth = (u16)(depth + 1),
 			.kind = c->kind,
@@ -319,21 +350,21 @@ static int cmp_top(const void *pa, const void *pb)
 	return strcmp(a->text, b->text);
 }
 
-static int cmp_node_text(const void *pa, const void *pb)
+static int cmp_node_func(const void *pa, const void *pb)
 {
 	const struct agg_node *const *a = pa, *const *b = pb;
 
-	return strcmp((*a)->text, (*b)->text);
+	return strcmp((*a)->func, (*b)->func);
 }
 
-/* Is a node of the same text above this one? */
+/* Is a node of the same function above this one? */
 static bool is_recursion(const struct stack_tree *of, const struct agg_node *n)
 {
 	const struct agg_node *p = n;
 
 	while (p->depth > 2) {
 		p = &of->out[p->parent];
-		if (p->text == n->text)
+		if (p->func == n->func)
 			return true;
 	}
 	return false;
@@ -363,29 +394,29 @@ static u32 top_nodes(const struct stack_tree *of, const struct agg_node **ret, u
 
 static int make_top(struct stack_tree *of)
 {
-	_free_ const struct agg_node **by_text = calloc(MAX(of->nout, 1U), sizeof(*by_text));
+	_free_ const struct agg_node **by_func = calloc(MAX(of->nout, 1U), sizeof(*by_func));
 	_free_ struct agg_top *all = NULL;
 	u32 i, n, rows = 0;
 	u64 weight;
 
-	if (!by_text)
+	if (!by_func)
 		return -ENOMEM;
-	n = top_nodes(of, by_text, &weight);
+	n = top_nodes(of, by_func, &weight);
 	all = calloc(MAX(n, 1U), sizeof(*all));
 	if (!all)
 		return -ENOMEM;
-	qsort(by_text, n, sizeof(*by_text), cmp_node_text);
+	qsort(by_func, n, sizeof(*by_func), cmp_node_func);
 	for (i = 0; i < n; i++) {
 		struct agg_top *t;
 
 		/* Texts are interned. */
-		if (!rows || all[rows - 1].text != by_text[i]->text)
-			all[rows++] = (struct agg_top){ .text = by_text[i]->text,
-							.kind = by_text[i]->kind };
+		if (!rows || all[rows - 1].text != by_func[i]->func)
+			all[rows++] = (struct agg_top){ .text = by_func[i]->func,
+							.kind = by_func[i]->kind };
 		t = &all[rows - 1];
-		t->self += by_text[i]->self;
-		if (!is_recursion(of, by_text[i]))
-			t->total += by_text[i]->total;
+		t->self += by_func[i]->self;
+		if (!is_recursion(of, by_func[i]))
+			t->total += by_func[i]->total;
 	}
 	qsort(all, rows, sizeof(*all), cmp_top);
 	of->ntop = MIN(rows, STACK_TOP_MAX);

@@ -23,6 +23,7 @@
 #include "out/requests.h"
 #include "session/session.h"
 #include "sym/sym.h"
+#include "unwind/pynames.h"
 #include "unwind/tablecache.h"
 #include "unwind/unwind.h"
 
@@ -34,6 +35,7 @@ struct analyst {
 	struct agg *agg;
 	struct session *session;
 	struct sym *sym;
+	struct pynames *pynames; /* names of Python frames; live only */
 	struct unwind *unwind; /* NULL: nothing is unwound for this one */
 	u64 unwound_ns; /* when the last table was done, */
 	u64 unwind_ns; /* and how long it took */
@@ -149,6 +151,14 @@ static const struct sym_ops sym_ops = {
 	.open_debug = open_debug,
 };
 
+/* A record of the analyst's own: to the aggregates and to the capture. */
+static void put_record(struct analyst *a, struct ev_hdr *rec)
+{
+	agg_record(a->agg, rec);
+	if (a->capture.buf)
+		capture_write(&a->capture, rec);
+}
+
 static struct chan_request unwind_chan(u32 type, const struct unwind_request *m)
 {
 	struct chan_request req = {
@@ -188,11 +198,45 @@ static int unwind_bind(void *arg, const struct unwind_request *m)
 	return chan_ask(((struct analyst *)arg)->opts->chan_fd, &req, -1);
 }
 
+static void unwind_python(void *arg, u32 tgid, const struct py_runtime *rt,
+			  const struct py_layout *layout)
+{
+	struct chan_request req = { .type = CHAN_PYTHON, .tgid = tgid };
+	struct analyst *a = arg;
+
+	req.python = *rt;
+	if (chan_ask(a->opts->chan_fd, &req, -1) > 0)
+		pynames_process(a->pynames, tgid, layout);
+}
+
 static const struct unwind_ops unwind_ops = {
 	.open = unwind_open,
 	.send = unwind_send,
 	.bind = unwind_bind,
+	.python = unwind_python,
 };
+
+static int read_memory(void *arg, u32 tgid, u64 addr, void *buf, size_t n)
+{
+	return chan_read(((struct analyst *)arg)->opts->chan_fd, tgid, addr, buf, n);
+}
+
+static void put_code(void *arg, struct ev_code *rec)
+{
+	struct analyst *a = arg;
+
+	rec->hdr.ts_ns = a->last_ns;
+	put_record(a, &rec->hdr);
+}
+
+static const struct pynames_ops pynames_ops = { .read = read_memory, .put = put_code };
+
+/* nframes struct ev_frame at `frames`. */
+static void name_python(struct analyst *a, u32 tgid, const void *frames, u32 nframes)
+{
+	if (a->pynames)
+		pynames_sample(a->pynames, tgid, frames, nframes);
+}
 
 /*
  * Tables are made while nothing else is to be done; when records never stop coming, half of the time.
@@ -209,14 +253,6 @@ static void unwind_between(struct analyst *a)
 		a->unwound_ns = clock_mono_ns();
 		a->unwind_ns = a->unwound_ns - begun;
 	}
-}
-
-/* A record of the analyst's own: to the aggregates and to the capture. */
-static void put_record(struct analyst *a, struct ev_hdr *rec)
-{
-	agg_record(a->agg, rec);
-	if (a->capture.buf)
-		capture_write(&a->capture, rec);
 }
 
 struct note {
@@ -368,6 +404,12 @@ static void add_refused(const struct analyst *a, struct ev_loss *ev)
 
 	if (a->opts->live && ev->n > DROP_BAD_RECORD)
 		lost[DROP_BAD_RECORD] += a->stream.bad;
+	if (a->pynames && ev->n > DROP_PYTHON_CODE) {
+		struct pynames_stats python;
+
+		pynames_get_stats(a->pynames, &python);
+		lost[DROP_PYTHON_CODE] += python.failed + python.refused;
+	}
 }
 
 static void on_record(struct analyst *a, struct ev_hdr *rec)
@@ -406,10 +448,18 @@ static void on_record(struct analyst *a, struct ev_hdr *rec)
 			sym_forget(a->sym, rec->tgid);
 		if (a->unwind && ((struct ev_proc *)rec)->what != HP_PROC_FORK)
 			unwind_forget(a->unwind, rec->tgid);
+		if (a->pynames && ((struct ev_proc *)rec)->what != HP_PROC_FORK)
+			pynames_forget(a->pynames, rec->tgid);
 		break;
 	case EV_SAMPLE:
 		if (a->unwind)
 			unwind_sample(a->unwind, (struct ev_sample *)rec);
+		name_python(a, rec->tgid, (struct ev_sample *)rec + 1,
+			    ((struct ev_sample *)rec)->nframes);
+		break;
+	case EV_WAIT:
+		name_python(a, rec->tgid, (struct ev_wait *)rec + 1,
+			    ((struct ev_wait *)rec)->nframes);
 		break;
 	}
 	put_record(a, rec);
@@ -527,6 +577,8 @@ static int analyst_setup(struct analyst *a)
 	if (!err && o->live)
 		err = sym_new(&a->sym, &sym_ops, a);
 	if (!err && o->live)
+		err = pynames_new(&a->pynames, &pynames_ops, a);
+	if (!err && o->live)
 		err = unwind_new(&a->unwind, &unwind_ops, a, geteuid() ? NULL : UNWIND_CACHE_DIR);
 	if (err)
 		return err;
@@ -589,6 +641,7 @@ out:
 	requests_release(&a.requests);
 	sym_free(a.sym);
 	unwind_free(a.unwind);
+	pynames_free(a.pynames);
 	session_free(a.session);
 	agg_free(a.agg);
 	stream_release(&a.stream);

@@ -167,3 +167,43 @@ int chan_answer_number(int fd, int number)
 
 	return send_all(fd, &result, sizeof(result), -1, MSG_DONTWAIT);
 }
+
+int chan_read(int fd, u32 tgid, u64 addr, void *buf, size_t n)
+{
+	const struct chan_request req = {
+		.type = CHAN_READ_MEMORY,
+		.tgid = tgid,
+		.start = addr,
+		.end = addr + n,
+	};
+	s32 result = 0;
+	struct iovec iov[] = { { &result, sizeof(result) }, { buf, n } };
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = ARRAY_SIZE(iov) };
+	ssize_t got;
+	int err;
+
+	if (!n || n > CHAN_READ_MAX || req.end < addr)
+		return -EINVAL;
+	err = chan_send(fd, &req);
+	if (err)
+		return err;
+	do {
+		got = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
+	} while (got < 0 && errno == EINTR);
+	if (got < 0)
+		return -errno;
+	if (got < (ssize_t)sizeof(result))
+		return got ? -EPROTO : -EPIPE;
+	if (result < 0)
+		return result;
+	return (size_t)got == sizeof(result) + n ? 0 : -EPROTO;
+}
+
+int chan_answer_bytes(int fd, const void *p, size_t n)
+{
+	s32 result = 0;
+	struct iovec iov[] = { { &result, sizeof(result) }, { (void *)p, n } };
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = ARRAY_SIZE(iov) };
+
+	return sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
+}

@@ -10,6 +10,7 @@
 
 #include "base/types.h"
 #include "hp/events.h"
+#include "hp/python.h"
 
 enum chan_type {
 	CHAN_VERDICT = 1, /* conn_id, verdict */
@@ -23,6 +24,10 @@ enum chan_type {
 	 * Answered with 1; -ENOENT: the mapping has gone, or the table has.
 	 */
 	CHAN_UNWIND_MAP,
+	/* tgid, python: the interpreter that the process runs. Answered with 1. */
+	CHAN_PYTHON,
+	/* tgid, start, end: so many bytes of a target's memory, at most CHAN_READ_MAX. */
+	CHAN_READ_MEMORY,
 };
 
 struct chan_request {
@@ -36,8 +41,13 @@ struct chan_request {
 	u64 bias; /* see struct uw_map */
 	u32 table;
 	u32 flags; /* enum uw_map_flags */
-	char path[512]; /* NUL-terminated */
+	union {
+		char path[512]; /* NUL-terminated */
+		struct py_runtime python;
+	};
 };
+
+#define CHAN_READ_MAX 4096
 
 /* A socket pair; fds[0] is the collector's end. 0 or -errno. */
 int chan_pair(int fds[2]);
@@ -47,6 +57,8 @@ int chan_send(int fd, const struct chan_request *req);
 int chan_call(int fd, const struct chan_request *req);
 /* Analyst: sends with a descriptor (-1: none) and waits for the answer: a number > 0 or -errno. */
 int chan_ask(int fd, const struct chan_request *req, int file);
+/* Analyst: n bytes at addr of a target's memory, all of them: 0 or -errno. */
+int chan_read(int fd, u32 tgid, u64 addr, void *buf, size_t n);
 /* Collector: 1 and *ret, 0 nothing there now, -EPIPE the analyst is gone, -EBADMSG not a request. */
 int chan_receive(int fd, struct chan_request *ret);
 /* The same, with the descriptor that came along, -1 = none; the caller closes it. */
@@ -55,5 +67,7 @@ int chan_receive_file(int fd, struct chan_request *ret, int *ret_file);
 int chan_answer(int fd, int file);
 /* Collector: answers with a number > 0 or -errno. */
 int chan_answer_number(int fd, int number);
+/* Collector: answers with n bytes. */
+int chan_answer_bytes(int fd, const void *p, size_t n);
 
 #endif

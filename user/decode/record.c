@@ -91,6 +91,11 @@ static bool variable_ok(const struct ev_hdr *hdr)
 
 		return (u64)ev->name_len + ev->module_len <= room;
 	}
+	case EV_CODE: {
+		const struct ev_code *ev = (const struct ev_code *)hdr;
+
+		return (u64)ev->name_len + ev->file_len <= room;
+	}
 	case EV_NOTE:
 		return ((const struct ev_note *)hdr)->len <= room;
 	case EV_CONFIG:

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -107,18 +108,48 @@ static int open_debug(const struct chan_request *req)
 	return fd < 0 ? -errno : fd;
 }
 
+/* Of a target's memory only, and all that was asked for or nothing. */
+static void serve_memory(struct collector *c, const struct chan_request *req)
+{
+	u8 buf[CHAN_READ_MAX];
+	u64 n = req->end - req->start;
+	struct iovec to = { buf, n }, from = { (void *)req->start, n };
+	ssize_t got;
+
+	if (!n || n > sizeof(buf)) {
+		chan_answer_number(c->opts->chan_fd, -EINVAL);
+		return;
+	}
+	if (!c->unwinder || !unwinder_knows(c->unwinder, req->tgid)) {
+		chan_answer_number(c->opts->chan_fd, -ESRCH);
+		return;
+	}
+	got = process_vm_readv((pid_t)req->tgid, &to, 1, &from, 1, 0);
+	if (got == (ssize_t)n)
+		chan_answer_bytes(c->opts->chan_fd, buf, n);
+	else
+		chan_answer_number(c->opts->chan_fd, got < 0 ? -errno : -EFAULT);
+}
+
 /* Takes the descriptor. False: the request is another one. */
 static bool serve_unwind(struct collector *c, const struct chan_request *req, int file)
 {
 	_close_ int owned = file;
 	int number = -EINVAL;
 
-	if (req->type != CHAN_UNWIND_TABLE && req->type != CHAN_UNWIND_MAP)
+	if (req->type == CHAN_READ_MEMORY) {
+		serve_memory(c, req);
+		return true;
+	}
+	if (req->type != CHAN_UNWIND_TABLE && req->type != CHAN_UNWIND_MAP &&
+	    req->type != CHAN_PYTHON)
 		return false;
 	if (!c->unwinder)
 		number = -EOPNOTSUPP;
 	else if (req->type == CHAN_UNWIND_MAP)
 		number = unwinder_bind(c->unwinder, req);
+	else if (req->type == CHAN_PYTHON)
+		number = unwinder_python(c->unwinder, req);
 	else if (owned >= 0)
 		number = unwinder_table(c->unwinder, owned);
 	chan_answer_number(c->opts->chan_fd, number);

@@ -331,6 +331,7 @@ static void open_unwind(struct probes *p)
 		.pages = bpf_map__fd(p->skel->maps.m_uw_pages),
 		.maps = bpf_map__fd(p->skel->maps.m_uw_maps),
 		.procs = bpf_map__fd(p->skel->maps.m_uw_procs),
+		.pythons = bpf_map__fd(p->skel->maps.m_py_runtimes),
 	};
 	int err;
 

@@ -31,6 +31,10 @@ struct unwinder {
 	struct unwind_procs procs;
 	struct span spans[4];
 	int procs_fd;
+	int pythons_fd;
+	struct py_runtime pythons[PY_RUNTIMES_MAX]; /* by number; 0 is none */
+	u32 npythons;
+	u64 pythons_refused;
 };
 
 void unwinder_sizes(struct unwinder_sizes *ret, bool memory_is_short)
@@ -78,6 +82,8 @@ int unwinder_new(struct unwinder **ret, const struct unwinder_fds *fds,
 	if (!u)
 		return -ENOMEM;
 	u->procs_fd = fds->procs;
+	u->pythons_fd = fds->pythons;
+	u->npythons = 1;
 	a.rules = map_array(&u->spans[0], fds->rules, UW_RULES_MAX, sizeof(struct uw_rule));
 	a.rows = map_array(&u->spans[1], fds->leaves, sizes->leaves, sizeof(struct uw_leaf));
 	a.pages = map_array(&u->spans[2], fds->pages, sizes->pages, sizeof(struct uw_page));
@@ -164,6 +170,42 @@ int unwinder_bind(struct unwinder *u, const struct chan_request *req)
 	return err ? err : 1;
 }
 
+/* Offsets beyond what is read of an object would only be masked in the programs, but say nothing. */
+static bool python_ok(const struct py_runtime *rt)
+{
+	const struct py_offsets *o = &rt->off;
+
+	return o->ts_bytes <= PY_THREAD_BYTES && o->f_bytes <= PY_FRAME_BYTES &&
+	       o->code_bytes <= PY_CODE_BYTES && rt->loop[0].start < rt->loop[0].end &&
+	       rt->loop[1].start <= rt->loop[1].end;
+}
+
+/* Workers of one server share a number: their interpreters are in the same place. */
+int unwinder_python(struct unwinder *u, const struct chan_request *req)
+{
+	const struct py_runtime *rt = &req->python;
+	u32 n;
+
+	if (!unwinder_knows(u, req->tgid))
+		return -ESRCH;
+	if (!python_ok(rt))
+		return -EINVAL;
+	for (n = 1; n < u->npythons; n++)
+		if (!memcmp(&u->pythons[n], rt, sizeof(*rt)))
+			break;
+	if (n == u->npythons) {
+		if (n == PY_RUNTIMES_MAX) {
+			u->pythons_refused++;
+			return -ENOSPC;
+		}
+		if (bpf_map_update_elem(u->pythons_fd, &n, rt, BPF_ANY))
+			return -errno;
+		u->pythons[u->npythons++] = *rt;
+	}
+	unwind_procs_python(&u->procs, req->tgid, n);
+	return 1;
+}
+
 u32 unwinder_pending(const struct unwinder *u)
 {
 	return unwind_procs_pending(&u->procs);
@@ -176,5 +218,5 @@ void unwinder_publish(struct unwinder *u, bool now)
 
 u64 unwinder_refused(const struct unwinder *u)
 {
-	return u->tables.refused + u->procs.refused;
+	return u->tables.refused + u->procs.refused + u->pythons_refused;
 }

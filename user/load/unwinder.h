@@ -23,7 +23,7 @@ struct unwinder_sizes {
 void unwinder_sizes(struct unwinder_sizes *ret, bool memory_is_short);
 
 struct unwinder_fds { /* of the maps */
-	int rules, leaves, pages, maps, procs;
+	int rules, leaves, pages, maps, procs, pythons;
 };
 
 int unwinder_new(struct unwinder **ret, const struct unwinder_fds *fds,
@@ -39,6 +39,7 @@ void unwinder_process(struct unwinder *u, const struct ev_proc *ev);
 /* The analyst's requests: a number > 0 or -errno, to be answered with. */
 int unwinder_table(struct unwinder *u, int fd);
 int unwinder_bind(struct unwinder *u, const struct chan_request *req);
+int unwinder_python(struct unwinder *u, const struct chan_request *req);
 
 /* Mappings that the analyst has said nothing of yet. */
 u32 unwinder_pending(const struct unwinder *u);

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/map.h"
 #include "hp/events.h"
+#include "unwind/python.h"
 #include "unwind/tablecache.h"
 
 #define LOADS_MAX 8 /* executable segments of a file that are looked at */
@@ -37,6 +38,7 @@ struct file {
 	u64 table_vaddr; /* of the table's first page */
 	struct segment seg[LOADS_MAX];
 	u32 nsegs;
+	struct py_file *python; /* the interpreter in it, NULL = none */
 };
 
 struct waiting {
@@ -83,6 +85,8 @@ void unwind_free(struct unwind *u)
 	for (i = 0; i < u->n; i++)
 		free(u->v[i].path);
 	free(u->v);
+	for (i = 0; i < u->nfiles; i++)
+		free(u->files[i].python);
 	free(u->files);
 	if (u->has_cache)
 		unwind_cache_release(&u->cache);
@@ -156,14 +160,22 @@ static bool base_of(const struct file *f, u64 start, u64 off, u64 *ret)
 static int bind(struct unwind *u, const struct file *f, const struct unwind_request *m, u64 off)
 {
 	struct unwind_request req = *m;
-	u64 base;
+	u64 base = 0;
+	int err;
 
 	if (f->state == FILE_READY && base_of(f, m->start, off, &base)) {
 		req.table = f->table;
 		req.bias = base + f->table_vaddr;
 		req.flags = f->flags;
 	}
-	return u->ops->bind(u->arg, &req);
+	err = u->ops->bind(u->arg, &req);
+	if (err > 0 && req.table && f->python) {
+		struct py_runtime rt;
+
+		py_file_place(f->python, base, &rt);
+		u->ops->python(u->arg, m->tgid, &rt, &f->python->layout);
+	}
+	return err;
 }
 
 void unwind_mapping(struct unwind *u, const struct ev_mapping *m, struct slice path)
@@ -282,12 +294,32 @@ static int send_table(struct unwind *u, struct file *f, int fd)
 	return 0;
 }
 
+/* An interpreter of a version that is not known is walked as any other program. */
+static void find_python(struct file *f, int fd, struct slice path)
+{
+	struct py_file found;
+	struct elf_src src;
+
+	free(f->python);
+	f->python = NULL;
+	f->flags = 0;
+	if (elf_src_fd(&src, fd) || py_file_read(&src, path, &found))
+		return;
+	f->python = malloc(sizeof(*f->python));
+	if (!f->python)
+		return;
+	*f->python = found;
+	f->flags = UW_MAP_PYTHON;
+}
+
 static void load_file(struct unwind *u, struct file *f, const struct unwind_request *m)
 {
 	u64 begun = clock_mono_ns(), took;
 	_close_ int fd = u->ops->open(u->arg, m);
 	int err = fd < 0 ? fd : send_table(u, f, fd);
 
+	if (!err)
+		find_python(f, fd, m->path);
 	took = clock_mono_ns() - begun;
 	f->state = err ? FILE_NONE : FILE_READY;
 	u->stats.files++;

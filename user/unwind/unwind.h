@@ -20,6 +20,8 @@
 
 struct ev_mapping;
 struct ev_sample;
+struct py_layout;
+struct py_runtime;
 struct unwind;
 
 /* One mapping, and how it is to be walked: asks of the collector. */
@@ -41,6 +43,9 @@ struct unwind_ops {
 	int (*send)(void *arg, int fd);
 	/* > 0, or -errno: -ENOENT the mapping has gone, or the table. */
 	int (*bind)(void *arg, const struct unwind_request *m);
+	/* The process runs this interpreter. */
+	void (*python)(void *arg, u32 tgid, const struct py_runtime *rt,
+		       const struct py_layout *layout);
 };
 
 struct unwind_stats {
