@@ -566,6 +566,32 @@ static void t_processes(void **state)
 	world_release(&w);
 }
 
+/* The collector copies the vdso, and no other memory by that name. */
+static void t_vdso(void **state)
+{
+	_fclose_ FILE *f = fopen("/proc/self/maps", "re");
+	unsigned long start = 0, end = 0;
+	char line[512], magic[4] = "";
+	int fd;
+
+	(void)state;
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f) && !strstr(line, "[vdso]"))
+		;
+	assert_int_equal(sscanf(line, "%lx-%lx", &start, &end), 2);
+	fd = procfs_open_mapping((u32)getpid(), start, end, SLICE("[vdso]"), 0);
+	assert_true(fd >= 0);
+	assert_int_equal(pread(fd, magic, 4, 0), 4);
+	assert_memory_equal(magic, "\177ELF", 4);
+	close(fd);
+	assert_int_equal(procfs_open_mapping((u32)getpid(), start - 4096, end, SLICE("[vdso]"), 0),
+			 -ENOENT);
+	start = (unsigned long)magic & ~4095UL;
+	assert_int_equal(
+		procfs_open_mapping((u32)getpid(), start, start + 4096, SLICE("[vdso]"), 0),
+		-ENOENT);
+}
+
 static void print_process(pid_t pid)
 {
 	struct uwk_stack s;
@@ -597,7 +623,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(t_snapshots), cmocka_unit_test(t_garbage),
 		cmocka_unit_test(t_bounds),    cmocka_unit_test(t_mappings),
-		cmocka_unit_test(t_processes),
+		cmocka_unit_test(t_processes), cmocka_unit_test(t_vdso),
 	};
 	int i;
 

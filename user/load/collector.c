@@ -674,6 +674,21 @@ static int say_io_uring(struct collector *c)
 	return put_text(c, EV_NOTE, slice_str(text));
 }
 
+static int say_refused(struct collector *c)
+{
+	u64 n = c->unwinder ? unwinder_refused(c->unwinder) : 0;
+	char text[192];
+
+	if (!n)
+		return 0;
+	snprintf(
+		text, sizeof(text),
+		"%llu mappings or unwind tables found no room in the kernel's: stacks through that "
+		"code may end there",
+		(unsigned long long)n);
+	return put_text(c, EV_NOTE, slice_str(text));
+}
+
 static int begin(struct collector *c)
 {
 	const struct targets *targets = c->opts->targets;
@@ -728,6 +743,8 @@ static int end(struct collector *c)
 		err = put_resources(c, true, &target_cpu_ns);
 	if (!err)
 		err = say_io_uring(c);
+	if (!err)
+		err = say_refused(c);
 	if (!err)
 		err = put_cost(c, target_cpu_ns - c->cpu_first_ns);
 	if (err)

@@ -453,7 +453,22 @@ static int reopen_regular(int path_fd, u64 inode)
 	return fd < 0 ? -errno : fd;
 }
 
-/* It is the kernel's, a page or two; a process may have put anything of any size there. */
+/* Nobody is to read other memory of a process by calling it that. */
+static bool is_vdso(int dir, u64 start, u64 end)
+{
+	_release_(buf) struct buf b = BUF_INIT;
+	struct slice text, line;
+	struct proc_map m;
+
+	if (procdir_read(dir, "maps", &b, PROCDIR_MAPS_MAX))
+		return false;
+	text = buf_slice(&b);
+	while (proc_next_line(&text, &line))
+		if (!proc_parse_map(line, &m) && slice_eq(m.path, SLICE("[vdso]")))
+			return m.start == start && m.end == end;
+	return false;
+}
+
 static int copy_vdso(u32 pid, u64 start, u64 end)
 {
 	_close_ int dir = procdir_open(pid);
@@ -466,6 +481,8 @@ static int copy_vdso(u32 pid, u64 start, u64 end)
 		return dir;
 	if (start >= end || end - start > VDSO_MAX)
 		return -EFBIG;
+	if (!is_vdso(dir, start, end))
+		return -ENOENT;
 	mem = openat(dir, "mem", O_RDONLY | O_CLOEXEC);
 	copy = mem < 0 ? -1 : memfd_create("vdso", MFD_CLOEXEC);
 	if (copy < 0)
