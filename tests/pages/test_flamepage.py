@@ -620,6 +620,37 @@ def test_off_cpu_weights_are_times(make):
     assert page.table()["serve"] == ["150 µs", "15.0 %", "570 µs", "57.0 %"]
 
 
+IDLE = [([("loop", "o"), ("(idle)", "o"), ("main", "n"), ("epoll_wait", "n")], 9000),
+        ([("loop", "o"), ("main", "n"), ("recv", "n")], 300),
+        ([("pool", "o"), ("(idle)", "o"), ("futex", "n")], 500),
+        ([("pool", "o"), ("main", "n"), ("read_[k]", "k")], 200)]
+
+
+def test_what_is_idle_is_off_at_first(make):
+    """Waits for work are most of an off-CPU profile, and nothing that anybody can speed up."""
+    page = make(IDLE, form="offcpu")
+    busy = [(s, n) for s, n in IDLE if s[1][0] != "(idle)"]
+    same_shares(page.paths(), profiles.Model(busy))
+    assert page.text("#thread-count") == "2 of 3" and page.text("#details").startswith("all · 500 µs, 100 %")
+    page.click("loop")
+    assert page.text("#details").startswith("loop · 300 µs, 60.0 % (100 % of view)")
+    page.press("#threads summary")
+    labels = page.js("[...document.querySelectorAll('#thread-list label')].map(l => l.textContent)")
+    assert labels == ["(idle)95.0 %", "loop93.0 %", "pool7.00 %"]
+    page.press("#thread-all")
+    page.press("#reset")
+    same_shares(page.paths(), profiles.Model(IDLE))
+    page.open("#" + urlsplit(page.b.current_url).fragment)
+    same_shares(page.paths(), profiles.Model(IDLE))
+    page.press("#threads summary")
+    page.press("#thread-list label:nth-child(2) input")  # the loop, with what is idle in it
+    page.press("#thread-list label:nth-child(1) input")
+    same_shares(page.paths(), profiles.Model(busy, {"pool"}))
+    page.press("[data-tab=sandwich]")
+    assert {n: r[0] for n, r in page.table().items()} == {"main": "0 µs", "read_[k]": "200 µs"}
+    assert page.severe() == []
+
+
 def test_an_empty_profile(make):
     page = make([])
     assert [f["text"] for f in page.frames()] in ([], ["all"])

@@ -13,16 +13,17 @@
 // alone.
 (function () {
 'use strict';
-const ROW = 18, MIN_PX = 0.5, TEXT_MIN = 24, TABLE_ROWS = 300, TOP_ROWS = 20, THREADS_MAX = 1000;
+const ROW = 18, MIN_PX = 0.5, TEXT_MIN = 24, TABLE_ROWS = 300, TOP_ROWS = 20, PARTS_MAX = 1000;
+const IDLE = '(idle)'; // a frame that stands for a thread's waits for work
 const $ = (id) => document.getElementById(id);
 const meta = JSON.parse($('meta').textContent);
 const diff = meta.sides.length === 2;
 // A diff's first profile is the one before: A; without a diff there is A alone.
-let names, looks, tree, threads = [];
+let names, looks, tree; // parts can be switched off: {label, at: [frames]}, threads and what is idle in them
+let parts = [], usual; // numbers of parts that are off at first
 const state = { view: 'flame', zoom: 0, query: '', up: false, hidden: new Set(), fn: -1,
 		norm: 'share', sort: 'self', asc: false, theme: '' };
-let hits = null, cursor = -1, table = null, factors = [1, 1];
-let flame, callers, callees;
+let hits = null, cursor = -1, table = null, factors = [1, 1], flame, callers, callees;
 
 // ---- the profile ----
 
@@ -73,30 +74,39 @@ function totals(t, own) {
 }
 
 async function load() {
-	const data = await inflate($('data').textContent.trim()), parts = [];
+	const data = await inflate($('data').textContent.trim()), cols = [];
 	$('data').remove();
 	let at = 0;
 	for (const bytes of meta.bytes)
-		parts.push(data.subarray(at, at += bytes));
-	names = new TextDecoder().decode(parts[0]).split('\n');
-	looks = parts[1];
+		cols.push(data.subarray(at, at += bytes));
+	names = new TextDecoder().decode(cols[0]).split('\n');
+	looks = cols[1];
 	const n = meta.frames, depth = new Uint16Array(n);
-	const name = column(parts[2], n, new Uint32Array(n));
-	const up = column(parts[3], n, new Uint16Array(n));
+	const name = column(cols[2], n, new Uint32Array(n));
+	const up = column(cols[3], n, new Uint16Array(n));
 	for (let i = 1; i < n; i++)
 		depth[i] = depth[i - 1] + 1 - up[i];
 	tree = makeTree(name, depth);
-	tree.own = parts.slice(4).map((part) => column(part, n, new Float64Array(n)));
+	tree.own = cols.slice(4).map((col) => column(col, n, new Float64Array(n)));
 	tree.sum = tree.own.map((own) => totals(tree, own));
-	for (let i = 1; i < n; i = tree.end[i])
-		threads.push(i);
+	const idle = [];
+	for (let i = 1; i < n; i = tree.end[i]) {
+		parts.push({ label: names[name[i]], at: [i] });
+		for (let c = i + 1; c < tree.end[i]; c = tree.end[c])
+			if (names[name[c]] === IDLE && !(looks[name[c]] & 15))
+				idle.push(c);
+	}
+	if (idle.length)
+		parts.push({ label: IDLE, at: idle });
+	usual = idle.length && idle.length < n - 1 ? String(parts.length - 1) : '';
 }
 
-// What frames weigh on the screen: without the threads that are switched off; with two profiles the mean
-// of both, each by its norm, so that what is gone keeps a width too.
+// What frames weigh on the screen: without the parts that are switched off; with two profiles the mean of
+// both, each by its norm, so that what is gone keeps a width too.
 function weigh() {
-	const off = threads.filter((i) => state.hidden.has(i));
-	tree.shown = tree.sum.map((sum) => off.reduce((all, i) => all - sum[i], sum[0]));
+	const all = parts.flatMap(({ at }, k) => state.hidden.has(k) ? at : []), seen = new Set(all);
+	const off = all.filter((i) => !seen.has(tree.parent[i]));
+	tree.shown = tree.sum.map((sum) => off.reduce((rest, i) => rest - sum[i], sum[0]));
 	tree.w = tree.sum[0];
 	if (diff) {
 		const [a, b] = tree.sum;
@@ -107,7 +117,8 @@ function weigh() {
 		tree.w = tree.w.slice();
 	}
 	for (const i of off) {
-		tree.w[0] -= tree.w[i];
+		for (let up = tree.parent[i]; up >= 0; up = tree.parent[up])
+			tree.w[up] -= tree.w[i];
 		tree.w[i] = 0;
 	}
 	table = null;
@@ -167,7 +178,7 @@ function describe(t, i) {
 		return label + ' · ' + change(a, b) + ' · before ' + normed(a, 0) + ', after ' +
 			normed(b, 1) + ' (' + (d >= 0 ? '+' : '') + norms[state.norm].text(d) + ')';
 	}
-	let s = label + ' · ' + exact(i || t !== tree ? t.sum[0][i] : tree.shown[0]) + ', ' +
+	let s = label + ' · ' + exact(t.w[i]) + ', ' +
 		percent(t.w[i] / (tree.w[0] || 1));
 	if (t === tree && state.zoom)
 		s += ' (' + percent(t.w[i] / (t.w[state.zoom] || 1)) + ' of view)';
@@ -431,15 +442,10 @@ function fill(body, rows, cols) {
 	body.replaceChildren(...rows.map((r) => {
 		const tr = document.createElement('tr');
 		for (const [key, , get, text] of cols) {
-			const td = document.createElement(key === 'name' ? 'th' : 'td');
-			td.textContent = text(get(r));
-			if (key === 'name') {
-				td.scope = 'row';
-				td.title = td.textContent;
-				if (diff)
-					td.prepend(MARK[change(r.sum[0], r.sum[1])]);
-			}
-			tr.append(td);
+			const name = key === 'name', attrs = name ? { scope: 'row', title: names[r.id] } : {};
+			const cell = option(tr, name ? 'th' : 'td', text(get(r)), attrs);
+			if (name && diff)
+				cell.prepend(MARK[change(r.sum[0], r.sum[1])]);
 		}
 		tr.dataset.id = r.id;
 		tr.tabIndex = 0;
@@ -485,7 +491,7 @@ function save(step) {
 	put('z', state.zoom, 0);
 	put('q', state.query, '');
 	put('o', state.up ? 'up' : '', '');
-	put('t', threads.map((i, k) => state.hidden.has(i) ? k : -1).filter((k) => k >= 0).join('.'), '');
+	put('t', [...state.hidden].sort((a, b) => a - b).join('.'), usual);
 	put('f', state.view === 'sandwich' ? state.fn : -1, -1);
 	put('n', state.norm, 'share');
 	put('s', (state.asc ? '-' : '') + state.sort, 'self');
@@ -504,8 +510,8 @@ function restore() {
 	state.zoom = number('z', tree.n, 0);
 	state.query = p.get('q') || '';
 	state.up = p.get('o') === 'up';
-	state.hidden = new Set((p.get('t') || '').split('.').filter((s) => s !== '')
-		.map((s) => threads[Number(s)]).filter((i) => i !== undefined));
+	const off = (p.get('t') === null ? usual : p.get('t')).split('.').filter(Boolean).map(Number);
+	state.hidden = new Set(off.filter((k) => parts[k]));
 	state.fn = number('f', names.length, -1);
 	state.norm = norms[p.get('n')] && usable(p.get('n')) ? p.get('n') : 'share';
 	const sort = p.get('s') || 'self';
@@ -557,7 +563,7 @@ function show() {
 	for (const box of $('thread-list').querySelectorAll('input'))
 		box.checked = !state.hidden.has(Number(box.value));
 	$('thread-count').textContent = state.hidden.size ?
-		threads.length - state.hidden.size + ' of ' + threads.length : threads.length;
+		parts.length - state.hidden.size + ' of ' + parts.length : parts.length;
 	if (state.view === 'sandwich')
 		drawSandwich();
 	else
@@ -611,15 +617,15 @@ function theme() {
 function hide(hidden) {
 	state.hidden = hidden;
 	weigh();
-	const gone = !tree.w[state.zoom] || hidden.has(ancestor(state.zoom, 1));
 	cursor = -1;
-	update({ zoom: gone ? 0 : state.zoom }, true);
+	update({ zoom: shown(state.zoom) ? state.zoom : 0 }, true);
 }
 
-function ancestor(i, depth) {
-	while (tree.depth[i] > depth)
+// Has it weight, and is it in no part that is switched off?
+function shown(i) {
+	while (i > 0 && tree.w[i])
 		i = tree.parent[i];
-	return i;
+	return !i;
 }
 
 // ---- keys ----
@@ -659,7 +665,7 @@ function next(back) {
 	const size = last - first;
 	for (let k = 1; hits && k <= size; k++) {
 		const i = first + (((back ? from - first - k : from - first + k) % size) + size) % size;
-		if (hits[tree.name[i]] && tree.w[i] && !state.hidden.has(ancestor(i, 1)))
+		if (hits[tree.name[i]] && shown(i))
 			return move(i);
 	}
 }
@@ -684,14 +690,12 @@ function onKey(e) {
 		$('search').focus();
 		$('search').select();
 	} else if (e.key === 'Escape') {
-		if ($('help').open || $('threads').open) {
+		if ($('help').open || $('threads').open)
 			$('threads').open = false;
-		} else if (state.query) {
+		else if (state.query)
 			search($('search').value = '');
-		} else {
-			cursor = -1;
+		else
 			zoom(0);
-		}
 		$('search').blur();
 	} else if (!typing && !e.ctrlKey && !e.metaKey && !e.altKey && keys[e.key]) {
 		e.preventDefault();
@@ -716,20 +720,16 @@ function option(parent, tag, text, attrs) {
 }
 
 function build() {
-	flame = new Pane($('flame'), () => state.up, (i, e) => {
-		if (e.shiftKey && tree.depth[i] > 1)
-			choose(tree.name[i]);
-		else
-			zoom(i);
-	});
+	flame = new Pane($('flame'), () => state.up, (i, e) =>
+		e.shiftKey && tree.depth[i] > 1 ? choose(tree.name[i]) : zoom(i));
 	callers = new Pane($('callers'), () => true, (i) => choose(callers.tree.name[i]));
 	callees = new Pane($('callees'), () => false, (i) => choose(callees.tree.name[i]));
-	const heavy = threads.slice().sort((a, b) => tree.sum[0][b] - tree.sum[0][a]).slice(0, THREADS_MAX);
-	for (const i of heavy) {
-		const label = option($('thread-list'), 'label', ''), box = option(label, 'input', '');
-		Object.assign(box, { type: 'checkbox', value: i });
-		option(label, 'bdi', names[tree.name[i]]);
-		option(label, 'span', percent(tree.sum[0][i] / (tree.sum[0][0] || 1)));
+	const weight = ({ at }) => at.reduce((all, i) => all + tree.sum[0][i], 0);
+	for (const part of parts.slice().sort((a, b) => weight(b) - weight(a)).slice(0, PARTS_MAX)) {
+		const label = option($('thread-list'), 'label', '');
+		option(label, 'input', '', { type: 'checkbox', value: parts.indexOf(part) });
+		option(label, 'bdi', part.label);
+		option(label, 'span', percent(weight(part) / (tree.sum[0][0] || 1)));
 	}
 	for (const [key, label] of columns) {
 		const th = option($('columns'), 'th', '', { scope: 'col' });
@@ -760,7 +760,7 @@ function buildTop() {
 
 function listen() {
 	const clicks = { flip, theme, reset: () => zoom(0), 'help-open': keys['?'],
-			 'thread-all': () => hide(new Set()), 'thread-none': () => hide(new Set(threads)) };
+			 'thread-all': () => hide(new Set()), 'thread-none': () => hide(new Set(parts.keys())) };
 	for (const [id, act] of Object.entries(clicks))
 		$(id).onclick = act;
 	for (const b of document.querySelectorAll('[data-tab]'))
