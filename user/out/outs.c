@@ -29,6 +29,7 @@ const struct output outputs[OUT_FORMATS] = {
 	[OUT_OFFCPU_SVG] = { "svg", "offcpu.svg", out_offcpu_svg, has_wait_stacks, true },
 	[OUT_OFFCPU_FOLDED] = { "folded", "offcpu.folded", out_offcpu_folded, has_wait_stacks,
 				true },
+	[OUT_OFFCPU_HTML] = { "html", "offcpu.html", out_offcpu_html, has_wait_stacks, true },
 };
 
 u32 outs_default_formats(void)

@@ -35,6 +35,7 @@ enum out_format {
 	OUT_NDJSON,
 	OUT_OFFCPU_SVG,
 	OUT_OFFCPU_FOLDED,
+	OUT_OFFCPU_HTML,
 	OUT_FORMATS,
 };
 #define OUT_BIT(format) (1u << (format))
@@ -69,6 +70,7 @@ int out_cpu_speedscope(const struct agg *agg, struct buf *out, const struct out_
 int out_timeline(const struct agg *agg, struct buf *out, const struct out_opts *opts);
 int out_offcpu_folded(const struct agg *agg, struct buf *out, const struct out_opts *opts);
 int out_offcpu_svg(const struct agg *agg, struct buf *out, const struct out_opts *opts);
+int out_offcpu_html(const struct agg *agg, struct buf *out, const struct out_opts *opts);
 
 /* Colour only on a terminal that can, and not under NO_COLOR or --no-color. */
 bool out_use_color(int fd, bool no_color);
