@@ -15,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/caps.h"
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "cmd/analyst.h"
@@ -144,6 +145,7 @@ static int be_analyst(const struct attach_opts *o, int stream_fd, int chan_fd)
 		.no_db = !o->db,
 		.aborted = &abort_asked,
 	};
+	int err;
 
 	catch_signal(SIGINT, SIG_IGN);
 	catch_signal(SIGTERM, SIG_IGN);
@@ -152,6 +154,12 @@ static int be_analyst(const struct attach_opts *o, int stream_fd, int chan_fd)
 	catch_signal(SIGUSR1, on_abort);
 	if (ao.outs && outs_begin(&outs, o->common.output, o->common.force)) {
 		log_err("%s", outs.err);
+		return EXIT_FAILED;
+	}
+	/* From here on it reads what strangers sent, and has all it needs in descriptors. */
+	err = caps_drop();
+	if (err) {
+		log_err("cannot give up capabilities: %s", strerror(-err));
 		return EXIT_FAILED;
 	}
 	if (write(stream_fd, "", 1) != 1)
