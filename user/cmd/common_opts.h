@@ -24,7 +24,7 @@ struct common_opts {
 		.color = true, .progress = true                                                    \
 	}
 
-/* Features that --without names. The words are looked up by without_apply() (cmd/without.h). */
+/* Features that --without names, one or A,B a key. The words are looked up by without_apply() (cmd/without.h). */
 #define WITHOUT_MAX 32
 struct without {
 	const char *keys[WITHOUT_MAX];
@@ -37,7 +37,7 @@ int opt_without(const struct opt *o, void *field, const char *text, char *err);
 #define WITHOUT_OPT_ROW(S)                                                                         \
 	{                                                                                          \
 		.name = "without", .arg = "FEATURE",                                               \
-		.help = "as on a kernel that lacks FEATURE; repeatable, doctor lists them",        \
+		.help = "as on a kernel that lacks FEATURE; repeatable or A,B; doctor lists them", \
 		.parse = opt_without, .offset = offsetof(S, without), .repeats = true              \
 	}
 
