@@ -6,6 +6,7 @@ with one more thing missing each time; then inside a PID namespace, where the ke
 processes are not those that anybody there knows.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -130,6 +131,8 @@ def test_capability_that_only_helps(hostprof, pg, app, mine, missing):
             os.chmod(directory, 0o755)
     report = measure(hostprof, pg, app, mine, as_user(*names))
     assert report.path == str(out) and report.summary["cpu"]["samples"] > 0
+    if missing == "dac_read_search" and not fentry():
+        note(report, "tracefs cannot be read", "CAP_DAC_READ_SEARCH")
 
 
 @pytest.mark.parametrize("missing", ["bpf", "perfmon", "sys_ptrace"])
@@ -144,6 +147,68 @@ def test_capability_that_must_be(tmp_path, cleanup, mine, missing):
     line, = got.stderr.splitlines()
     assert f"CAP_{missing.upper()}" in line, line
     assert os.listdir(mine) == []
+
+
+def fentry():
+    return doctor()["fentry"]["fix"] is None
+
+
+def doctor(*args, prefix=()):
+    """{key: check} as JSON."""
+    got = subprocess.run([*map(str, prefix), profiler.BINARY, "doctor", "--json", *args],
+                         capture_output=True, text=True, timeout=60)
+    return {c["key"]: c for c in json.loads(got.stdout)["checks"]}
+
+
+def test_doctor_names_what_is_missing():
+    """A refusal is no kernel that lacks something; each names its own capability."""
+    whole = doctor()
+    checks = doctor(prefix=as_user("bpf", "sys_ptrace", "dac_read_search", "checkpoint_restore"))
+    for key in ("raw_tp", "iter_task_file", "typed_reads", "perf_prog"):
+        if whole[key]["fix"] is None:
+            assert checks[key]["detail"].startswith("refused ("), checks[key]
+            assert "without CAP_PERFMON;" in checks[key]["detail"], checks[key]
+            assert checks[key]["fix"] == "run with sudo, or grant CAP_PERFMON"
+    checks = doctor(prefix=as_user("bpf", "perfmon", "sys_ptrace", "checkpoint_restore"))
+    assert "tracefs cannot be read (Permission denied) without CAP_DAC_READ_SEARCH" in (
+        checks["tracepoint"]["detail"])
+    assert checks["tracepoint"]["fix"] == "run with sudo, or grant CAP_DAC_READ_SEARCH"
+
+
+def test_hidden_symbols():
+    """Hidden from everybody, or from who lacks a capability."""
+    assert "kptr_restrict is 2" in doctor()["kallsyms"]["detail"]
+    assert doctor()["kallsyms"]["fix"] == "set kernel.kptr_restrict to 1 or 0"
+    with rights.sysctls(kptr_restrict=1):
+        assert doctor()["kallsyms"]["verdict"] == "ok"
+        check = doctor(prefix=as_user())["kallsyms"]
+        assert "hidden without CAP_SYSLOG" in check["detail"] and "CAP_SYSLOG" in check["fix"]
+        assert doctor(prefix=as_user(*rights.CAPABILITIES, "syslog"))["kallsyms"]["verdict"] == "ok"
+
+
+def test_report_reads_what_its_caller_may(hostprof, tmp_path, cleanup):
+    """The capabilities are for measuring: root's capture stays root's."""
+    tiny = servers.Tiny(tmp_path)
+    cleanup(tiny)
+    report = hostprof(tiny.pid, "-d", "300ms").report()
+    argv = [*as_user(), profiler.BINARY, "report", os.path.join(report.path, "capture.hpcap")]
+    got = subprocess.run([str(a) for a in argv], capture_output=True, text=True, timeout=60)
+    assert got.returncode == 1 and "Permission denied" in got.stderr, got
+
+
+def test_analyst_has_no_capabilities(hostprof, tmp_path, cleanup, mine):
+    """What parses the bytes of strangers has none of what the collector has."""
+    tiny = servers.Tiny(tmp_path)
+    cleanup(tiny)
+    run = hostprof(tiny.pid, "-d", "0", path=mine / "out", prefix=as_user())
+    analyst, = procs.children(run.process.pid)
+    held = {}
+    for pid in (run.process.pid, analyst):
+        with open(f"/proc/{pid}/status") as f:
+            held[pid] = {l.split()[0]: int(l.split()[1], 16) for l in f if l.startswith("Cap")}
+    run.stop()
+    assert held[run.process.pid]["CapEff:"] != 0
+    assert all(held[analyst][k] == 0 for k in ("CapEff:", "CapPrm:", "CapInh:", "CapAmb:"))
 
 
 FORKING = """

@@ -138,3 +138,14 @@ def test_nothing_without(feature, app, out):
     assert "switched off with --without" in line
     assert "hostprof needs Linux 5.8 or newer with BTF; leave out --without " in line
     assert not out.exists()
+
+
+def test_what_was_switched_off_is_to_blame(app, out):
+    """Not a right that is missing."""
+    got = profiler.run("attach", app.pid, "-d", "1s", "-o", out, "--no-cpu", "--without", "raw_tp")
+    assert got.returncode == 5 and got.stdout == "" and not out.exists()
+    assert got.stderr == ("hostprof: nothing of what was asked for can be measured: raw_tp is "
+                          "switched off with --without; leave out --without raw_tp\n")
+    got = profiler.run("attach", app.pid, "-d", "1s", "-o", out, "--without", "raw_tp,perf_prog")
+    assert got.returncode == 5 and not out.exists()
+    assert got.stderr.endswith("; leave out --without raw_tp, and leave out --without perf_prog\n")

@@ -19,6 +19,7 @@
 static int results[FEAT_COUNT]; /* what the probe of a row gives */
 static u32 tried[FEAT_COUNT]; /* how often it was asked */
 static u32 released;
+static u64 capabilities;
 
 #define FAKE(name, f)                                                                              \
 	int featprobe_##name(void)                                                                 \
@@ -54,6 +55,11 @@ FAKE(uprobe, FEAT_UPROBE)
 FAKE(sched_switch, FEAT_SCHED_SWITCH)
 FAKE(sched_exit, FEAT_SCHED_EXIT)
 
+u64 featprobe_caps(void)
+{
+	return capabilities;
+}
+
 void featprobe_release(void)
 {
 	released++;
@@ -67,6 +73,7 @@ static int setup(void **state)
 	memset(tried, 0, sizeof(tried));
 	memset(cache, 0, sizeof(cache));
 	forced_off = 0;
+	capabilities = 0;
 	return 0;
 }
 
@@ -176,14 +183,71 @@ static void t_missing(void **state)
 	results[FEAT_MEMLOCK] = -ENOMEM;
 	assert_int_equal(feat_probe(FEAT_TP_BTF), -EINVAL);
 	assert_int_equal(feat_blame(FEAT_TP_BTF), FEAT_TP_BTF);
-	missing_is(FEAT_TP_BTF, "not in this kernel");
+	missing_is(FEAT_TP_BTF, "not in this kernel (Invalid argument)");
 	assert_int_equal(feat_probe(FEAT_SYS_TP), -EINVAL);
 	assert_int_equal(tried[FEAT_SYS_TP], 0); /* in vain */
 	assert_int_equal(feat_blame(FEAT_SYS_TP), FEAT_TP_BTF);
-	missing_is(FEAT_SYS_TP, "it needs tp_btf, and that is not in this kernel");
-	missing_is(FEAT_RUN_STATS, "refused");
+	missing_is(FEAT_SYS_TP,
+		   "it needs tp_btf, and that is not in this kernel (Invalid argument)");
+	missing_is(FEAT_RUN_STATS, "refused (Operation not permitted) without CAP_SYS_ADMIN");
 	missing_is(FEAT_MEMLOCK, "Cannot allocate memory");
 	assert_true(feat_has(FEAT_RAW_TP));
+}
+
+static void fix_is(enum feat f, const char *want)
+{
+	char fix[256];
+
+	feat_fix(f, fix, sizeof(fix));
+	assert_string_equal(fix, want);
+}
+
+/* Refused is not absent: what is missing is named, and only what is missing. */
+static void t_refused(void **state)
+{
+	(void)state;
+	results[FEAT_RAW_TP] = results[FEAT_FENTRY] = -EPERM;
+	results[FEAT_TRACEPOINT] = results[FEAT_WHOLE_PROGRAMS] = -EACCES;
+	results[FEAT_PERF_PROG] = -EACCES;
+	capabilities = CAP_BIT(BPF);
+	assert_int_equal(feat_lacks(FEAT_SYS_TP), CAP_BIT(PERFMON));
+	missing_is(FEAT_RAW_TP, "refused (Operation not permitted) without CAP_PERFMON");
+	fix_is(FEAT_SYS_TP, "run with sudo, or grant CAP_PERFMON");
+	fix_is(FEAT_FENTRY, "run with sudo, or grant CAP_PERFMON");
+	missing_is(FEAT_PERF_PROG, "refused (Permission denied) without CAP_PERFMON");
+	fix_is(FEAT_PERF_PROG, "run with sudo, or grant CAP_PERFMON");
+	missing_is(FEAT_TRACEPOINT,
+		   "not to be found out: tracefs cannot be read (Permission denied) "
+		   "without CAP_DAC_READ_SEARCH");
+	fix_is(FEAT_TRACEPOINT, "run with sudo, or grant CAP_DAC_READ_SEARCH");
+	fix_is(FEAT_WHOLE_PROGRAMS, "run with sudo, or grant CAP_SYSLOG");
+	capabilities = 0;
+	fix_is(FEAT_RAW_TP, "run with sudo, or grant CAP_BPF and CAP_PERFMON");
+	/* CAP_SYS_ADMIN includes these two, but not the others. */
+	capabilities = CAP_BIT(SYS_ADMIN);
+	assert_int_equal(feat_lacks(FEAT_RAW_TP), 0);
+	assert_int_equal(feat_lacks(FEAT_TRACEPOINT), CAP_BIT(DAC_READ_SEARCH));
+	capabilities = ~0ULL;
+	missing_is(FEAT_FENTRY, "refused (Operation not permitted)");
+	fix_is(FEAT_FENTRY, FIX_POLICY);
+	fix_is(FEAT_TRACEPOINT, "make tracefs readable");
+	fix_is(FEAT_WHOLE_PROGRAMS, "set kernel.kptr_restrict to 1 or 0");
+	fix_is(FEAT_PERF_PROG, feat_rows[FEAT_PERF_PROG].refused_fix);
+	assert_int_equal(feat_lacks(FEAT_BPF), 0); /* it is there */
+}
+
+/* To leave out --without gives nothing where the kernel lacks it anyway. */
+static void t_off_in_vain(void **state)
+{
+	(void)state;
+	results[FEAT_FENTRY] = -ENOENT;
+	results[FEAT_TP_BTF] = -ENOENT;
+	assert_int_equal(feat_force_off("fentry"), 0);
+	assert_int_equal(feat_force_off("kprobe"), 0);
+	assert_int_equal(feat_force_off("sys_tp"), 0);
+	assert_true(feat_off_in_vain(FEAT_FENTRY));
+	assert_false(feat_off_in_vain(FEAT_KPROBE));
+	assert_true(feat_off_in_vain(FEAT_SYS_TP)); /* it needs tp_btf */
 }
 
 static void t_forced_off(void **state)
@@ -255,7 +319,8 @@ static void t_required(void **state)
 		{ FEAT_BTF, -ENOENT, -EOPNOTSUPP, "(BTF) not in this kernel: hostprof needs",
 		  "CONFIG_DEBUG_INFO_BTF" },
 		{ FEAT_RINGBUF, -EINVAL, -EOPNOTSUPP,
-		  "BPF ring buffer not in this kernel: hostprof needs Linux 5.8", "5.8 or newer" },
+		  "BPF ring buffer not in this kernel (Invalid argument): hostprof needs Linux",
+		  "5.8 or newer" },
 	};
 	char text[256], fix[256];
 	int err;
@@ -300,6 +365,8 @@ int main(void)
 		cmocka_unit_test_setup(t_needs_have_no_circle, setup),
 		cmocka_unit_test_setup(t_tried_once_and_late, setup),
 		cmocka_unit_test_setup(t_missing, setup),
+		cmocka_unit_test_setup(t_refused, setup),
+		cmocka_unit_test_setup(t_off_in_vain, setup),
 		cmocka_unit_test_setup(t_forced_off, setup),
 		cmocka_unit_test(t_each_forced_off),
 		cmocka_unit_test_setup(t_keys, setup),

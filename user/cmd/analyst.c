@@ -293,6 +293,18 @@ static void note_left_out(struct analyst *a)
 	capture_write(&a->capture, make_note(a, &rec, text));
 }
 
+static void note_hidden(struct analyst *a)
+{
+	_release_(buf) struct buf kptr = BUF_INIT;
+
+	if (!file_read("/proc/sys/kernel/kptr_restrict", &kptr, 16) && kptr.n && *kptr.p == '2')
+		put_note(a, "kernel functions have no names: kernel.kptr_restrict is 2 and hides "
+			    "them from everybody");
+	else
+		put_note(a, "kernel functions have no names: they take CAP_SYSLOG, which hostprof "
+			    "did not have");
+}
+
 static void name_address(void *arg, const struct agg_addr *at)
 {
 	struct analyst *a = arg;
@@ -307,7 +319,7 @@ static void name_address(void *arg, const struct agg_addr *at)
 	err = sym_resolve(a->sym, at->tgid, at->addr, &name);
 	if (err == -EPERM && !at->tgid && !a->kallsyms_hidden) {
 		a->kallsyms_hidden = true;
-		put_note(a, "kernel functions have no names: kernel.kptr_restrict hides them");
+		note_hidden(a);
 	}
 	if (name.quality == SYM_MODULE || name.quality == SYM_NONE)
 		return; /* the aggregates name it module+offset, and count it as unnamed */

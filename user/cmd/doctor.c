@@ -22,6 +22,7 @@
 struct doctor_opts {
 	bool json;
 	bool color;
+	bool verbose;
 	u32 port; /* 0 = not given */
 	const char *name; /* NULL = not given */
 	const char *cgroup;
@@ -35,6 +36,11 @@ static const struct opt doctor_opt_rows[] = {
 	  .help = "print JSON",
 	  .parse = opt_true,
 	  .offset = offsetof(struct doctor_opts, json) },
+	{ .name = "verbose",
+	  .letter = 'v',
+	  .help = "name the kernel change behind each feature",
+	  .parse = opt_true,
+	  .offset = offsetof(struct doctor_opts, verbose) },
 	{ .name = "no-color",
 	  .help = "no colours; NO_COLOR in the environment does the same",
 	  .parse = opt_false,
@@ -49,7 +55,7 @@ struct check *doctor_add(struct doctor *d, const char *group, const char *key, c
 
 	d->n = MIN(d->n + 1, (size_t)CHECKS_MAX);
 	*c = (struct check){ .group = group, .key = key, .name = name, .verdict = verdict };
-	if (verdict == OK || !fix)
+	if ((verdict != WARN && verdict != FAIL) || !fix)
 		return c;
 	/* Of no use to who has done it: root without rights is root of a container. */
 	if (!geteuid() && slice_starts(slice_str(fix), SLICE(SUDO)))
@@ -67,11 +73,14 @@ static int examine(struct doctor *d, const struct target_sel *sel, const struct 
 	int status, printed;
 
 	uname(&un);
-	doctor_kernel(d);
-	doctor_probes(d);
-	feat_release();
-	doctor_rights(d);
 	doctor_target(d, sel);
+	/* Who gave a wrong number wants to know that. Scripts get the same shape each time. */
+	if (d->target_status != EXIT_NO_TARGET || o->json) {
+		doctor_probes(d);
+		doctor_kernel(d);
+		feat_release();
+		doctor_rights(d);
+	}
 	status = d->target_status   ? (int)d->target_status
 		 : doctor_failed(d) ? EXIT_PRIVILEGE
 				    : EXIT_OK;
@@ -80,7 +89,7 @@ static int examine(struct doctor *d, const struct target_sel *sel, const struct 
 	else
 		doctor_print_text(d, &un,
 				  o->color && !(no_color && *no_color) && isatty(STDOUT_FILENO),
-				  &out);
+				  o->verbose, &out);
 	printed = cmd_print(&out);
 	return printed ? printed : status;
 }

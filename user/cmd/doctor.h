@@ -20,6 +20,8 @@ enum verdict {
 	OK,
 	WARN,
 	FAIL,
+	ABSENT, /* and not needed; for scripts as OK */
+	INFO, /* to be known, nothing to be done; for scripts as OK */
 };
 
 struct check {
@@ -31,8 +33,8 @@ struct check {
 	const char *lost; /* NULL = nothing */
 	u32 rungs; /* bit per rung that could be taken */
 	enum verdict verdict;
-	char detail[256];
-	char fix[256]; /* "" when there is nothing to fix */
+	char detail[512];
+	char fix[320]; /* "" when there is nothing to fix */
 };
 
 struct doctor {
@@ -49,16 +51,17 @@ struct check *doctor_add(struct doctor *d, const char *group, const char *key, c
 			 enum verdict verdict, const char *fix);
 #define DETAIL(c, ...) snprintf((c)->detail, sizeof((c)->detail), __VA_ARGS__)
 
-void doctor_kernel(struct doctor *d);
-void doctor_probes(struct doctor *d);
-void doctor_rights(struct doctor *d);
 void doctor_target(struct doctor *d, const struct target_sel *sel);
+void doctor_probes(struct doctor *d);
+void doctor_kernel(struct doctor *d); /* by the ladder that doctor_probes() chose */
+void doctor_rights(struct doctor *d);
 
 /* The rung that does p's work, and whose it is: another row may cover it. NULL = none. */
 const struct rung *doctor_rung(const struct ladder *l, enum probe p, enum probe *ret_of);
 
 size_t doctor_failed(const struct doctor *d);
-void doctor_print_text(const struct doctor *d, const struct utsname *un, bool color,
+/* verbose: with the kernel change behind each feature. */
+void doctor_print_text(const struct doctor *d, const struct utsname *un, bool color, bool verbose,
 		       struct buf *out);
 void doctor_print_json(const struct doctor *d, const struct utsname *un, int status,
 		       struct buf *out);

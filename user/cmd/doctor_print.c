@@ -14,62 +14,118 @@
 
 #define KEY_COLUMN 18 /* keys of features are what --without takes */
 
-static const char *const verdict_words[] = { "ok", "warn", "fail" };
-static const char *const verdict_colors[] = { "\033[32m", "\033[33m", "\033[31m" };
+static const struct {
+	const char *word;
+	const char *json;
+	const char *color;
+} verdicts[] = {
+	[OK] = { "ok", "ok", "\033[32m" },	 [WARN] = { "warn", "warn", "\033[33m" },
+	[FAIL] = { "fail", "fail", "\033[31m" }, [ABSENT] = { "--", "ok", "\033[2m" },
+	[INFO] = { "info", "ok", "\033[36m" },
+};
 
-size_t doctor_failed(const struct doctor *d)
+/* In the order of print; the checks come in the order in which they can be made. */
+static const char *const groups[] = { "kernel", "probes", "privileges", "target" };
+
+static size_t count(const struct doctor *d, enum verdict v)
 {
 	size_t i, n = 0;
 
 	for (i = 0; i < d->n; i++)
-		n += d->checks[i].verdict == FAIL;
+		n += d->checks[i].verdict == v;
 	return n;
 }
 
+size_t doctor_failed(const struct doctor *d)
+{
+	return count(d, FAIL);
+}
+
+struct paper {
+	const struct doctor *d;
+	struct buf *out;
+	bool color;
+	bool verbose;
+};
+
 /* One line instead of the same advice nine times. */
-static void lead_with_sudo(const struct doctor *d, struct buf *out)
+static void lead_with_sudo(const struct paper *p)
 {
 	size_t i, n = 0;
 
-	for (i = 0; i < d->n; i++)
-		n += slice_starts(slice_str(d->checks[i].fix), SLICE(SUDO));
+	for (i = 0; i < p->d->n; i++)
+		n += slice_starts(slice_str(p->d->checks[i].fix), SLICE(SUDO));
 	if (n > 1)
-		buf_addf(out,
-			 "\nrun it with sudo: %zu of the points below only say that this user "
-			 "has no privileges\n",
+		buf_addf(p->out,
+			 "run it with sudo: %zu of the points below only say that this user has no "
+			 "privileges\n",
 			 n);
 }
 
-void doctor_print_text(const struct doctor *d, const struct utsname *un, bool color,
+static void print_check(const struct paper *p, const struct check *c)
+{
+	buf_addf(p->out, "  %s%-4s%s  ", p->color ? verdicts[c->verdict].color : "",
+		 verdicts[c->verdict].word, p->color ? "\033[0m" : "");
+	if (c->feat || c->probe)
+		buf_addf(p->out, "%-*s", KEY_COLUMN, c->key);
+	buf_addf(p->out, "%s: %s\n", c->name, c->detail);
+	if (*c->fix)
+		buf_addf(p->out, "        fix: %s\n", c->fix);
+	if (p->verbose && c->feat)
+		buf_addf(p->out, "        %s Linux %s: %s\n", c->feat->gone ? "until" : "since",
+			 c->feat->since, c->feat->change);
+}
+
+/* The checks of a group whose verdict is among these, a bit each. */
+static void print_group(const struct paper *p, const char *group, const char *head, u32 which)
+{
+	bool begun = !head;
+	size_t i;
+
+	for (i = 0; i < p->d->n; i++) {
+		const struct check *c = &p->d->checks[i];
+
+		if (strcmp(c->group, group) || !(which >> c->verdict & 1))
+			continue;
+		if (!begun)
+			buf_addf(p->out, "\n%s\n", head);
+		begun = true;
+		print_check(p, c);
+	}
+}
+
+static void print_verdict(const struct paper *p)
+{
+	size_t failed = doctor_failed(p->d), warned = count(p->d, WARN);
+
+	if (failed)
+		buf_addf(p->out, "attach will not work: %zu problem%s\n", failed,
+			 failed == 1 ? "" : "s");
+	else if (warned)
+		buf_addf(p->out, "attach will work; %zu thing%s could be better\n", warned,
+			 warned == 1 ? "" : "s");
+	else
+		buf_adds(p->out, "attach will work\n");
+}
+
+/* What matters first: the verdict, what is behind it, then the rest, a line each. */
+void doctor_print_text(const struct doctor *d, const struct utsname *un, bool color, bool verbose,
 		       struct buf *out)
 {
-	const char *group = "";
-	size_t i, failed = doctor_failed(d);
+	const struct paper p = { .d = d, .out = out, .color = color, .verbose = verbose };
+	const u32 bad[] = { 1U << FAIL, 1U << WARN };
+	size_t i, k;
 
 	buf_addf(out, "hostprof %s on Linux %s %s\n", HOSTPROF_VERSION, un->release, un->machine);
-	lead_with_sudo(d, out);
-	for (i = 0; i < d->n; i++) {
-		const struct check *c = &d->checks[i];
-
-		if (strcmp(group, c->group))
-			buf_addf(out, "\n%s\n", c->group);
-		group = c->group;
-		buf_addf(out, "  %s%-4s%s  ", color ? verdict_colors[c->verdict] : "",
-			 verdict_words[c->verdict], color ? "\033[0m" : "");
-		if (c->feat || c->probe)
-			buf_addf(out, "%-*s", KEY_COLUMN, c->key);
-		buf_addf(out, "%s: %s\n", c->name, c->detail);
-		if (*c->fix)
-			buf_addf(out, "        fix: %s\n", c->fix);
-		if (c->feat)
-			buf_addf(out, "        since Linux %s: %s\n", c->feat->since,
-				 c->feat->change);
-	}
-	if (failed)
-		buf_addf(out, "\nattach will not work: %zu problem%s above\n", failed,
-			 failed == 1 ? "" : "s");
-	else
-		buf_adds(out, "\nattach will work\n");
+	print_verdict(&p);
+	lead_with_sudo(&p);
+	if (doctor_failed(d) || count(d, WARN))
+		buf_addch(out, '\n');
+	for (k = 0; k < ARRAY_SIZE(bad); k++)
+		for (i = 0; i < ARRAY_SIZE(groups); i++)
+			print_group(&p, groups[i], NULL, bad[k]);
+	for (i = 0; i < ARRAY_SIZE(groups); i++)
+		print_group(&p, groups[i], groups[i], ~(bad[0] | bad[1]));
 }
 
 static void json_target(struct json *j, const struct doctor *d)
@@ -114,7 +170,7 @@ static void json_probe(struct json *j, const struct doctor *d, const struct chec
 	json_obj(j, NULL);
 	json_cstr(j, "key", row->key);
 	json_cstr(j, "name", row->name);
-	json_cstr(j, "verdict", verdict_words[c->verdict]);
+	json_cstr(j, "verdict", verdicts[c->verdict].json);
 	json_cstr(j, "rung", r ? r->key : NULL);
 	json_cstr(j, "done_by", r && of != p ? probe_rows[of].key : NULL);
 	json_cstr(j, "lost", c->lost);
@@ -151,6 +207,29 @@ static void json_probes(struct json *j, const struct doctor *d)
 	json_end_arr(j);
 }
 
+static void json_checks(struct json *j, const struct doctor *d, const char *group)
+{
+	size_t i;
+
+	for (i = 0; i < d->n; i++) {
+		const struct check *c = &d->checks[i];
+
+		if (c->probe || strcmp(c->group, group))
+			continue;
+		json_obj(j, NULL);
+		json_cstr(j, "group", c->group);
+		json_cstr(j, "key", c->key);
+		json_cstr(j, "name", c->name);
+		json_cstr(j, "verdict", verdicts[c->verdict].json);
+		json_cstr(j, "detail", c->detail);
+		json_cstr(j, "fix", *c->fix ? c->fix : NULL);
+		json_cstr(j, "since_kernel", c->feat ? c->feat->since : NULL);
+		json_cstr(j, "kernel_change", c->feat ? c->feat->change : NULL);
+		json_cstr(j, "without", c->feat ? c->feat->without : NULL);
+		json_end_obj(j);
+	}
+}
+
 void doctor_print_json(const struct doctor *d, const struct utsname *un, int status,
 		       struct buf *out)
 {
@@ -166,23 +245,8 @@ void doctor_print_json(const struct doctor *d, const struct utsname *un, int sta
 	json_cstr(&j, "machine", un->machine);
 	json_end_obj(&j);
 	json_arr(&j, "checks");
-	for (i = 0; i < d->n; i++) {
-		const struct check *c = &d->checks[i];
-
-		if (c->probe)
-			continue;
-		json_obj(&j, NULL);
-		json_cstr(&j, "group", c->group);
-		json_cstr(&j, "key", c->key);
-		json_cstr(&j, "name", c->name);
-		json_cstr(&j, "verdict", verdict_words[c->verdict]);
-		json_cstr(&j, "detail", c->detail);
-		json_cstr(&j, "fix", *c->fix ? c->fix : NULL);
-		json_cstr(&j, "since_kernel", c->feat ? c->feat->since : NULL);
-		json_cstr(&j, "kernel_change", c->feat ? c->feat->change : NULL);
-		json_cstr(&j, "without", c->feat ? c->feat->without : NULL);
-		json_end_obj(&j);
-	}
+	for (i = 0; i < ARRAY_SIZE(groups); i++)
+		json_checks(&j, d, groups[i]);
 	json_end_arr(&j);
 	json_probes(&j, d);
 	json_target(&j, d);

@@ -43,11 +43,17 @@ static u32 rungs_there(enum probe p)
 	return there;
 }
 
-/* What the best rung needs and lacks. */
-static void name_fix(enum probe p, char *ret, size_t size)
+/* What the user can change, if anything; else what the best rung needs and lacks. */
+static void name_fix(const struct ladder *l, enum probe p, char *ret, size_t size)
 {
 	_release_(buf) struct buf b = BUF_INIT;
+	int blame = ladder_blame(l, p);
 	u32 f;
+
+	if (blame >= 0) {
+		feat_fix((enum feat)blame, ret, size);
+		return;
+	}
 
 	for (f = 0; f < FEAT_COUNT; f++)
 		if (probe_rows[p].rungs[0].needs & FEAT_BIT(f) && !feat_has((enum feat)f))
@@ -72,14 +78,16 @@ void doctor_probes(struct doctor *d)
 		const struct rung *r;
 		struct check *c;
 		enum probe of;
-		char fix[128];
+		char fix[256];
 
-		name_fix(p, fix, sizeof(fix));
+		name_fix(&d->ladder, p, fix, sizeof(fix));
 		r = doctor_rung(&d->ladder, p, &of);
 		c = doctor_add(d, "probes", row->key, row->name, verdict, fix);
 		c->probe = row;
 		c->lost = note || r ? note : row->lost;
 		c->rungs = rungs_there(p);
+		if (!r && !note)
+			c->verdict = ABSENT;
 		if (!r && !note)
 			DETAIL(c, "not needed: what it belongs to cannot be measured");
 		else

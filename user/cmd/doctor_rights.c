@@ -10,9 +10,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/caps.h"
 #include "base/cleanup.h"
 #include "base/file.h"
-#include "base/procparse.h"
 #include "cmd/doctor.h"
 #include "load/feat.h"
 
@@ -30,51 +30,34 @@ static int read_number(const char *path, long *ret)
 
 #define INIT_PID_NS 0xEFFFFFFCU /* PROC_PID_INIT_INO: fixed since namespaces have inodes */
 
-/* Capabilities by number; the ones that matter here. */
-enum cap {
-	CAP_DAC_READ_SEARCH_NR = 2,
-	CAP_SYS_PTRACE_NR = 19,
-	CAP_SYS_ADMIN_NR = 21,
-	CAP_PERFMON_NR = 38,
-	CAP_BPF_NR = 39,
-	CAP_CHECKPOINT_RESTORE_NR = 40,
-};
-
 static const struct cap_row {
-	enum cap nr;
+	int nr;
 	const char *name;
 	const char *why;
 	enum verdict missing;
-	bool admin_does; /* CAP_SYS_ADMIN includes it */
 } cap_rows[] = {
-	{ CAP_BPF_NR, "CAP_BPF", "load BPF programs", FAIL, true },
-	{ CAP_PERFMON_NR, "CAP_PERFMON", "let them see the whole host", FAIL, true },
-	{ CAP_SYS_PTRACE_NR, "CAP_SYS_PTRACE", "look into processes of other users", FAIL, false },
-	{ CAP_DAC_READ_SEARCH_NR, "CAP_DAC_READ_SEARCH", "read program files of other users", WARN,
-	  false },
-	{ CAP_CHECKPOINT_RESTORE_NR, "CAP_CHECKPOINT_RESTORE",
-	  "name functions of files that were replaced since", WARN, true },
+	{ CAP_BPF, "CAP_BPF", "load BPF programs", FAIL },
+	{ CAP_PERFMON, "CAP_PERFMON", "let them see the whole host", FAIL },
+	{ CAP_SYS_PTRACE, "CAP_SYS_PTRACE", "look into processes of other users", FAIL },
+	{ CAP_DAC_READ_SEARCH, "CAP_DAC_READ_SEARCH",
+	  "read program files of other users, and tracefs", WARN },
+	{ CAP_CHECKPOINT_RESTORE, "CAP_CHECKPOINT_RESTORE",
+	  "name functions of files that were replaced since", WARN },
+	{ CAP_SYSLOG, "CAP_SYSLOG", "name kernel functions", WARN },
 };
-
-static bool has_cap(const struct doctor *d, enum cap nr)
-{
-	return d->caps >> nr & 1;
-}
 
 static void check_caps(struct doctor *d)
 {
-	_release_(buf) struct buf b = BUF_INIT;
 	size_t i;
 
-	if (!file_read("/proc/self/status", &b, 1 << 16))
-		proc_field_hex(buf_slice(&b), "CapEff", &d->caps);
+	d->caps = caps_effective();
 	for (i = 0; i < ARRAY_SIZE(cap_rows); i++) {
 		const struct cap_row *row = &cap_rows[i];
-		bool there =
-			has_cap(d, row->nr) || (row->admin_does && has_cap(d, CAP_SYS_ADMIN_NR));
+		bool there = !caps_lacking(d->caps, 1ULL << row->nr);
 		struct check *c =
 			doctor_add(d, "privileges", row->name, row->name, there ? OK : row->missing,
-				   SUDO ", or give the binary the capability with setcap");
+				   SUDO ", or give the file hostprof the capability with setcap: "
+					"then all who may execute it measure whatever they like");
 
 		DETAIL(c, "%sto %s", there ? "" : "missing; needed ", row->why);
 	}
@@ -85,8 +68,9 @@ static void check_pid_ns(struct doctor *d)
 	struct stat st;
 	char self[32] = "";
 	ssize_t n = readlink("/proc/self", self, sizeof(self) - 1);
-	bool alike;
+	bool alike, works;
 	struct check *c;
+	char fix[256] = "run hostprof on the host, or in a container with --pid=host";
 
 	if (stat("/proc/self/ns/pid", &st) || n <= 0 || strtol(self, NULL, 10) != getpid()) {
 		c = doctor_add(d, "privileges", "procfs", "process numbers", FAIL,
@@ -95,9 +79,10 @@ static void check_pid_ns(struct doctor *d)
 		return;
 	}
 	alike = st.st_ino == INIT_PID_NS;
-	c = doctor_add(d, "privileges", "pid_namespace", "process numbers",
-		       alike || feat_has(FEAT_ITER_TASK_FILE) ? OK : FAIL,
-		       "run hostprof on the host, or in a container with --pid=host");
+	works = alike || feat_has(FEAT_ITER_TASK_FILE);
+	if (!works && feat_is_off(feat_blame(FEAT_ITER_TASK_FILE)))
+		feat_fix(FEAT_ITER_TASK_FILE, fix, sizeof(fix));
+	c = doctor_add(d, "privileges", "pid_namespace", "process numbers", works ? OK : FAIL, fix);
 	if (alike)
 		DETAIL(c, "hostprof and kernel count processes alike");
 	else if (c->verdict == OK)
@@ -114,7 +99,8 @@ static void check_sysctls(struct doctor *d)
 	long v;
 
 	if (!read_number("/proc/sys/kernel/unprivileged_bpf_disabled", &v)) {
-		bool refused = v && !feat_has(FEAT_BPF);
+		int err = feat_probe(FEAT_BPF);
+		bool refused = v && (err == -EPERM || err == -EACCES);
 
 		c = doctor_add(d, "privileges", "unprivileged_bpf_disabled",
 			       "kernel.unprivileged_bpf_disabled", refused ? WARN : OK, SUDO);
@@ -135,7 +121,7 @@ static void check_sysctls(struct doctor *d)
 				: "no CPU sampling of the whole host without CAP_PERFMON");
 	}
 	if (!read_number("/proc/sys/kernel/yama/ptrace_scope", &v)) {
-		bool refused = v >= 3 || (v > 0 && !has_cap(d, CAP_SYS_PTRACE_NR));
+		bool refused = v >= 3 || (v > 0 && caps_lacking(d->caps, CAP_BIT(SYS_PTRACE)));
 
 		c = doctor_add(d, "privileges", "ptrace_scope", "kernel.yama.ptrace_scope",
 			       refused ? WARN : OK,

@@ -133,11 +133,11 @@ static void check_pid(struct doctor *d, u32 pid)
 	       t->children ? "; --no-children leaves them out" : "");
 	check_sockets(d);
 	check_io_uring(d);
-	c = doctor_add(
-		d, "target", "tls", "TLS", *t->tls ? WARN : OK,
-		"measure behind the TLS proxy, or set sslmode=disable for a database on this host");
+	c = doctor_add(d, "target", "tls", "TLS", *t->tls ? INFO : OK, NULL);
 	if (*t->tls)
-		DETAIL(c, "%s is loaded: connections that it encrypts are counted, not parsed",
+		DETAIL(c,
+		       "can encrypt, by %s: connections that do are counted by peer, not parsed "
+		       "(sslmode=disable leaves those to a database on this host readable)",
 		       t->tls);
 	else
 		DETAIL(c, "no TLS library is loaded");

@@ -656,6 +656,22 @@ static int attach(struct collector *c)
 	return 0;
 }
 
+/* What a probe does not show, and why it does no better. */
+static int say_less(struct collector *c, enum probe p)
+{
+	_release_(buf) struct buf text = BUF_INIT, cause = BUF_INIT;
+	const char *note = probes_note(c->probes, p);
+
+	if (!note)
+		return 0;
+	buf_adds(&text, note);
+	if (!strstr(note, "switched off with --without"))
+		ladder_cause(probes_ladder(c->probes), p, &cause);
+	if (cause.n)
+		buf_addf(&text, " (%s)", cause.p);
+	return text.oom ? -ENOMEM : put_text(c, EV_NOTE, buf_slice(&text));
+}
+
 /* System calls do not show what goes through a ring; said once, for the first process that has one. */
 static int say_io_uring(struct collector *c)
 {
@@ -718,10 +734,7 @@ static int begin(struct collector *c)
 	if (!err)
 		err = put_text(c, EV_CONFIG, slice_str(c->opts->config));
 	for (i = 0; i < PROBE_COUNT && !err; i++) {
-		const char *note = probes_note(c->probes, i);
-
-		if (note)
-			err = put_text(c, EV_NOTE, slice_str(note));
+		err = say_less(c, (enum probe)i);
 	}
 	if (!err)
 		err = say_io_uring(c);

@@ -17,7 +17,9 @@
 #include "base/cleanup.h"
 #include "load/featprobe.h"
 
-#define FIX_RIGHTS "run with sudo, or grant CAP_BPF and CAP_PERFMON"
+#define FIX_POLICY                                                                                 \
+	"all capabilities for it are there: look for a security policy, of the kernel or of a "    \
+	"container"
 #define FIX_ATTACH "run as root, or grant CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE"
 #define FIX_BTF "use a kernel built with CONFIG_DEBUG_INFO_BTF=y, as distributions ship"
 #define FIX_EVENTS "use a kernel built with CONFIG_BPF_EVENTS=y"
@@ -25,6 +27,8 @@
 #define NOT_NEEDED "nothing is lost: another way does the same"
 
 #define B(f) FEAT_BIT(FEAT_##f)
+#define C(c) CAP_BIT(c)
+#define TRACING (C(BPF) | C(PERFMON))
 
 const struct feat_row feat_rows[FEAT_COUNT] = {
 	[FEAT_BPF] = { .key = "bpf",
@@ -33,8 +37,9 @@ const struct feat_row feat_rows[FEAT_COUNT] = {
 		       .without = NOTHING,
 		       .since = "3.18",
 		       .change = "99c55f7d47c0 bpf: introduce BPF syscall and maps",
-		       .fix = FIX_RIGHTS,
+		       .fix = "use a kernel with CONFIG_BPF_SYSCALL=y",
 		       .need = FEAT_REQUIRED,
+		       .caps = C(BPF),
 		       .probe = featprobe_bpf },
 	[FEAT_BTF] = { .key = "btf",
 		       .name = "kernel type information (BTF)",
@@ -55,13 +60,15 @@ const struct feat_row feat_rows[FEAT_COUNT] = {
 			   .fix = "use Linux 5.8 or newer",
 			   .need = FEAT_REQUIRED,
 			   .needs = B(BPF),
+			   .caps = C(BPF),
 			   .probe = featprobe_ringbuf },
 	[FEAT_MEMLOCK] = { .key = "memlock",
 			   .name = "memory for BPF maps",
 			   .why = "8 MiB hold bursts of records",
 			   .without =
 				   "a small buffer does: bursts may overflow it, and what is lost "
-				   "is counted",
+				   "is counted; unwind tables get small maps: programs with much "
+				   "code have incomplete stacks",
 			   .since = "5.11",
 			   .change = "abbdd0813f34 bpf: Eliminate rlimit-based memory accounting "
 				     "for bpf ringbuffer",
@@ -78,6 +85,7 @@ const struct feat_row feat_rows[FEAT_COUNT] = {
 			  .fix = FIX_EVENTS,
 			  .need = FEAT_DEGRADES,
 			  .needs = B(BPF),
+			  .caps = TRACING,
 			  .probe = featprobe_raw_tp },
 	[FEAT_TP_BTF] = { .key = "tp_btf",
 			  .name = "typed tracepoints (tp_btf)",
@@ -89,6 +97,7 @@ const struct feat_row feat_rows[FEAT_COUNT] = {
 			  .fix = FIX_BTF,
 			  .need = FEAT_DEGRADES,
 			  .needs = B(RAW_TP) | B(BTF),
+			  .caps = TRACING,
 			  .probe = featprobe_tp_btf },
 	[FEAT_SYS_TP] = { .key = "sys_tp",
 			  .name = "system call tracepoints, all calls",
@@ -100,11 +109,13 @@ const struct feat_row feat_rows[FEAT_COUNT] = {
 			  .fix = "use a kernel with CONFIG_FTRACE_SYSCALLS=y",
 			  .need = FEAT_UNUSED,
 			  .needs = B(TP_BTF),
+			  .caps = TRACING,
 			  .probe = featprobe_sys_tp },
 	[FEAT_TRACEPOINT] = { .key = "tracepoint",
 			      .name = "system call tracepoints, one by one",
 			      .why = "see transfers on sockets, and leave other calls alone",
-			      .without = "connects that fail are not seen",
+			      .without = "function hooks see them, or every system call of the "
+					 "host is followed",
 			      /* tracepoints in 4.7, those of system calls in 4.14: cf5f5cea2706 */
 			      .since = "4.14",
 			      .change = "98b5c2c65c29 perf, bpf: allow bpf programs attach to "
@@ -112,6 +123,9 @@ const struct feat_row feat_rows[FEAT_COUNT] = {
 			      .fix = "use a kernel with CONFIG_FTRACE_SYSCALLS=y and tracefs",
 			      .need = FEAT_DEGRADES,
 			      .needs = B(BPF),
+			      .caps = TRACING,
+			      .file = "tracefs",
+			      .file_caps = C(DAC_READ_SEARCH),
 			      .probe = featprobe_tracepoint },
 	[FEAT_DATA_READY] = { .key = "data_ready",
 			      .name = "tracepoint sk_data_ready",
@@ -122,6 +136,7 @@ const struct feat_row feat_rows[FEAT_COUNT] = {
 			      .fix = "use Linux 6.3 or newer",
 			      .need = FEAT_DEGRADES,
 			      .needs = B(RAW_TP),
+			      .caps = TRACING,
 			      .probe = featprobe_data_ready },
 	[FEAT_TCP_PROBE] = { .key = "tcp_probe",
 			     .name = "tracepoint tcp_probe",
@@ -133,6 +148,7 @@ const struct feat_row feat_rows[FEAT_COUNT] = {
 			     .fix = "use Linux 4.16 or newer",
 			     .need = FEAT_UNUSED,
 			     .needs = B(RAW_TP),
+			     .caps = TRACING,
 			     .probe = featprobe_tcp_probe },
 	[FEAT_ITER_TASK_FILE] = { .key = "iter_task_file",
 				  .name = "iterator over open files",
@@ -145,6 +161,7 @@ const struct feat_row feat_rows[FEAT_COUNT] = {
 				  .fix = "use Linux 5.8 or newer",
 				  .need = FEAT_DEGRADES,
 				  .needs = B(BPF) | B(BTF),
+				  .caps = TRACING,
 				  .probe = featprobe_iter_task_file },
 	[FEAT_PERF_PROG] = { .key = "perf_prog",
 			     .name = "BPF on perf events",
@@ -153,9 +170,13 @@ const struct feat_row feat_rows[FEAT_COUNT] = {
 			     .since = "4.9",
 			     .change = "0515e5999a46 bpf: introduce BPF_PROG_TYPE_PERF_EVENT "
 				       "program type",
-			     .fix = "run with sudo, or grant CAP_PERFMON",
+			     .fix = "use a kernel with CONFIG_PERF_EVENTS=y and "
+				    "CONFIG_BPF_EVENTS=y",
+			     .refused_fix = "run with sudo, grant CAP_SYS_ADMIN, or set "
+					    "kernel.perf_event_paranoid to 2 or less",
 			     .need = FEAT_DEGRADES,
 			     .needs = B(BPF),
+			     .caps = TRACING,
 			     .probe = featprobe_perf_prog },
 	[FEAT_PERF_HW] = { .key = "perf_hw",
 			   .name = "hardware CPU cycles",
@@ -166,6 +187,7 @@ const struct feat_row feat_rows[FEAT_COUNT] = {
 			   .fix = "in a virtual machine, let the host pass the PMU through",
 			   .need = FEAT_DEGRADES,
 			   .needs = B(PERF_PROG),
+			   .caps = C(PERFMON),
 			   .probe = featprobe_perf_hw },
 	[FEAT_TYPED_READS] = { .key = "typed_reads",
 			       .name = "typed reads of kernel memory",
@@ -176,6 +198,7 @@ const struct feat_row feat_rows[FEAT_COUNT] = {
 			       .fix = "use Linux 6.2 or newer",
 			       .need = FEAT_DEGRADES,
 			       .needs = B(BPF) | B(BTF),
+			       .caps = TRACING,
 			       .probe = featprobe_typed_reads },
 	[FEAT_TASK_BTF] = { .key = "task_btf",
 			    .name = "typed access to the running task",
@@ -187,6 +210,7 @@ const struct feat_row feat_rows[FEAT_COUNT] = {
 			    .fix = "use Linux 5.15 or newer, which also has task_pt_regs",
 			    .need = FEAT_DEGRADES,
 			    .needs = B(BPF) | B(BTF),
+			    .caps = TRACING,
 			    .probe = featprobe_task_btf },
 	[FEAT_TASK_PT_REGS] = { .key = "task_pt_regs",
 				.name = "registers of the running task",
@@ -198,6 +222,7 @@ const struct feat_row feat_rows[FEAT_COUNT] = {
 				.fix = "use Linux 5.15 or newer",
 				.need = FEAT_DEGRADES,
 				.needs = B(TASK_BTF),
+				.caps = TRACING,
 				.probe = featprobe_task_pt_regs },
 	[FEAT_RUN_STATS] = { .key = "run_stats",
 			     .name = "BPF run-time statistics",
@@ -206,9 +231,12 @@ const struct feat_row feat_rows[FEAT_COUNT] = {
 			     .since = "5.8",
 			     .change = "d46edd671a14 bpf: Sharing bpf runtime stats with "
 				       "BPF_ENABLE_STATS",
-			     .fix = "grant CAP_SYS_ADMIN, or set kernel.bpf_stats_enabled to 1",
+			     .fix = "use Linux 5.8 or newer",
+			     .refused_fix = "run with sudo, grant CAP_SYS_ADMIN, or set "
+					    "kernel.bpf_stats_enabled to 1",
 			     .need = FEAT_DEGRADES,
 			     .needs = B(BPF),
+			     .caps = C(SYS_ADMIN),
 			     .probe = featprobe_run_stats },
 	[FEAT_RECURSION_MISSES] = { .key = "recursion_misses",
 				    .name = "count of skipped program runs",
@@ -220,6 +248,7 @@ const struct feat_row feat_rows[FEAT_COUNT] = {
 				    .fix = "use Linux 5.12 or newer",
 				    .need = FEAT_DEGRADES,
 				    .needs = B(BPF) | B(BTF),
+				    .caps = TRACING,
 				    .probe = featprobe_recursion_misses },
 	/* The one row that newer kernels lack: its change is the one that took it away. */
 	[FEAT_WHOLE_PROGRAMS] = { .key = "whole_programs",
@@ -234,21 +263,25 @@ const struct feat_row feat_rows[FEAT_COUNT] = {
 				  .change = "7dadeaa6e851 sched: Further restrict the preemption "
 					    "modes",
 				  .fix = "boot with preempt=voluntary where the kernel has that "
-					 "choice "
-					 "(before 7.0)",
+					 "choice (before 7.0)",
 				  .need = FEAT_DEGRADES,
 				  .needs = B(BPF) | B(BTF),
+				  .caps = TRACING,
+				  .refused_fix = "set kernel.kptr_restrict to 1 or 0",
+				  .file = "the address of preempt_dynamic_mode in /proc/kallsyms",
+				  .file_caps = C(SYSLOG),
+				  .gone = true,
 				  .probe = featprobe_whole_programs },
 	[FEAT_FENTRY] = { .key = "fentry",
 			  .name = "function entry and exit hooks (fentry, fexit)",
 			  .why = "see transfers at the socket, io_uring's and sendfile's too",
-			  .without = "kprobes do it, or system calls, which do not show io_uring",
+			  .without = "another way sees them; system calls do not show io_uring",
 			  .since = "5.5",
 			  .change = "fec56f5890d9 bpf: Introduce BPF trampoline",
-			  .fix = "use a kernel with CONFIG_FUNCTION_TRACER=y whose policy allows "
-				 "it",
+			  .fix = "use a kernel with CONFIG_FUNCTION_TRACER=y",
 			  .need = FEAT_DEGRADES,
 			  .needs = B(BPF) | B(BTF),
+			  .caps = TRACING,
 			  .probe = featprobe_fentry },
 	[FEAT_MODULE_BTF] = { .key = "module_btf",
 			      .name = "type information of modules",
@@ -270,6 +303,7 @@ const struct feat_row feat_rows[FEAT_COUNT] = {
 			  .fix = "use a kernel with CONFIG_KPROBES=y",
 			  .need = FEAT_UNUSED,
 			  .needs = B(BPF),
+			  .caps = TRACING,
 			  .probe = featprobe_kprobe },
 	[FEAT_RETURN_ROOM] = { .key = "kretprobe_room",
 			       .name = "room for many returns under way in a kretprobe",
@@ -292,6 +326,7 @@ const struct feat_row feat_rows[FEAT_COUNT] = {
 			  .fix = "use a kernel with CONFIG_UPROBES=y",
 			  .need = FEAT_UNUSED,
 			  .needs = B(BPF),
+			  .caps = TRACING,
 			  .probe = featprobe_uprobe },
 	[FEAT_SCHED_SWITCH] = { .key = "sched_switch",
 				.name = "tracepoint sched_switch",
@@ -328,6 +363,7 @@ static struct {
 } cache[FEAT_COUNT];
 
 #define FORCED_OFF (-ENODATA) /* no probe gives this */
+#define KERNEL_ENOTSUPP 524 /* the kernel's own, which strerror() does not know */
 
 int feat_find(const char *key)
 {
@@ -400,31 +436,79 @@ enum feat feat_blame(enum feat f)
 	return blame;
 }
 
-void feat_missing_text(enum feat f, struct buf *out)
+u64 feat_lacks(enum feat f)
 {
 	enum feat blame;
 	int err = find_out(f, &blame);
+	const struct feat_row *row = &feat_rows[blame];
+	u64 wanted = row->caps;
+
+	if (err != -EPERM && err != -EACCES)
+		return 0;
+	if (err == -EACCES && row->file)
+		wanted = row->file_caps;
+	return caps_lacking(featprobe_caps(), wanted);
+}
+
+bool feat_off_in_vain(enum feat f)
+{
+	u64 needs;
+
+	for (needs = feat_rows[f].needs; needs; needs &= needs - 1)
+		if (!feat_has((enum feat)__builtin_ctzll(needs)))
+			return true;
+	return probe_once(f) != 0;
+}
+
+void feat_missing_text(enum feat f, struct buf *out)
+{
+	u64 lacks = feat_lacks(f);
+	enum feat blame;
+	int err = find_out(f, &blame);
+	const struct feat_row *row = &feat_rows[blame];
 
 	if (blame != f)
-		buf_addf(out, "it needs %s, and that is ", feat_rows[blame].key);
+		buf_addf(out, "it needs %s, and that is ", row->key);
 	if (err == FORCED_OFF)
 		buf_adds(out, "switched off with --without");
+	else if (err == -EACCES && row->file)
+		buf_addf(out, "not to be found out: %s cannot be read (%s)", row->file,
+			 strerror(-err));
 	else if (err == -EPERM || err == -EACCES)
-		buf_adds(out, "refused");
-	else if (err == -ENOENT || err == -EOPNOTSUPP || err == -EINVAL)
+		buf_addf(out, "refused (%s)", strerror(-err));
+	else if (err == -ENOENT || err == -ENOSYS || err == -KERNEL_ENOTSUPP)
 		buf_adds(out, "not in this kernel");
+	else if (err == -EOPNOTSUPP || err == -EINVAL)
+		buf_addf(out, "not in this kernel (%s)", strerror(-err));
 	else
 		buf_adds(out, strerror(-err));
+	if (lacks) {
+		buf_adds(out, " without ");
+		caps_name(lacks, out);
+	}
 }
 
 void feat_fix(enum feat f, char *ret, size_t size)
 {
-	enum feat blame = feat_blame(f);
+	_release_(buf) struct buf names = BUF_INIT;
+	enum feat blame;
+	int err = find_out(f, &blame);
+	const struct feat_row *row = &feat_rows[blame];
+	u64 lacks = feat_lacks(f);
 
-	if (feat_is_off(blame))
-		snprintf(ret, size, "leave out --without %s", feat_rows[blame].key);
+	caps_name(lacks, &names);
+	if (err == FORCED_OFF)
+		snprintf(ret, size, "leave out --without %s", row->key);
+	else if ((err == -EPERM || err == -EACCES) && row->refused_fix && !(lacks & ~C(SYS_ADMIN)))
+		snprintf(ret, size, "%s", row->refused_fix);
+	else if (lacks)
+		snprintf(ret, size, "run with sudo, or grant %s", names.p ? names.p : "");
+	else if (err == -EACCES && row->file)
+		snprintf(ret, size, "make %s readable", row->file);
+	else if ((err == -EPERM || err == -EACCES) && row->caps)
+		snprintf(ret, size, "%s", FIX_POLICY);
 	else
-		snprintf(ret, size, "%s", feat_rows[blame].fix);
+		snprintf(ret, size, "%s", row->fix);
 }
 
 void feat_keys(struct buf *out)
@@ -448,7 +532,7 @@ const struct feat_row *feat_missing_required(int *ret_err, char *ret_text, size_
 		if (!err)
 			continue;
 		*ret_err = right ? -EPERM : -EOPNOTSUPP;
-		if (right) {
+		if (right && feat_lacks((enum feat)i)) {
 			snprintf(ret_text, text_size, "the kernel refused the BPF programs: %s",
 				 strerror(-err));
 			snprintf(ret_fix, fix_size, "%s", FIX_ATTACH);
@@ -456,9 +540,9 @@ const struct feat_row *feat_missing_required(int *ret_err, char *ret_text, size_
 			_release_(buf) struct buf why = BUF_INIT;
 
 			feat_missing_text((enum feat)i, &why);
-			snprintf(ret_text, text_size,
-				 "%s %s: hostprof needs Linux 5.8 or newer with BTF", row->name,
-				 why.p ? why.p : "missing");
+			snprintf(ret_text, text_size, "%s %s%s", row->name,
+				 why.p ? why.p : "missing",
+				 right ? "" : ": hostprof needs Linux 5.8 or newer with BTF");
 			feat_fix((enum feat)i, ret_fix, fix_size);
 		}
 		return row;

@@ -11,7 +11,7 @@
 #ifndef LOAD_FEAT_H
 #define LOAD_FEAT_H
 
-#include "base/types.h"
+#include "base/caps.h"
 
 struct buf;
 
@@ -60,7 +60,14 @@ struct feat_row {
 	const char *without; /* what becomes of that when it is missing */
 	const char *since; /* the first kernel release that has it */
 	const char *change; /* what brought it: commit id, subject */
-	const char *fix;
+	const char *fix; /* when the kernel does not have it */
+	const char *
+		refused_fix; /* when it refuses although the capabilities are there; NULL = usual */
+	bool gone; /* `since` is the first release that does not have it any more */
+	u64 caps; /* CAP_BIT()s that the probe takes */
+	const char
+		*file; /* -EACCES of the probe means that this is not readable, NULL = as -EPERM */
+	u64 file_caps; /* what makes it readable */
 	enum feat_need need;
 	u64 needs; /* FEAT_BIT()s: missing when one of them is */
 	int (*probe)(void); /* 0 = there, -errno; needs are there */
@@ -81,7 +88,14 @@ bool feat_is_off(enum feat f); /* itself, not what it builds on */
 int feat_find(const char *key); /* enum feat or -ENOENT */
 /* The feature that is to blame: f itself or one that it needs. Only when !feat_has(f). */
 enum feat feat_blame(enum feat f);
-/* Why it is missing, for a line of text: "refused", "needs fentry, switched off by --without", … */
+/* It is refused, and these CAP_BIT()s are missing; 0 = that is not why. */
+u64 feat_lacks(enum feat f);
+/*
+ * Of a feature that is off: it would be missing anyway, so that leaving out --without gives nothing.
+ * Tries it all the same, so only for doctor: attach keeps its hands off what was switched off.
+ */
+bool feat_off_in_vain(enum feat f);
+/* Why it is missing, for a line of text: "refused (Operation not permitted) without CAP_PERFMON", … */
 void feat_missing_text(enum feat f, struct buf *out);
 void feat_fix(enum feat f, char *ret, size_t size); /* what to do about it */
 void feat_keys(struct buf *out); /* "bpf, btf, …" */

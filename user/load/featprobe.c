@@ -21,6 +21,7 @@
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
+#include "base/caps.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "feat.skel.h"
@@ -277,6 +278,8 @@ int featprobe_tracepoint(void)
 		return -ENOENT;
 	attr.config = (u64)ids.id[i];
 	held_event = attach_event(&attr, BPF_PROG_TYPE_TRACEPOINT);
+	if (held_event == -EACCES)
+		return -EPERM; /* -EACCES says that tracefs cannot be read */
 	return held_event < 0 ? held_event : 0;
 }
 
@@ -375,18 +378,21 @@ int featprobe_uprobe(void)
 }
 
 /* The object with one of its two programs: not every kernel runs the second one by itself. */
-static struct feat_bpf *open_feat(bool preempt)
+static int open_feat(struct feat_bpf **ret, bool preempt)
 {
 	struct feat_bpf *skel = feat_bpf__open();
+	int err;
 
 	if (!skel)
-		return NULL;
+		return -errno;
 	bpf_program__set_autoload(skel->progs.feat, !preempt);
 	bpf_program__set_autoload(skel->progs.read_preempt_mode, preempt);
-	if (!feat_bpf__load(skel))
-		return skel;
-	feat_bpf__destroy(skel);
-	return NULL;
+	err = feat_bpf__load(skel);
+	if (err)
+		feat_bpf__destroy(skel);
+	else
+		*ret = skel;
+	return err;
 }
 
 /* 0 and the address of a variable of the kernel, which may be hidden: 0. -ENOENT: there is none. */
@@ -414,9 +420,9 @@ static int kernel_variable(const char *name, u64 *ret_at)
 int featprobe_whole_programs(void)
 {
 	LIBBPF_OPTS(bpf_test_run_opts, run);
-	struct feat_bpf *skel;
+	struct feat_bpf *skel = NULL;
 	struct utsname un;
-	int mode = -1;
+	int mode = -1, err;
 	u64 at = 0;
 
 	if (uname(&un) || !strstr(un.version, "PREEMPT"))
@@ -425,12 +431,14 @@ int featprobe_whole_programs(void)
 		return -ENOENT;
 	if (kernel_variable("preempt_dynamic_mode", &at))
 		return 0;
-	skel = at ? open_feat(true) : NULL;
-	if (skel) {
-		skel->bss->preempt_mode_at = at;
-		if (!bpf_prog_test_run_opts(bpf_program__fd(skel->progs.read_preempt_mode), &run))
-			mode = skel->bss->preempt_mode;
-	}
+	if (!at)
+		return -EACCES;
+	err = open_feat(&skel, true);
+	if (err)
+		return err == -EACCES ? -EPERM : err;
+	skel->bss->preempt_mode_at = at;
+	if (!bpf_prog_test_run_opts(bpf_program__fd(skel->progs.read_preempt_mode), &run))
+		mode = skel->bss->preempt_mode;
 	feat_bpf__destroy(skel);
 	return mode == 0 || mode == 1 ? 0 : -ENOENT;
 }
@@ -449,11 +457,12 @@ static int types_say(size_t offset)
 		const char packet[64] = { 0 }; /* the least that a socket filter runs on */
 		LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = packet,
 			    .data_size_in = sizeof(packet));
-		struct feat_bpf *skel = open_feat(false);
+		struct feat_bpf *skel = NULL;
 
-		result = skel ? bpf_prog_test_run_opts(bpf_program__fd(skel->progs.feat), &run)
-			      : -errno;
-		if (skel && !result)
+		result = open_feat(&skel, false);
+		if (!result)
+			result = bpf_prog_test_run_opts(bpf_program__fd(skel->progs.feat), &run);
+		if (!result)
 			said = *skel->bss;
 		feat_bpf__destroy(skel);
 		known = true;
@@ -497,6 +506,11 @@ int featprobe_module_btf(void)
 			return 0;
 	}
 	return -ENOENT;
+}
+
+u64 featprobe_caps(void)
+{
+	return caps_effective();
 }
 
 void featprobe_release(void)

@@ -6,6 +6,8 @@
 #ifndef LOAD_FEATPROBE_H
 #define LOAD_FEATPROBE_H
 
+#include "base/types.h"
+
 int featprobe_bpf(void);
 int featprobe_btf(void);
 int featprobe_ringbuf(void);
@@ -32,6 +34,8 @@ int featprobe_return_room(void);
 int featprobe_uprobe(void);
 int featprobe_sched_switch(void);
 int featprobe_sched_exit(void);
+
+u64 featprobe_caps(void); /* CAP_BIT()s that are in force */
 
 void featprobe_release(void); /* the kernel's BTF (kfuncs.h), and what is held of a tracepoint */
 

@@ -16,6 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/buf.h"
+#include "base/caps.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -57,11 +59,23 @@ static int on_record(void *arg, void *data, size_t size)
 static void set_error(struct probes_error *e, int err, const char *what)
 {
 	snprintf(e->text, sizeof(e->text), "%s: %s", what, strerror(-err));
-	if (err == -EPERM || err == -EACCES)
+	if ((err == -EPERM || err == -EACCES) &&
+	    caps_lacking(caps_effective(), CAP_BIT(BPF) | CAP_BIT(PERFMON)))
 		snprintf(e->fix, sizeof(e->fix),
 			 "run as root, or grant CAP_BPF, CAP_PERFMON and CAP_SYS_PTRACE");
 	else
 		snprintf(e->fix, sizeof(e->fix), "see 'hostprof doctor'");
+}
+
+static int set_nothing(const struct probes *p, struct probes_error *e)
+{
+	_release_(buf) struct buf why = BUF_INIT, fix = BUF_INIT;
+	int err = ladder_error(&p->ladder, p->asked, &why, &fix);
+
+	snprintf(e->text, sizeof(e->text), "nothing of what was asked for can be measured%s%s",
+		 why.n ? ": " : "", why.n ? why.p : "");
+	snprintf(e->fix, sizeof(e->fix), "%s", fix.n ? fix.p : "see 'hostprof doctor'");
+	return err;
 }
 
 /* Before 5.11 maps are charged to RLIMIT_MEMLOCK. Without CAP_SYS_RESOURCE: as far as it goes. */
@@ -284,11 +298,8 @@ static int load(struct probes *p, struct probes_error *ret_err)
 
 	do {
 		ladder_choose(&p->ladder, p->asked);
-		if (!p->ladder.groups) {
-			err = ladder_error(p->asked);
-			set_error(ret_err, err, "nothing of what was asked for can be measured");
-			return err;
-		}
+		if (!p->ladder.groups)
+			return set_nothing(p, ret_err);
 		err = load_rungs(p, &again, ret_err);
 		if (err)
 			close_object(p);

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "load/kfuncs.h"
 
 static const struct rung_prog fentry_transfers[] = {
@@ -228,10 +229,13 @@ static const struct rung_prog back_syscall[] = {
 
 static const struct rung_prog nothing[] = { { 0 } };
 
-#define PREEMPTED                                                                                  \
-	"this kernel preempts BPF programs, and skips others on the same processor meanwhile: "    \
-	"some "                                                                                    \
-	"transfers are lost (program_missed counts the skips, unseen_transfers the holes)"
+#define SKIPPED                                                                                    \
+	"skips others on the same processor meanwhile: some transfers are lost (program_missed "   \
+	"counts the skips, unseen_transfers the holes)"
+#define PREEMPTED "this kernel preempts BPF programs, and " SKIPPED
+#define MAYBE_PREEMPTED                                                                            \
+	"whole_programs is switched off with --without: programs are taken as on a kernel that "   \
+	"preempts them, and " SKIPPED
 
 const struct probe_row probe_rows[PROBE_COUNT] = {
 	[PROBE_TRANSFERS] = {
@@ -278,6 +282,9 @@ const struct probe_row probe_rows[PROBE_COUNT] = {
 			  .name = "every system call of the host",
 			  .needs = FEAT_BIT(FEAT_SYS_TP) | FEAT_BIT(FEAT_RAW_TP),
 			  .progs = raw_transfers,
+			  .less = "transfers are seen among all system calls of the host: meanwhile "
+				  "each of them, in every process, takes longer, a short one two to "
+				  "three times as long",
 			  .entries = true,
 			  .covers = PROBE_BIT(PROBE_CALLS),
 			  .no_rings = true },
@@ -530,18 +537,87 @@ void ladder_choose(struct ladder *l, u32 groups)
 			drop_group(l, probe_rows[p].group);
 }
 
-int ladder_error(u32 asked)
+/* What keeps p from this rung: -ENOENT when nothing does, or nothing that can be changed. */
+static int rung_blame(const struct rung *r, u64 *ret_rank)
 {
-	const struct rung *r;
-	u32 p, f;
+	int blame = -ENOENT;
+	u32 f;
 
-	for (p = 0; p < PROBE_COUNT; p++)
-		for (r = probe_rows[p].rungs; probe_rows[p].required && r->key; r++)
-			for (f = 0; f < FEAT_COUNT && probe_rows[p].group & asked; f++)
-				if (r->needs & FEAT_BIT(f) &&
-				    (feat_probe(f) == -EPERM || feat_probe(f) == -EACCES))
-					return -EPERM;
-	return -EOPNOTSUPP;
+	*ret_rank = 0;
+	for (f = 0; f < FEAT_COUNT; f++) {
+		enum feat at;
+
+		if (!(r->needs & FEAT_BIT(f)) || feat_has(f))
+			continue;
+		at = feat_blame(f);
+		if (!feat_is_off(at) && !feat_lacks(f))
+			return -ENOENT;
+		*ret_rank += feat_is_off(at) ? 1 : FEAT_COUNT;
+		if (blame < 0)
+			blame = (int)at;
+	}
+	return blame;
+}
+
+int ladder_blame(const struct ladder *l, enum probe p)
+{
+	u64 least = 0, rank;
+	int i, best = -ENOENT;
+
+	for (i = 0; i < RUNGS_MAX && probe_rows[p].rungs[i].key; i++) {
+		int blame;
+
+		if (l->taken[p] == i)
+			break;
+		if (l->refused[p] >> i & 1 || !has_functions(&probe_rows[p].rungs[i]))
+			continue;
+		/* What was switched off before what is refused, and few before many. */
+		blame = rung_blame(&probe_rows[p].rungs[i], &rank);
+		if (blame < 0 || (best >= 0 && rank >= least))
+			continue;
+		best = blame;
+		least = rank;
+	}
+	return best;
+}
+
+void ladder_cause(const struct ladder *l, enum probe p, struct buf *out)
+{
+	int f = ladder_blame(l, p);
+
+	if (f < 0)
+		return;
+	buf_addf(out, "%s: ", feat_rows[f].key);
+	feat_missing_text((enum feat)f, out);
+}
+
+int ladder_error(const struct ladder *l, u32 asked, struct buf *text, struct buf *fix)
+{
+	int err = -EOPNOTSUPP, f;
+	u64 told = 0;
+	char one[160];
+	u32 p;
+
+	for (p = 0; p < PROBE_COUNT; p++) {
+		if (!probe_rows[p].required || !(probe_rows[p].group & asked) ||
+		    choose(p, l->refused[p]) != RUNG_NONE)
+			continue;
+		f = ladder_blame(l, p);
+		if (f < 0 || told & FEAT_BIT(f))
+			continue;
+		if (told)
+			buf_adds(text, ", ");
+		buf_addf(text, "%s is ", feat_rows[f].key);
+		feat_missing_text((enum feat)f, text);
+		feat_fix((enum feat)f, one, sizeof(one));
+		/* One right is behind many refusals. */
+		if (!fix->n || !strstr(fix->p, one))
+			buf_addf(fix, "%s%s", fix->n ? ", and " : "", one);
+		told |= FEAT_BIT(f);
+		if (feat_lacks((enum feat)f))
+			err = -EPERM;
+	}
+	return err;
 }
 
 const struct rung *ladder_rung(const struct ladder *l, enum probe p)
@@ -580,5 +656,7 @@ const char *ladder_note(const struct ladder *l, enum probe p, u32 asked)
 		return NULL;
 	if (l->taken[p] == RUNG_NONE)
 		return *row->lost ? row->lost : NULL;
+	if (r && r->less && !strcmp(r->less, PREEMPTED) && feat_is_off(FEAT_WHOLE_PROGRAMS))
+		return MAYBE_PREEMPTED;
 	return r ? r->less : NULL;
 }

@@ -98,8 +98,16 @@ struct ladder {
 void ladder_choose(struct ladder *l, u32 groups);
 /* Does the kernel have what this rung needs? */
 bool ladder_there(enum probe p, int rung);
-/* Why nothing of what is asked for can be measured: -EPERM a right is missing, -EOPNOTSUPP. */
-int ladder_error(u32 asked);
+/*
+ * The feature that keeps p from a better rung than it has (from any, when it has none), where the user
+ * can do something about it: it was switched off, or a capability is missing. -ENOENT: there is none.
+ */
+int ladder_blame(const struct ladder *l, enum probe p);
+/*
+ * Why nothing of what is asked for can be measured: one clause a feature that is to blame, and what to
+ * do. -EPERM a right is missing, -EOPNOTSUPP.
+ */
+int ladder_error(const struct ladder *l, u32 asked, struct buf *text, struct buf *fix);
 const struct rung *ladder_rung(const struct ladder *l, enum probe p); /* NULL = none of its own */
 static inline bool ladder_has(const struct ladder *l, enum probe p)
 {
@@ -110,5 +118,7 @@ const struct rung_prog *ladder_prog(const struct ladder *l, const char *name,
 				    enum probe *ret_probe);
 /* The trust line of a row, NULL when it says all it can; asked is what the user asked for. */
 const char *ladder_note(const struct ladder *l, enum probe p, u32 asked);
+/* What follows such a line: the feature that is to blame, and why it is missing. Nothing if none is. */
+void ladder_cause(const struct ladder *l, enum probe p, struct buf *out);
 
 #endif

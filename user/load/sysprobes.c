@@ -60,19 +60,24 @@ static const char *const tracefs_dirs[] = { "/sys/kernel/tracing", "/sys/kernel/
 static int read_from(const char *dir, struct sysprobe_ids *ret)
 {
 	size_t i, found = 0;
+	int missing = -ENOENT;
 
 	for (i = 0; i < ARRAY_SIZE(rows); i++) {
 		_release_(buf) struct buf text = BUF_INIT;
 		char path[128];
+		int err;
 
 		ret->id[i] = -1;
 		snprintf(path, sizeof(path), "%s/events/syscalls/%s/id", dir, rows[i].name);
-		if (file_read(path, &text, 32) || !text.n)
+		err = file_read(path, &text, 32);
+		if (err == -EACCES)
+			missing = err;
+		if (err || !text.n)
 			continue;
 		ret->id[i] = strtol(text.p, NULL, 10);
 		found += ret->id[i] > 0;
 	}
-	return found ? 0 : -ENOENT;
+	return found ? 0 : missing;
 }
 
 /* In the child: its own mount namespace, gone with it. */
@@ -87,13 +92,17 @@ static int read_privately(struct sysprobe_ids *ret)
 
 int sysprobe_ids_read(struct sysprobe_ids *ret)
 {
-	int fds[2], err;
+	int fds[2], err, missing = -ENOENT;
 	pid_t pid;
 	size_t i;
 
-	for (i = 0; i < ARRAY_SIZE(tracefs_dirs); i++)
-		if (!read_from(tracefs_dirs[i], ret))
+	for (i = 0; i < ARRAY_SIZE(tracefs_dirs); i++) {
+		err = read_from(tracefs_dirs[i], ret);
+		if (!err)
 			return 0;
+		if (err == -EACCES)
+			missing = err;
+	}
 	if (pipe2(fds, O_CLOEXEC))
 		return -errno;
 	pid = fork();
@@ -113,7 +122,7 @@ int sysprobe_ids_read(struct sysprobe_ids *ret)
 	close(fds[0]);
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;
-	return err ? -ENOENT : 0;
+	return err ? missing : 0;
 }
 
 static struct bpf_link *attach_one(struct bpf_program *prog, s32 id)

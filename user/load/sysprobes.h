@@ -21,8 +21,8 @@ struct sysprobes {
 
 /*
  * Numbers of the tracepoints. Where tracefs is not mounted, a short-lived child mounts it in a mount
- * namespace of its own and reads them there: nothing changes for anyone else. 0, or -ENOENT when the
- * kernel has no system call tracepoints, -errno.
+ * namespace of its own and reads them there: nothing changes for anyone else. 0, -ENOENT when the
+ * kernel has no system call tracepoints, -EACCES when tracefs cannot be read, -errno.
  */
 struct sysprobe_ids {
 	s32 id[SYSPROBES_MAX]; /* by row of the table in sysprobes.c; -1 = no such tracepoint */
