@@ -13,7 +13,8 @@ from lib import procs, profiler, servers
 
 FEATURES = ("bpf btf ringbuf memlock raw_tp tp_btf sys_tp tracepoint data_ready tcp_probe "
             "iter_task_file perf_prog perf_hw typed_reads task_btf task_pt_regs "
-            "run_stats recursion_misses whole_programs fentry module_btf kprobe kretprobe_room uprobe").split()
+            "run_stats recursion_misses whole_programs fentry module_btf kprobe kretprobe_room uprobe sched_switch "
+            "sched_exit").split()
 
 
 def features(*args):
@@ -222,7 +223,8 @@ def test_without_nonsense(command, target, out):
     assert not out.exists()
 
 
-PROBES = ["transfers", "calls", "sockets", "arrivals", "seed", "processes", "cpu", "cost"]
+PROBES = ["transfers", "calls", "sockets", "arrivals", "seed", "processes", "cpu", "waits",
+          "wait_seed", "wait_stacks", "cost"]
 
 
 def ladder(*off):
@@ -264,4 +266,4 @@ def test_ladder_without():
     rows, works = ladder("raw_tp", "perf_prog")
     assert not works
     assert {k for k, row in rows.items() if row["verdict"] == "fail"} == {"transfers", "sockets",
-                                                                          "cpu"}
+                                                                          "cpu", "waits"}
