@@ -45,6 +45,29 @@ static __always_inline __u64 arrival_take(struct sock_state *ss, struct sock *sk
 	return arrival_ns && ss->role == HP_ROLE_CLIENT ? ss->arrival_last_ns : arrival_ns;
 }
 
+/* Of an HTTP status line the version and the status; what begins with fewer is looked at on. */
+#define TURN_TOLD_BYTES 12
+
+static __always_inline bool tcp_unread(struct sock *sk, __u32 end)
+{
+	return (__s32)(end - BPF_CORE_READ((struct tcp_sock *)sk, copied_seq)) > 0;
+}
+
+/*
+ * A process that sends has read what came before, as far as nothing is left of it. A stamp that is still
+ * there then is that of a read which no probe saw (under way at attach, through a ring, by a process that
+ * is no target), and would make the next request begin with the one before.
+ */
+static __always_inline void arrival_settle(struct sock_state *ss, struct sock *sk)
+{
+	if (!ss->arrival_ns)
+		return;
+	if (ss->family == AF_UNIX ? unix_unread(sk) : tcp_unread(sk, ss->arrival_seq))
+		return;
+	ss->arrival_ns = 0;
+	ss->flags |= SOCK_SETTLED;
+}
+
 /* Is this transfer the first of a turn, or does it begin with what begins one? */
 static __always_inline bool turn_first(const struct scratch *s, const struct hp_verdict *v,
 				       bool turned)
@@ -98,7 +121,9 @@ static __always_inline void xfer_run(__u32 slot, struct scratch *s, struct sock_
 	__u32 dir = x->dir & 1;
 
 	turned = ss->last_dir != dir || (ss->flags & SOCK_NEW_TURN);
-	first = opaque ? turned : turn_first(s, v, turned);
+	first = turned || (ss->flags & SOCK_CUT);
+	if (!opaque)
+		first = turn_first(s, v, first);
 	x->limit = first ? v->turn_max[dir] : v->more_max[dir];
 	if (x->limit > HP_PAYLOAD_MAX)
 		x->limit = HP_PAYLOAD_MAX;
@@ -141,7 +166,11 @@ static __always_inline void xfer_run(__u32 slot, struct scratch *s, struct sock_
 	}
 	ss->pos[dir] += x->total;
 	ss->last_dir = dir;
-	ss->flags &= ~SOCK_NEW_TURN;
+	ss->flags &= ~(SOCK_NEW_TURN | SOCK_CUT);
+	if (dir == HP_RECV)
+		ss->flags &= ~SOCK_SETTLED;
+	if (first && x->total < TURN_TOLD_BYTES)
+		ss->flags |= SOCK_CUT;
 }
 
 /* The entries of the transfer's iovec, from wherever they lie. */
@@ -209,6 +238,9 @@ static __always_inline void transfer_gap(struct sock_state *ss, struct sock *sk,
 	/* Less than nothing: two threads at a time, or a connection found by this very transfer. */
 	if ((__s32)gap <= 0)
 		return;
+	/* The stamp may be that of the bytes in the hole. */
+	if (dir == HP_RECV && !(ss->flags & SOCK_SETTLED))
+		ss->arrival_ns = 0;
 	drop(DROP_UNSEEN);
 	transfer_skip(ss, dir, gap);
 	frames_lose(ss, dir & 1);
@@ -239,7 +271,9 @@ static __always_inline void transfer(__u32 slot, struct scratch *s, struct sock_
 		return;
 	if (dir == HP_RECV)
 		s->x.wire_ns = arrival_take(ss, sk);
-	else if (ss->family != AF_UNIX)
+	else
+		arrival_settle(ss, sk);
+	if (dir == HP_SEND && ss->family != AF_UNIX)
 		/* CLOCK_MONOTONIC since d3edd06ea8ea "tcp: provide earliest departure time" (4.20). */
 		s->x.wire_ns = BPF_CORE_READ((struct tcp_sock *)sk, tcp_wstamp_ns);
 	if (v->capture == HP_CAPTURE_COUNT || v->capture == HP_CAPTURE_IGNORE) {

@@ -64,6 +64,8 @@ enum sock_flags {
 	SOCK_NEW_TURN = 8, /* nothing moved yet */
 	SOCK_ERROR_SENT = 16,
 	SOCK_EARLY = 32, /* known before transfers were followed: some may have gone by unseen */
+	SOCK_SETTLED = 128, /* arrival_ns is not that of a read which nobody saw */
+	SOCK_CUT = 64, /* the turn began with too few bytes to tell what it is */
 };
 
 enum wait_what {

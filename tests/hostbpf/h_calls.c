@@ -198,6 +198,71 @@ static void arrivals_unix(void **state)
 	assert_int_equal(((struct ev_data *)nth(EV_DATA, 3))->wire_ns, 0);
 }
 
+/* A read that no probe saw leaves its stamp: the next request does not begin with it. */
+static void arrival_read_unseen(void **state)
+{
+	const struct ev_data *ev;
+	int fd, family;
+	u64 at;
+
+	(void)state;
+	for (family = 0; family < 2; family++) {
+		begin();
+		fd = family ? unix_client("/run/a") : tcp_pair();
+		send_bytes(fd, 1);
+		mach_queue(fd, 1);
+		mach_arrive(fd, 10);
+		mach_queue(fd, 0);
+		mach_taken(fd, 10);
+		mach_sleep(1000000);
+		send_bytes(fd, 1);
+		mach_sleep(1000000);
+		at = mach_clock();
+		mach_queue(fd, 1);
+		mach_arrive(fd, 10);
+		mach_queue(fd, 0);
+		mach_taken(fd, 10);
+		mach_sleep(1000000);
+		mach_call(NR_READ, 10, fd, (u64)page, 10, 0);
+		ev = nth(EV_DATA, 2);
+		assert_int_equal(ev->dir, HP_RECV);
+		assert_true(ev->wire_ns - at < 1000);
+	}
+	/* Nothing was sent in between: the stamp may be of either. */
+	begin();
+	fd = tcp_pair();
+	send_bytes(fd, 1);
+	mach_arrive(fd, 10);
+	mach_taken(fd, 10);
+	mach_sleep(1000000);
+	mach_arrive(fd, 10);
+	mach_taken(fd, 10);
+	mach_call(NR_READ, 10, fd, (u64)page, 10, 0);
+	assert_int_equal(((struct ev_data *)nth(EV_DATA, 1))->wire_ns, 0);
+}
+
+/* A head that comes in pieces too short to tell is carried until it can be told. */
+static void cut_start(void **state)
+{
+	static const struct hp_verdict http = { .capture = HP_CAPTURE_BYTES,
+						.turn_max = { 4096, 4096 },
+						.iov_max = { 4, 4 },
+						.start_len = { 7, 7 },
+						.start = { "HTTP/1.", "HTTP/1." } };
+	int fd;
+
+	(void)state;
+	begin();
+	mach_profile(0, &http);
+	fd = tcp_pair();
+	send_bytes(fd, 4);
+	send_bytes(fd, 1);
+	send_bytes(fd, 400);
+	send_bytes(fd, 500);
+	assert_int_equal(count(EV_DATA), 3);
+	assert_int_equal(((struct ev_data *)nth(EV_DATA, 2))->len, 400);
+}
+
 /* A verdict holds from the next transfer on, for its connection only. */
 static void verdicts(void **state)
 {
@@ -346,7 +411,8 @@ int main(void)
 		cmocka_unit_test(peeks),	 cmocka_unit_test(truncs),
 		cmocka_unit_test(moved_inside),	 cmocka_unit_test(many_messages),
 		cmocka_unit_test(arrivals),	 cmocka_unit_test(arrival_told_late),
-		cmocka_unit_test(arrivals_unix), cmocka_unit_test(verdicts),
+		cmocka_unit_test(arrivals_unix), cmocka_unit_test(arrival_read_unseen),
+		cmocka_unit_test(cut_start),	 cmocka_unit_test(verdicts),
 		cmocka_unit_test(entries),	 cmocka_unit_test(strangers),
 		cmocka_unit_test(full_tables),	 cmocka_unit_test(children),
 		cmocka_unit_test(old_kernel),
