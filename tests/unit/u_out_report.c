@@ -9,7 +9,9 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdio.h>
+#include <sys/socket.h>
 #include <cjson/cJSON.h>
 #include "base/cleanup.h"
 #include "base/file.h"
@@ -390,7 +392,7 @@ static void terminal_fits(void **state)
 		_release_(agg) struct agg *agg = sample_agg(hostile);
 
 		for (i = 0; i < ARRAY_SIZE(widths); i++)
-			assert_in_range(text_lines(agg, widths[i], false, &b), 8, 11);
+			assert_in_range(text_lines(agg, widths[i], false, &b), 8, 12);
 		assert_null(strchr(b.p, '\x1b'));
 		text_lines(agg, 80, true, &b);
 		assert_non_null(strstr(b.p, "\x1b[0m"));
@@ -570,6 +572,153 @@ static void empty_and_cut_windows(void **state)
 	cJSON_Delete(json);
 }
 
+static void feed_config(struct sample *s, const char *text)
+{
+	size_t n = strlen(text);
+	struct ev_config *c = sample_record(EV_CONFIG, sizeof(*c), n, SAMPLE_START);
+
+	c->len = (u32)n;
+	memcpy(c + 1, text, n);
+	sample_feed(s, c);
+}
+
+/* Only a window and what the CONFIG record says; refused adds calls to a closed port. */
+static struct agg *config_agg(const char *config, u32 refused)
+{
+	struct sample s = { 0 };
+	u32 i;
+
+	if (agg_new(&s.agg, NULL))
+		return NULL;
+	sample_target(&s);
+	sample_window(&s, HP_WINDOW_START, SAMPLE_START);
+	feed_config(&s, config);
+	for (i = 0; i < refused; i++) {
+		struct conn_info info = { .conn_id = 100 + i,
+					  .role = HP_ROLE_CLIENT,
+					  .family = AF_INET,
+					  .tgid = SAMPLE_TGID,
+					  .open_ns = SAMPLE_START + NSEC_PER_SEC,
+					  .close_ns = SAMPLE_START + NSEC_PER_SEC,
+					  .origin = HP_ORIGIN_CONNECT,
+					  .proto = "",
+					  .reason = "",
+					  .peer = SLICE("127.0.0.1:38499"),
+					  .err = ECONNREFUSED,
+					  .ended = true };
+
+		agg_conn(s.agg, &info);
+	}
+	sample_window(&s, HP_WINDOW_END, SAMPLE_START + SAMPLE_SECONDS * NSEC_PER_SEC);
+	assert_int_equal(agg_finish(s.agg), 0);
+	return s.agg;
+}
+
+/* What nobody measured is not zero: null, and words where figures would be. */
+static void unmeasured_is_not_none(void **state)
+{
+	static const char *const keys[] = { "endpoints", "queries", "connections", "external" };
+	_release_(agg) struct agg *agg =
+		config_agg("probe.transfers=none|0||bytes sent and received on sockets\n"
+			   "unmeasured.sockets=there is no way to see transfers\n",
+			   0);
+	_release_(buf) struct buf b = BUF_INIT;
+	cJSON *json = summary_of(agg);
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < ARRAY_SIZE(keys); i++)
+		assert_true(cJSON_IsNull(at(json, keys[i])));
+	assert_true(cJSON_IsNull(at(at(json, "trust"), "connections")));
+	cJSON_Delete(json);
+	written(out_text, agg, &plain, &b);
+	assert_ptr_equal(strstr(b.p, "NOT SEEN requests, queries, outgoing calls: there is no way "
+				     "to see transfers\n"),
+			 b.p);
+	assert_non_null(strstr(b.p, "\nrequests not measured (10.0 s)\n"));
+	assert_non_null(strstr(b.p, "\nerrors   not measured\n"));
+	assert_null(strstr(b.p, "none in"));
+	assert_non_null(strstr(b.p, "\nprobes   lower rung: transfers none\n"));
+	assert_null(strstr(b.p, "no event lost"));
+	written(out_markdown, agg, &plain, &b);
+	assert_non_null(strstr(b.p, "- **Requests, queries and outgoing calls are not measured: "
+				    "there is no way to see transfers.**\n"));
+	assert_null(strstr(b.p, "0 requests"));
+	assert_null(strstr(b.p, "No request was timed"));
+	/* No line is wider than the terminal, however long the reason. */
+	text_lines(agg, 40, false, &b);
+	assert_non_null(strstr(b.p, "NOT SEEN requests, queries, outgoing\n"
+				    "         calls: there is no way to see\n"
+				    "         transfers\n"));
+}
+
+static void switched_off_is_not_none(void **state)
+{
+	_release_(agg) struct agg *http = config_agg("option.http=0\noption.db=1\n", 0);
+	_release_(agg) struct agg *db = config_agg("option.http=1\noption.db=0\n", 0);
+	_release_(buf) struct buf b = BUF_INIT;
+	cJSON *json = summary_of(http);
+
+	(void)state;
+	assert_true(cJSON_IsNull(at(json, "endpoints")));
+	assert_true(cJSON_IsArray(at(json, "queries")));
+	cJSON_Delete(json);
+	json = summary_of(db);
+	assert_true(cJSON_IsNull(at(json, "queries")));
+	assert_true(cJSON_IsNull(at(json, "connections")));
+	assert_true(cJSON_IsArray(at(json, "endpoints")));
+	cJSON_Delete(json);
+	written(out_text, http, &plain, &b);
+	assert_non_null(strstr(b.p, "not seen requests: switched off by --no-http\n"));
+	written(out_text, db, &plain, &b);
+	assert_non_null(strstr(b.p, "not seen queries: switched off by --no-db\n"));
+}
+
+/* How it was measured stands in every report. */
+static void probes_and_rungs(void **state)
+{
+	_release_(agg) struct agg *agg =
+		config_agg("probe.transfers=raw|5|every system call of the host|bytes on sockets\n"
+			   "probe.calls=raw|0|every system call of the host|accept, connect\n"
+			   "probe.cpu=off|0||CPU samples\n"
+			   "option.without=fentry\noption.without=kprobe\n",
+			   0);
+	_release_(buf) struct buf b = BUF_INIT;
+	cJSON *json = summary_of(agg);
+	const cJSON *trust = at(json, "trust"), *p = cJSON_GetArrayItem(at(trust, "probes"), 0);
+
+	(void)state;
+	assert_int_equal(cJSON_GetArraySize(at(trust, "probes")), 3);
+	assert_string_equal(at(p, "rung")->valuestring, "raw");
+	assert_string_equal(at(p, "name")->valuestring, "every system call of the host");
+	assert_true(cJSON_IsFalse(at(p, "best")));
+	p = cJSON_GetArrayItem(at(trust, "probes"), 1);
+	assert_true(cJSON_IsTrue(at(p, "best")));
+	assert_int_equal(cJSON_GetArraySize(at(trust, "without")), 2);
+	cJSON_Delete(json);
+	written(out_text, agg, &plain, &b);
+	assert_non_null(strstr(b.p, "\nprobes   lower rung: transfers raw\n"));
+	written(out_markdown, agg, &plain, &b);
+	assert_non_null(strstr(b.p, "| bytes on sockets | `raw` | every system call of the host | "
+				    "yes |\n"));
+	assert_non_null(strstr(b.p, "\nSwitched off by `--without`: `fentry`, `kprobe`.\n"));
+	assert_non_null(strstr(b.p, "run for every process of the host"));
+}
+
+static void refused_calls_are_errors(void **state)
+{
+	_release_(agg) struct agg *agg = config_agg("option.http=1\n", 22);
+	_release_(buf) struct buf b = BUF_INIT;
+
+	(void)state;
+	written(out_text, agg, &plain, &b);
+	assert_non_null(strstr(b.p, "\nerrors   22 outgoing calls failed\n"));
+	assert_non_null(
+		strstr(b.p, "\nexternal tcp 127.0.0.1:38499  ×22  22 errors  0 timeouts\n"));
+	written(out_markdown, agg, &plain, &b);
+	assert_non_null(strstr(b.p, "- 22 outgoing calls failed, most to 127.0.0.1:38499 (22).\n"));
+}
+
 static void format_lists(void **state)
 {
 	struct slice bad;
@@ -601,6 +750,10 @@ int main(void)
 		cmocka_unit_test(many_status_codes),
 		cmocka_unit_test(terminal_columns),
 		cmocka_unit_test(empty_and_cut_windows),
+		cmocka_unit_test(unmeasured_is_not_none),
+		cmocka_unit_test(switched_off_is_not_none),
+		cmocka_unit_test(probes_and_rungs),
+		cmocka_unit_test(refused_calls_are_errors),
 		cmocka_unit_test(format_lists),
 	};
 

@@ -411,6 +411,24 @@ const char *agg_stop_key(enum uw_stop why)
 	return (unsigned int)why < UW_STOP_MAX ? keys[why] : NULL;
 }
 
+const char *agg_stop_text(enum uw_stop why)
+{
+	static const char *const texts[UW_STOP_MAX] = {
+		[UW_STOP_NONE] = "no user stack (kernel thread, or ending)",
+		[UW_STOP_DEPTH] = "deeper than a record holds",
+		[UW_STOP_NO_MAPPING] = "code in no known file (generated, or unloaded)",
+		[UW_STOP_NO_ROW] = "code whose file does not tell how to find its caller",
+		[UW_STOP_PENDING] = "taken before the file's unwind table was loaded",
+		[UW_STOP_READ] = "stack memory that could not be read",
+		[UW_STOP_STUCK] = "a caller that is not further out (broken stack)",
+		[UW_STOP_REGISTER] = "the caller's place was in a register that is lost",
+		[UW_STOP_PYTHON] = "Python frames that could not be read",
+		[UW_STOP_FP] = "walked by frame pointers, perhaps not to the end",
+	};
+
+	return (unsigned int)why < UW_STOP_MAX ? texts[why] : NULL;
+}
+
 const char *agg_drop_key(enum hp_drop why)
 {
 	return (unsigned int)why < DROP_MAX ? drop_keys[why] : "";

@@ -389,6 +389,15 @@ struct agg_stack_trust {
 		[UW_STOP_MAX]; /* why walks ended; UW_STOP_FP: by frame pointers, and not complete */
 };
 
+/* What was hooked to see something, and in which of the ways that there are. */
+struct agg_probe {
+	const char *key; /* "transfers" */
+	const char *name; /* what it sees: "bytes sent and received on sockets" */
+	const char *rung; /* the way: "raw"; "none": there was none, "off": not asked for */
+	const char *how; /* the same in words, "" with "none" and "off" */
+	bool lower; /* a better way is known, for other kernels or rights */
+};
+
 struct agg_trust {
 	u64 events; /* records delivered */
 	u64 lost_events; /* records lost whole */
@@ -416,6 +425,14 @@ struct agg_trust {
 		double agent_cores;
 	} overhead;
 	u64 folded; /* exchanges, calls, connections that went to an "(other)" row */
+	const struct agg_probe *probes; /* in the order of the flow; none in captures of long ago */
+	u32 nprobes;
+	const char *const *without; /* kernel features that the user switched off */
+	u32 nwithout;
+	/* Why it was not measured; "" = it was. Then rows that are missing were not there. */
+	const char *no_sockets; /* all that goes through sockets */
+	const char *no_http; /* endpoints */
+	const char *no_db; /* queries and pools */
 	const char *const *notes; /* the most important first: encrypted databases, losses, … */
 	u32 nnotes;
 };
@@ -472,6 +489,7 @@ const char *agg_wait_key(enum hp_wait reason);
 
 /* Why an incomplete stack ends there: "no_row"; NULL for UW_STOP_END, which is none. */
 const char *agg_stop_key(enum uw_stop why);
+const char *agg_stop_text(enum uw_stop why); /* the same for people: "code without …" */
 const char *agg_drop_key(enum hp_drop why); /* "ring_full" */
 const char *agg_drop_text(enum hp_drop why); /* "records that did not fit …" */
 

@@ -16,6 +16,8 @@
 #define AGG_PIDS_MAX 1024
 #define AGG_NOTES_MAX 64
 #define AGG_CONFIG_MAX 65536
+#define AGG_PROBES_MAX 32
+#define AGG_WITHOUT_MAX 64
 
 struct target {
 	struct agg_target pub;
@@ -28,6 +30,13 @@ struct target {
 struct notes {
 	const char *text[AGG_NOTES_MAX];
 	u32 n;
+};
+
+struct measured {
+	struct agg_probe probes[AGG_PROBES_MAX];
+	u32 nprobes;
+	const char *without[AGG_WITHOUT_MAX];
+	u32 nwithout;
 };
 
 struct agg {
@@ -60,12 +69,15 @@ struct agg {
 	const struct agg_pool **pool_list;
 	const struct agg_external **external_list;
 	struct notes notes;
+	struct measured measured;
 };
 
 /* report.c */
 void report_release(struct agg *agg);
 /* adopt.c: before the rows are sorted; returns the calls that were given an identity. */
 u64 queries_adopt(struct agg *agg);
+/* measured.c: what the CONFIG records say was measured, into report.trust. */
+void measured_read(struct agg *agg);
 /* notes.c: what a reader must know before believing the figures, the most important first. */
 void notes_make(struct agg *agg);
 

@@ -152,7 +152,8 @@ static void say_stops(struct agg *a, const struct agg_stack_trust *s)
 		if (i == UW_STOP_FP || !agg_stop_key(i) || !s->stops[i])
 			continue;
 		part += s->stops[i];
-		buf_addf(&why, "%s%s %s", why.n ? ", " : "", agg_stop_key(i), COUNT(s->stops[i]));
+		buf_addf(&why, "%s%s (%s)", why.n ? "; " : "", agg_stop_text(i),
+			 COUNT(s->stops[i]));
 	}
 	if (!why.oom && why.n && (double)part > ENDED_MANY * (double)s->total)
 		say(a,

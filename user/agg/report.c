@@ -353,6 +353,7 @@ int agg_finish(struct agg *a)
 	r->trust.wait_stacks = a->stacks.waits.trust;
 	report_cpu(a);
 	report_trust(a);
+	measured_read(a);
 	notes_make(a);
 	buf_reserve(&a->config, 1);
 	r->config = a->config.n && !a->config.oom ? a->config.p : "";

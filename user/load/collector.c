@@ -705,6 +705,14 @@ static int say_refused(struct collector *c)
 	return put_text(c, EV_NOTE, slice_str(text));
 }
 
+static int put_measured(struct collector *c)
+{
+	_release_(buf) struct buf b = BUF_INIT;
+
+	probes_describe(c->probes, &b);
+	return b.oom ? -ENOMEM : put_text(c, EV_CONFIG, buf_slice(&b));
+}
+
 static int begin(struct collector *c)
 {
 	const struct targets *targets = c->opts->targets;
@@ -733,6 +741,8 @@ static int begin(struct collector *c)
 		err = probes_waits(c->probes, true, HP_WAIT_BASE, put_own, c);
 	if (!err)
 		err = put_text(c, EV_CONFIG, slice_str(c->opts->config));
+	if (!err)
+		err = put_measured(c);
 	for (i = 0; i < PROBE_COUNT && !err; i++) {
 		err = say_less(c, (enum probe)i);
 	}

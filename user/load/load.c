@@ -617,6 +617,11 @@ const char *probes_note(const struct probes *p, u32 row)
 	return ladder_note(&p->ladder, row, p->asked);
 }
 
+void probes_describe(const struct probes *p, struct buf *out)
+{
+	ladder_describe(&p->ladder, p->asked, out);
+}
+
 bool probes_net(const struct probes *p)
 {
 	return p->ladder.groups & GROUP_NET;

@@ -7,6 +7,7 @@
 #ifndef LOAD_LOAD_H
 #define LOAD_LOAD_H
 
+#include "base/buf.h"
 #include "base/types.h"
 #include "hp/events.h"
 
@@ -92,6 +93,8 @@ void probes_cost(const struct probes *p, struct probes_cost *ret);
 const struct ladder *probes_ladder(const struct probes *p);
 /* The line for trust about that row of the ladder, NULL when it says all it can. */
 const char *probes_note(const struct probes *p, u32 row);
+/* The lines of the CONFIG record about what is measured, and how. */
+void probes_describe(const struct probes *p, struct buf *out);
 bool probes_net(const struct probes *p); /* sockets are measured */
 bool probes_sample_hw(const struct probes *p);
 u32 probes_sample_hz(const struct probes *p); /* 0 = no samples */

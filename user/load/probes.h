@@ -11,6 +11,7 @@
 #ifndef LOAD_PROBES_H
 #define LOAD_PROBES_H
 
+#include "base/buf.h"
 #include "base/types.h"
 #include "load/feat.h"
 
@@ -120,5 +121,7 @@ const struct rung_prog *ladder_prog(const struct ladder *l, const char *name,
 const char *ladder_note(const struct ladder *l, enum probe p, u32 asked);
 /* What follows such a line: the feature that is to blame, and why it is missing. Nothing if none is. */
 void ladder_cause(const struct ladder *l, enum probe p, struct buf *out);
+/* What is measured, and how, as lines of the CONFIG record; see measured.c. */
+void ladder_describe(const struct ladder *l, u32 asked, struct buf *out);
 
 #endif

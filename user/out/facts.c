@@ -9,6 +9,7 @@
 #include "out/fmt.h"
 
 #define IDLE_CORES 0.05
+#define TARGET_CELLS 24
 
 u32 facts_rank(const struct agg_report *rep, u32 rows, facts_key key, u32 max, u32 *ret_rows)
 {
@@ -42,6 +43,24 @@ double facts_external_time(const struct agg_report *rep, u32 i)
 	return rep->external[i]->latency.sum;
 }
 
+double facts_external_failed(const struct agg_report *rep, u32 i)
+{
+	const struct agg_external *e = rep->external[i];
+
+	/* A call that was given up is cut off as well: then it is in both. */
+	return (double)MAX(e->errors, e->timeouts);
+}
+
+u64 facts_all_failed(const struct agg_report *rep)
+{
+	u64 n = 0;
+	u32 i;
+
+	for (i = 0; i < rep->nexternal; i++)
+		n += (u64)facts_external_failed(rep, i);
+	return n;
+}
+
 double facts_all_endpoint_time(const struct agg_report *rep)
 {
 	double sum = 0;
@@ -72,12 +91,16 @@ double facts_prepared_ratio(const struct agg_report *rep)
 	return all > 0 ? sum / all : 0;
 }
 
-double facts_cost_cores(const struct agg_report *rep)
+double facts_bpf_cores(const struct agg_report *rep)
 {
 	double bpf_s = (double)rep->trust.overhead.bpf_ns / NSEC_PER_SEC;
 
-	return rep->trust.overhead.agent_cores +
-	       (rep->window.duration_s > 0 ? bpf_s / rep->window.duration_s : 0);
+	return rep->window.duration_s > 0 ? bpf_s / rep->window.duration_s : 0;
+}
+
+double facts_cost_cores(const struct agg_report *rep)
+{
+	return rep->trust.overhead.agent_cores + facts_bpf_cores(rep);
 }
 
 bool facts_cost_ratio(const struct agg_report *rep, double *ret)
@@ -90,6 +113,19 @@ bool facts_cost_ratio(const struct agg_report *rep, double *ret)
 		return false;
 	*ret = rep->trust.overhead.target_ratio;
 	return true;
+}
+
+bool facts_whole_host(const struct agg_report *rep)
+{
+	u32 i;
+
+	for (i = 0; i < rep->trust.nprobes; i++) {
+		const struct agg_probe *p = &rep->trust.probes[i];
+
+		if (!strcmp(p->key, "transfers"))
+			return !strcmp(p->rung, "tracepoint") || !strcmp(p->rung, "raw");
+	}
+	return false;
 }
 
 u64 facts_refused(const struct agg_endpoint *e)
@@ -111,6 +147,41 @@ u64 facts_all_refused(const struct agg_report *rep)
 	for (i = 0; i < rep->nendpoints; i++)
 		n += facts_refused(rep->endpoints[i]);
 	return n;
+}
+
+static const struct agg_target *target_of(const struct agg_report *rep, u16 id)
+{
+	u32 i;
+
+	for (i = 0; i < rep->ntargets; i++)
+		if (rep->targets[i].id == id)
+			return &rep->targets[i];
+	return NULL;
+}
+
+void facts_target_name(const struct agg_report *rep, u16 id, struct buf *out)
+{
+	const struct agg_target *t = target_of(rep, id);
+	bool alone = t && *t->service;
+	u32 i;
+
+	for (i = 0; alone && i < rep->ntargets; i++)
+		alone = &rep->targets[i] == t || strcmp(rep->targets[i].service, t->service) != 0;
+	if (alone)
+		text_clip(out, slice_str(t->service), TARGET_CELLS);
+	else if (t)
+		buf_addf(out, "pid %u", t->pid);
+	else
+		buf_addf(out, "target %u", id);
+}
+
+void facts_target_tag(const struct agg_report *rep, u16 id, struct buf *out)
+{
+	if (rep->ntargets < 2)
+		return;
+	buf_adds(out, " (");
+	facts_target_name(rep, id, out);
+	buf_adds(out, ")");
 }
 
 void facts_endpoint_name(const struct agg_endpoint *e, struct buf *out)
@@ -239,6 +310,26 @@ static bool no_cost(const struct agg_report *rep)
 	return !rep->trust.overhead.measured;
 }
 
+static bool no_sockets(const struct agg_report *rep)
+{
+	return *rep->trust.no_sockets;
+}
+
+static bool no_http(const struct agg_report *rep)
+{
+	return *rep->trust.no_http && !no_sockets(rep);
+}
+
+static bool no_db(const struct agg_report *rep)
+{
+	return *rep->trust.no_db && !no_sockets(rep);
+}
+
+static bool no_probes(const struct agg_report *rep)
+{
+	return !rep->trust.nprobes;
+}
+
 static const struct {
 	bool (*holds)(const struct agg_report *rep);
 	const char *text; /* names the keys, for programs and whoever reads the file */
@@ -263,6 +354,17 @@ static const struct {
 	  "time off CPU (not measured)" },
 	{ no_wait_stacks, "not recorded: trust.wait_stacks and offcpu.top (waits were not sampled)",
 	  "stacks of waits (not sampled)" },
+	{ no_sockets,
+	  "not recorded: endpoints, queries, connections, external, trust.connections and "
+	  "window.blocks[].requests and calls (transfers on sockets were not measured)",
+	  "requests, queries and outgoing calls (transfers on sockets were not measured)" },
+	{ no_http, "not recorded: endpoints, window.blocks[].requests (switched off by --no-http)",
+	  "requests (switched off by --no-http)" },
+	{ no_db,
+	  "not recorded: queries, connections, window.blocks[].calls (switched off by --no-db)",
+	  "queries (switched off by --no-db)" },
+	{ no_probes, "not recorded: trust.probes (the capture does not tell how it was measured)",
+	  "how it was measured" },
 	{ no_cpu, "not recorded: cpu and trust.stacks (CPU was not sampled)", "CPU (not sampled)" },
 	{ no_resources, "not recorded: resources (no reading of /proc succeeded)",
 	  "resources (no reading of /proc succeeded)" },

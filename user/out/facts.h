@@ -15,14 +15,19 @@ u32 facts_rank(const struct agg_report *rep, u32 rows, facts_key key, u32 max, u
 double facts_endpoint_time(const struct agg_report *rep, u32 i); /* sum of its latencies */
 double facts_query_time(const struct agg_report *rep, u32 i);
 double facts_external_time(const struct agg_report *rep, u32 i);
+double facts_external_failed(const struct agg_report *rep, u32 i); /* or given up */
+u64 facts_all_failed(const struct agg_report *rep); /* the same of all outgoing calls */
 
 double facts_all_endpoint_time(const struct agg_report *rep);
 double facts_all_query_time(const struct agg_report *rep);
 /* Share of that in statements prepared before attach: their text is not known. */
 double facts_prepared_ratio(const struct agg_report *rep);
 
+double facts_bpf_cores(const struct agg_report *rep); /* of its probes */
 /* Cores that hostprof took: its probes, inside the target, and its own processes. */
 double facts_cost_cores(const struct agg_report *rep);
+/* The probes run at system calls of every process of the host, not of the targets alone. */
+bool facts_whole_host(const struct agg_report *rep);
 /* CPU of the probes by that of the target; false when it was not measured or says nothing. */
 bool facts_cost_ratio(const struct agg_report *rep, double *ret);
 
@@ -30,6 +35,9 @@ bool facts_cost_ratio(const struct agg_report *rep, double *ret);
 u64 facts_refused(const struct agg_endpoint *e);
 u64 facts_all_refused(const struct agg_report *rep);
 
+/* "shop"; "pid 4242" when that names several or nothing. The tag is " (shop)" with several targets. */
+void facts_target_name(const struct agg_report *rep, u16 id, struct buf *out);
+void facts_target_tag(const struct agg_report *rep, u16 id, struct buf *out);
 /* "GET /items", "GET 10.0.0.9:80/rates", "app@shop at 10.0.0.9:5432". */
 void facts_endpoint_name(const struct agg_endpoint *e, struct buf *out);
 void facts_external_name(const struct agg_external *e, struct buf *out);

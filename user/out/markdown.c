@@ -98,6 +98,19 @@ static void put_status(struct buf *out, const struct agg_code *status, u32 n)
 	buf_adds(out, n ? " |" : " – |");
 }
 
+/* What a row is about, and with several targets whose it is. */
+static void put_name(struct buf *out, const struct agg_report *rep, u16 target, const char *name,
+		     size_t cells)
+{
+	_release_(buf) struct buf tag = BUF_INIT;
+
+	facts_target_tag(rep, target, &tag);
+	buf_adds(out, "| ");
+	text_md(out, slice_str(name), cells, true);
+	text_md(out, buf_slice(&tag), NAME_CELLS, false);
+	buf_adds(out, " |");
+}
+
 static const char *quantile(struct fmt *f, const struct hist *h, double q)
 {
 	return h->count ? fmt_dur(f, hist_quantile(h, q)) : "–";
@@ -144,19 +157,21 @@ static void put_head(struct buf *out, const struct agg_report *rep)
 	buf_adds(out, "\n");
 }
 
-static void put_verdict(struct buf *out, const struct agg_report *rep)
+static void put_load(struct buf *out, const struct agg_report *rep)
+{
+	if (rep->resources.samples)
+		buf_addf(out, "- CPU %.2f cores of %u (%.2f at most), memory %s.\n",
+			 rep->resources.cpu_ratio.mean, rep->window.ncpus,
+			 rep->resources.cpu_ratio.max,
+			 fmt_bytes(FMT, rep->resources.rss_bytes.max));
+	buf_adds(out, "\n");
+}
+
+static void put_requests(struct buf *out, const struct agg_report *rep)
 {
 	double s = rep->window.duration_s;
-	struct facts_tls tls;
 	u32 top;
 
-	if (facts_encrypted(rep, &tls)) {
-		buf_addf(out, "- **%s to ", tls.system);
-		text_md(out, slice_str(tls.peer), NAME_CELLS, false);
-		buf_addf(out, " encrypts %s connection%s: its queries are not in this report.** ",
-			 fmt_count(FMT, tls.conns), tls.conns == 1 ? "" : "s");
-		buf_addf(out, "To see them, %s.\n", tls.fix);
-	}
 	buf_addf(out, "- **%s requests, %s/s", fmt_count(FMT, rep->requests),
 		 fmt_rate(FMT, s > 0 ? (double)rep->requests / s : 0));
 	if (rep->latency.count)
@@ -171,15 +186,47 @@ static void put_verdict(struct buf *out, const struct agg_report *rep)
 	buf_adds(out, "\n");
 	if (facts_rank(rep, rep->nendpoints, facts_endpoint_time, 1, &top)) {
 		const struct agg_endpoint *e = rep->endpoints[top];
+		_release_(buf) struct buf tag = BUF_INIT;
 
 		buf_adds(out, "- ");
 		text_md(out, slice_str(e->method), 20, false);
 		buf_adds(out, *e->method ? " " : "");
 		text_md(out, slice_str(e->route), NAME_CELLS, false);
+		facts_target_tag(rep, e->target, &tag);
+		text_md(out, buf_slice(&tag), NAME_CELLS, false);
 		buf_addf(out, " takes %s of all request time, p95 %s.\n",
 			 share(FMT, e->latency.sum, facts_all_endpoint_time(rep)),
 			 quantile(FMT, &e->latency, 0.95));
 	}
+}
+
+static void put_verdict(struct buf *out, const struct agg_report *rep)
+{
+	double s = rep->window.duration_s;
+	u64 failed = facts_all_failed(rep);
+	struct facts_tls tls;
+	u32 top;
+
+	if (facts_encrypted(rep, &tls)) {
+		buf_addf(out, "- **%s to ", tls.system);
+		text_md(out, slice_str(tls.peer), NAME_CELLS, false);
+		buf_addf(out, " encrypts %s connection%s: its queries are not in this report.** ",
+			 fmt_count(FMT, tls.conns), tls.conns == 1 ? "" : "s");
+		buf_addf(out, "To see them, %s.\n", tls.fix);
+	}
+	if (*rep->trust.no_sockets) {
+		buf_adds(out, "- **Requests, queries and outgoing calls are not measured: ");
+		text_md(out, slice_str(rep->trust.no_sockets), 300, false);
+		buf_adds(out, ".**\n");
+		put_load(out, rep);
+		return;
+	}
+	if (*rep->trust.no_http)
+		buf_addf(out, "- **Requests are not measured: %s.**\n", rep->trust.no_http);
+	else
+		put_requests(out, rep);
+	if (*rep->trust.no_db)
+		buf_addf(out, "- **Queries are not measured: %s.**\n", rep->trust.no_db);
 	if (rep->calls)
 		buf_addf(out,
 			 "- %s database calls, %s/s, in %s round trip%s, %s in total; %s failed.\n",
@@ -187,12 +234,18 @@ static void put_verdict(struct buf *out, const struct agg_report *rep)
 			 fmt_rate(FMT, s > 0 ? (double)rep->calls / s : 0),
 			 fmt_count(FMT, rep->round_trips), plural(rep->round_trips),
 			 fmt_dur(FMT, facts_all_query_time(rep)), fmt_count(FMT, rep->call_errors));
-	if (rep->resources.samples)
-		buf_addf(out, "- CPU %.2f cores of %u (%.2f at most), memory %s.\n",
-			 rep->resources.cpu_ratio.mean, rep->window.ncpus,
-			 rep->resources.cpu_ratio.max,
-			 fmt_bytes(FMT, rep->resources.rss_bytes.max));
-	buf_adds(out, "\n");
+	if (failed && facts_rank(rep, rep->nexternal, facts_external_failed, 1, &top)) {
+		_release_(buf) struct buf name = BUF_INIT;
+
+		facts_external_name(rep->external[top], &name);
+		facts_target_tag(rep, rep->external[top]->target, &name);
+		buf_addf(out, "- %s outgoing call%s failed, most to", fmt_count(FMT, failed),
+			 plural(failed));
+		buf_adds(out, " ");
+		text_md(out, buf_slice(&name), NAME_CELLS, false);
+		buf_addf(out, " (%s).\n", fmt_count(FMT, (u64)facts_external_failed(rep, top)));
+	}
+	put_load(out, rep);
 }
 
 static void put_endpoints(struct buf *out, const struct agg_report *rep)
@@ -200,6 +253,8 @@ static void put_endpoints(struct buf *out, const struct agg_report *rep)
 	double all = facts_all_endpoint_time(rep), s = rep->window.duration_s;
 	u32 rows[ROWS_MAX], n, i;
 
+	if (*rep->trust.no_http)
+		return;
 	buf_adds(out, "## Endpoints\n\n");
 	n = facts_rank(rep, rep->nendpoints, facts_endpoint_time, ROWS_MAX, rows);
 	if (!n) {
@@ -214,8 +269,7 @@ static void put_endpoints(struct buf *out, const struct agg_report *rep)
 		_release_(buf) struct buf name = BUF_INIT;
 
 		facts_endpoint_name(e, &name);
-		buf_adds(out, "|");
-		put_cell(out, name.p, NAME_CELLS, true);
+		put_name(out, rep, e->target, name.p, NAME_CELLS);
 		buf_addf(out, " %s | %s | %s | %s | %s | %s | %s |", fmt_count(FMT, e->count),
 			 fmt_rate(FMT, s > 0 ? (double)e->count / s : 0),
 			 quantile(FMT, &e->latency, 0.5), quantile(FMT, &e->latency, 0.95),
@@ -258,8 +312,7 @@ static void put_queries(struct buf *out, const struct agg_report *rep)
 	for (i = 0; i < n; i++) {
 		const struct agg_query *q = rep->queries[rows[i]];
 
-		buf_adds(out, "|");
-		put_cell(out, q->statement, SQL_CELLS, true);
+		put_name(out, rep, q->target, q->statement, SQL_CELLS);
 		buf_addf(out, " %s | %s | %s | %s | %s (%s) | %s |", fmt_count(FMT, q->count),
 			 quantile(FMT, &q->latency, 0.5), quantile(FMT, &q->latency, 0.95),
 			 fmt_dur(FMT, q->latency.max), fmt_dur(FMT, q->latency.sum),
@@ -287,8 +340,7 @@ static void put_connections(struct buf *out, const struct agg_report *rep)
 		_release_(buf) struct buf name = BUF_INIT;
 
 		facts_pool_name(p, &name);
-		buf_adds(out, "|");
-		put_cell(out, name.p, NAME_CELLS, true);
+		put_name(out, rep, p->target, name.p, NAME_CELLS);
 		buf_addf(out, " %s | %u | %.2f | %u | %s | %s | %s | %s | %s |\n",
 			 fmt_count(FMT, p->conns), p->open_max, p->in_use_mean, p->in_use_max,
 			 fmt_count(FMT, p->opened), fmt_count(FMT, p->closed),
@@ -327,8 +379,7 @@ static void put_external(struct buf *out, const struct agg_report *rep)
 
 		buf_addf(&name, "%s ", e->protocol);
 		facts_external_name(e, &name);
-		buf_adds(out, "|");
-		put_cell(out, name.p, NAME_CELLS, true);
+		put_name(out, rep, e->target, name.p, NAME_CELLS);
 		buf_addf(out, " %s | %s | %s | %s | %s |", fmt_count(FMT, e->count),
 			 quantile(FMT, &e->latency, 0.5), quantile(FMT, &e->latency, 0.95),
 			 e->latency.count ? fmt_dur(FMT, e->latency.max) : "–",
@@ -475,6 +526,65 @@ static void put_resources(struct buf *out, const struct agg_report *rep)
 	buf_adds(out, ".\n\n");
 }
 
+/* In cores first: a share of next to nothing is a large number that says nothing. */
+static void put_cost(struct buf *out, const struct agg_report *rep)
+{
+	const struct agg_trust *t = &rep->trust;
+	double ratio;
+
+	if (t->overhead.measured) {
+		buf_addf(out, "- Own cost: BPF programs %.3f cores (%s in %s runs%s)",
+			 facts_bpf_cores(rep), fmt_dur(FMT, (double)t->overhead.bpf_ns),
+			 fmt_count(FMT, t->overhead.bpf_runs),
+			 t->overhead.self_timed ? ", estimated: one run in 64 was timed" : "");
+		if (facts_cost_ratio(rep, &ratio))
+			buf_addf(out, ", %s of the target's CPU time (%s)", fmt_pct(FMT, ratio),
+				 fmt_dur(FMT, (double)t->overhead.target_cpu_ns));
+		else if (t->overhead.target_cpu_ns)
+			buf_addf(out, ", while the target was nearly idle (%s of CPU time)",
+				 fmt_dur(FMT, (double)t->overhead.target_cpu_ns));
+	} else {
+		buf_adds(out, "- Own cost: BPF programs not measured");
+	}
+	buf_addf(out, "; hostprof itself %.3f cores, %s.", t->overhead.agent_cores,
+		 fmt_bytes(FMT, (double)t->overhead.agent_rss_bytes));
+	if (facts_whole_host(rep))
+		buf_adds(out, " The programs on system calls run for every process of the host: "
+			      "what others call is in their cost.");
+	buf_adds(out, "\n");
+}
+
+static void put_probes(struct buf *out, const struct agg_report *rep)
+{
+	const struct agg_trust *t = &rep->trust;
+	u32 i;
+
+	if (!t->nprobes && !t->nwithout)
+		return;
+	buf_adds(out, "\n## How it was measured\n\n");
+	if (t->nprobes)
+		buf_adds(out, "| What | Rung | How | A better rung exists |\n|---|---|---|---|\n");
+	for (i = 0; i < t->nprobes; i++) {
+		const struct agg_probe *p = &t->probes[i];
+
+		buf_adds(out, "|");
+		put_cell(out, p->name, NAME_CELLS, false);
+		put_cell(out, p->rung, NAME_CELLS, true);
+		put_cell(out,
+			 *p->how		   ? p->how
+			 : !strcmp(p->rung, "off") ? "not asked for"
+						   : "not measured: nothing here allows it",
+			 NAME_CELLS, false);
+		put_cell(out, p->lower ? "yes" : "", 3, false);
+		buf_adds(out, "\n");
+	}
+	for (i = 0; i < t->nwithout; i++) {
+		buf_adds(out, i ? ", " : "\nSwitched off by `--without`: ");
+		text_md(out, slice_str(t->without[i]), 40, true);
+	}
+	buf_adds(out, t->nwithout ? ".\n" : "");
+}
+
 /* Why stacks are not complete. */
 static void stops(struct buf *out, const struct agg_stack_trust *s)
 {
@@ -482,8 +592,8 @@ static void stops(struct buf *out, const struct agg_stack_trust *s)
 
 	for (i = 0; i < UW_STOP_MAX; i++)
 		if (agg_stop_key(i) && s->stops[i])
-			buf_addf(out, "%s%s %s",
-				 n++ ? ", " : "- Incomplete stacks: ", agg_stop_key(i),
+			buf_addf(out, "%s%s ×%s",
+				 n++ ? "; " : "- Incomplete stacks: ", agg_stop_text(i),
 				 fmt_count(FMT, s->stops[i]));
 	if (n)
 		buf_adds(out, ".\n");
@@ -497,12 +607,16 @@ static void put_trust(struct buf *out, const struct agg_report *rep)
 
 	buf_addf(out, "## What this report could see\n\n- Events: %s delivered, %s lost.\n",
 		 fmt_count(FMT, t->events), fmt_count(FMT, t->lost_events));
-	buf_addf(out,
-		 "- Connections: %s seen, %s understood, %s of unknown protocol, %s encrypted, %s "
-		 "with too few bytes to tell.\n",
-		 fmt_count(FMT, t->conns.seen), fmt_count(FMT, t->conns.parsed),
-		 fmt_count(FMT, t->conns.unparsed), fmt_count(FMT, t->conns.encrypted),
-		 fmt_count(FMT, t->conns.undecided));
+	if (*t->no_sockets)
+		buf_adds(out, "- Connections: not measured.\n");
+	else
+		buf_addf(out,
+			 "- Connections: %s seen, %s understood, %s of unknown protocol, %s "
+			 "encrypted, %s "
+			 "with too few bytes to tell.\n",
+			 fmt_count(FMT, t->conns.seen), fmt_count(FMT, t->conns.parsed),
+			 fmt_count(FMT, t->conns.unparsed), fmt_count(FMT, t->conns.encrypted),
+			 fmt_count(FMT, t->conns.undecided));
 	if (rep->window.sample_hz)
 		buf_addf(out,
 			 "- Stacks: %s of %s complete, %s cut at the depth limit; %s of %s frames "
@@ -513,20 +627,7 @@ static void put_trust(struct buf *out, const struct agg_report *rep)
 			 fmt_count(FMT, t->stacks.frames));
 	if (rep->window.sample_hz)
 		stops(out, &t->stacks);
-	if (t->overhead.measured) {
-		buf_addf(out, "- Own cost: BPF programs %s in %s runs%s",
-			 fmt_dur(FMT, (double)t->overhead.bpf_ns),
-			 fmt_count(FMT, t->overhead.bpf_runs),
-			 t->overhead.self_timed ? " (estimated: one run in 64 was timed)" : "");
-		if (t->overhead.target_ratio >= 0)
-			buf_addf(out, ", %s of the target's CPU time (%s)",
-				 fmt_pct(FMT, t->overhead.target_ratio),
-				 fmt_dur(FMT, (double)t->overhead.target_cpu_ns));
-	} else {
-		buf_adds(out, "- Own cost: BPF programs not measured");
-	}
-	buf_addf(out, "; hostprof itself %.3f cores, %s.\n", t->overhead.agent_cores,
-		 fmt_bytes(FMT, (double)t->overhead.agent_rss_bytes));
+	put_cost(out, rep);
 	for (i = 0; i < t->nnotes; i++) {
 		buf_adds(out, "- ");
 		text_md(out, slice_str(t->notes[i]), 500, false);
@@ -552,5 +653,6 @@ int out_markdown(const struct agg *agg, struct buf *out, const struct out_opts *
 	put_offcpu(out, rep);
 	put_resources(out, rep);
 	put_trust(out, rep);
+	put_probes(out, rep);
 	return out->oom ? -ENOMEM : 0;
 }

@@ -26,6 +26,7 @@
 		__VA_ARGS__, NULL                                                                  \
 	}
 #define NOT_RECORDED "null: not recorded, see trust.notes"
+#define UNMEASURED "null: not measured, see trust.notes"
 
 static const struct schema hist[] = {
 	{ "gamma", S_NUM, NULL, "bucket i holds values in (gamma^(i-1), gamma^i]", NULL },
@@ -79,8 +80,9 @@ static const struct schema target[] = {
 };
 
 static const struct schema block[] = { { "t_s", S_INT, NULL, NULL, NULL },
-				       { "requests", S_INT, NULL, "that ended in it", NULL },
-				       { "calls", S_INT, NULL, NULL, NULL },
+				       { "requests", S_INT | S_NULL, NULL, "that ended in it",
+					 NULL },
+				       { "calls", S_INT | S_NULL, NULL, NULL, NULL },
 				       { "p50_ms", S_NUM | S_NULL, NULL, NULL, NULL },
 				       { "p95_ms", S_NUM | S_NULL, NULL, NULL, NULL },
 				       { "cpu_ratio", S_NUM | S_NULL, NULL, NULL, NULL },
@@ -313,16 +315,30 @@ static const struct schema overhead[] = {
 	{ 0 }
 };
 
+static const struct schema probe[] = {
+	{ "key", S_STR, NULL, NULL, NULL },
+	{ "sees", S_STR, NULL, NULL, NULL },
+	{ "rung", S_STR, NULL, "the way it was done; none: there was no way, off: not asked for",
+	  NULL },
+	{ "name", S_STR | S_NULL, NULL, "the same in words", NULL },
+	{ "best", S_BOOL, NULL, "false: other kernels or rights allow a better way", NULL },
+	{ 0 }
+};
+
 static const struct schema trust[] = {
 	{ "events", S_INT, NULL, "records delivered", NULL },
 	{ "lost_events", S_INT, NULL, "records lost whole", NULL },
 	{ "lost", S_MAP, count, "count by reason", NULL },
 	{ "other_rows", S_INT, NULL, "items counted in an (other) row", NULL },
-	{ "connections", S_OBJ, trust_connections, NULL, NULL },
+	{ "connections", S_OBJ | S_NULL, trust_connections, UNMEASURED, NULL },
 	{ "stacks", S_OBJ | S_NULL, stacks, "null: CPU was not sampled", NULL },
 	{ "wait_stacks", S_OBJ | S_NULL, stacks, "null: waits were not sampled", NULL },
 	{ "attributed_ratio", S_NUM | S_NULL, NULL, NOT_RECORDED, NULL },
 	{ "overhead", S_OBJ, overhead, NULL, NULL },
+	{ "probes", S_ARR | S_NULL, ITEM(S_OBJ, probe, NULL, NULL),
+	  "null: a capture that does not tell", NULL },
+	{ "without", S_ARR, ITEM(S_STR, NULL, NULL, NULL), "kernel features switched off by hand",
+	  NULL },
 	{ "notes", S_ARR, ITEM(S_STR, NULL, NULL, NULL), NULL, NULL },
 	{ 0 }
 };
@@ -332,10 +348,12 @@ const struct schema schema_summary[] = {
 	{ "hostprof_version", S_STR, NULL, NULL, NULL },
 	{ "targets", S_ARR, ITEM(S_OBJ, target, NULL, NULL), NULL, NULL },
 	{ "window", S_OBJ, window, NULL, NULL },
-	{ "endpoints", S_ARR, ITEM(S_OBJ, endpoint, NULL, NULL), NULL, NULL },
-	{ "queries", S_ARR, ITEM(S_OBJ, query, NULL, NULL), NULL, NULL },
-	{ "connections", S_ARR, ITEM(S_OBJ, connection, NULL, NULL), "to databases", NULL },
-	{ "external", S_ARR, ITEM(S_OBJ, external, NULL, NULL), "outgoing calls", NULL },
+	{ "endpoints", S_ARR | S_NULL, ITEM(S_OBJ, endpoint, NULL, NULL), UNMEASURED, NULL },
+	{ "queries", S_ARR | S_NULL, ITEM(S_OBJ, query, NULL, NULL), UNMEASURED, NULL },
+	{ "connections", S_ARR | S_NULL, ITEM(S_OBJ, connection, NULL, NULL),
+	  "to databases; " UNMEASURED, NULL },
+	{ "external", S_ARR | S_NULL, ITEM(S_OBJ, external, NULL, NULL),
+	  "outgoing calls; " UNMEASURED, NULL },
 	{ "background", S_ARR | S_NULL, NULL, NOT_RECORDED, NULL },
 	{ "blame", S_ARR | S_NULL, NULL, NOT_RECORDED, NULL },
 	{ "cpu", S_OBJ | S_NULL, cpu, "null: CPU was not sampled", NULL },

@@ -24,6 +24,14 @@ static void opt_ms(struct json *j, const char *key, double ns, bool known)
 		json_null(j, key);
 }
 
+static void opt_u64(struct json *j, const char *key, u64 n, bool known)
+{
+	if (known)
+		json_u64(j, key, n);
+	else
+		json_null(j, key);
+}
+
 static void put_hist(struct json *j, const struct hist *h)
 {
 	s32 i;
@@ -134,8 +142,9 @@ static void put_targets(struct json *j, const struct agg_report *rep)
 	json_end_arr(j);
 }
 
-static void put_window(struct json *j, const struct agg_window *w)
+static void put_window(struct json *j, const struct agg_report *rep)
 {
+	const struct agg_window *w = &rep->window;
 	u32 i;
 
 	json_obj(j, "window");
@@ -151,8 +160,8 @@ static void put_window(struct json *j, const struct agg_window *w)
 		json_obj(j, NULL);
 		j->pretty = false;
 		json_u64(j, "t_s", (u64)i * w->block_s);
-		json_u64(j, "requests", b->requests);
-		json_u64(j, "calls", b->calls);
+		opt_u64(j, "requests", b->requests, !*rep->trust.no_http);
+		opt_u64(j, "calls", b->calls, !*rep->trust.no_db);
 		opt_ms(j, "p50_ms", b->p50_ns, b->p50_ns > 0);
 		opt_ms(j, "p95_ms", b->p95_ns, b->p95_ns > 0);
 		if (b->cpu_ratio < 0)
@@ -166,8 +175,11 @@ static void put_window(struct json *j, const struct agg_window *w)
 	json_end_obj(j);
 }
 
-static void put_endpoint(struct json *j, const struct agg_endpoint *e, double duration_s)
+static void put_endpoint(struct json *j, const struct agg_report *rep, u32 i)
 {
+	const struct agg_endpoint *e = rep->endpoints[i];
+	double duration_s = rep->window.duration_s;
+
 	json_obj(j, NULL);
 	json_u64(j, "target", e->target);
 	opt_cstr(j, "method", e->method);
@@ -192,8 +204,9 @@ static void put_endpoint(struct json *j, const struct agg_endpoint *e, double du
 	json_end_obj(j);
 }
 
-static void put_query(struct json *j, const struct agg_query *q)
+static void put_query(struct json *j, const struct agg_report *rep, u32 row)
 {
+	const struct agg_query *q = rep->queries[row];
 	u32 i;
 
 	json_obj(j, NULL);
@@ -225,8 +238,10 @@ static void put_query(struct json *j, const struct agg_query *q)
 	json_end_obj(j);
 }
 
-static void put_pool(struct json *j, const struct agg_pool *p)
+static void put_pool(struct json *j, const struct agg_report *rep, u32 i)
 {
+	const struct agg_pool *p = rep->pools[i];
+
 	json_obj(j, NULL);
 	json_u64(j, "target", p->target);
 	json_cstr(j, "system", p->system);
@@ -249,8 +264,10 @@ static void put_pool(struct json *j, const struct agg_pool *p)
 	json_end_obj(j);
 }
 
-static void put_external(struct json *j, const struct agg_external *e)
+static void put_external(struct json *j, const struct agg_report *rep, u32 i)
 {
+	const struct agg_external *e = rep->external[i];
+
 	json_obj(j, NULL);
 	json_u64(j, "target", e->target);
 	json_cstr(j, "protocol", e->protocol);
@@ -450,10 +467,7 @@ static void put_overhead(struct json *j, const struct agg_trust *t)
 {
 	json_obj(j, "overhead");
 	opt_ms(j, "bpf_ms", (double)t->overhead.bpf_ns, t->overhead.measured);
-	if (t->overhead.measured)
-		json_u64(j, "bpf_runs", t->overhead.bpf_runs);
-	else
-		json_null(j, "bpf_runs");
+	opt_u64(j, "bpf_runs", t->overhead.bpf_runs, t->overhead.measured);
 	json_ms(j, "agent_ms", (double)t->overhead.agent_ns);
 	json_u64(j, "agent_rss_bytes", t->overhead.agent_rss_bytes);
 	if (t->overhead.measured && t->overhead.target_cpu_ns)
@@ -490,6 +504,54 @@ static void put_stacks(struct json *j, const char *key, const struct agg_stack_t
 	json_end_obj(j);
 }
 
+static void put_seen(struct json *j, const struct agg_trust *t)
+{
+	u32 i;
+
+	if (*t->no_sockets) {
+		json_null(j, "connections");
+		return;
+	}
+	json_obj(j, "connections");
+	json_u64(j, "seen", t->conns.seen);
+	json_u64(j, "parsed", t->conns.parsed);
+	json_u64(j, "unparsed", t->conns.unparsed);
+	json_u64(j, "encrypted", t->conns.encrypted);
+	json_u64(j, "undecided", t->conns.undecided);
+	json_arr(j, "by_peer");
+	for (i = 0; i < t->nby_peer; i++)
+		put_blind(j, &t->by_peer[i]);
+	json_end_arr(j);
+	json_end_obj(j);
+}
+
+static void put_probes(struct json *j, const struct agg_trust *t)
+{
+	u32 i;
+
+	if (!t->nprobes)
+		json_null(j, "probes");
+	else
+		json_arr(j, "probes");
+	for (i = 0; i < t->nprobes; i++) {
+		const struct agg_probe *p = &t->probes[i];
+
+		json_obj(j, NULL);
+		json_cstr(j, "key", p->key);
+		json_cstr(j, "sees", p->name);
+		json_cstr(j, "rung", p->rung);
+		opt_cstr(j, "name", p->how);
+		json_bool(j, "best", !p->lower && *p->how);
+		json_end_obj(j);
+	}
+	if (t->nprobes)
+		json_end_arr(j);
+	json_arr(j, "without");
+	for (i = 0; i < t->nwithout; i++)
+		json_cstr(j, NULL, t->without[i]);
+	json_end_arr(j);
+}
+
 static void put_trust(struct json *j, const struct agg_report *rep)
 {
 	const struct agg_trust *t = &rep->trust;
@@ -504,21 +566,12 @@ static void put_trust(struct json *j, const struct agg_report *rep)
 		json_u64(j, agg_drop_key(i), t->lost[i]);
 	json_end_obj(j);
 	json_u64(j, "other_rows", t->folded);
-	json_obj(j, "connections");
-	json_u64(j, "seen", t->conns.seen);
-	json_u64(j, "parsed", t->conns.parsed);
-	json_u64(j, "unparsed", t->conns.unparsed);
-	json_u64(j, "encrypted", t->conns.encrypted);
-	json_u64(j, "undecided", t->conns.undecided);
-	json_arr(j, "by_peer");
-	for (i = 0; i < t->nby_peer; i++)
-		put_blind(j, &t->by_peer[i]);
-	json_end_arr(j);
-	json_end_obj(j);
+	put_seen(j, t);
 	put_stacks(j, "stacks", &t->stacks, rep->window.sample_hz);
 	put_stacks(j, "wait_stacks", &t->wait_stacks, rep->offcpu.stacks);
 	json_null(j, "attributed_ratio");
 	put_overhead(j, t);
+	put_probes(j, t);
 	json_arr(j, "notes");
 	for (i = 0; i < t->nnotes; i++)
 		json_cstr(j, NULL, t->notes[i]);
@@ -528,11 +581,26 @@ static void put_trust(struct json *j, const struct agg_report *rep)
 	json_end_obj(j);
 }
 
+/* Null when it was not measured, for the reason that no gives. */
+static void put_rows(struct json *j, const struct agg_report *rep, const char *key, const char *no,
+		     void (*put)(struct json *j, const struct agg_report *rep, u32 i), u32 n)
+{
+	u32 i;
+
+	if (*no) {
+		json_null(j, key);
+		return;
+	}
+	json_arr(j, key);
+	for (i = 0; i < n; i++)
+		put(j, rep, i);
+	json_end_arr(j);
+}
+
 int out_summary(const struct agg *agg, struct buf *out, const struct out_opts *opts)
 {
 	const struct agg_report *rep = agg_report(agg);
 	struct json j;
-	u32 i;
 
 	(void)opts;
 	json_init(&j, out, true);
@@ -540,23 +608,11 @@ int out_summary(const struct agg *agg, struct buf *out, const struct out_opts *o
 	json_u64(&j, "schema_version", 1);
 	json_cstr(&j, "hostprof_version", HOSTPROF_VERSION);
 	put_targets(&j, rep);
-	put_window(&j, &rep->window);
-	json_arr(&j, "endpoints");
-	for (i = 0; i < rep->nendpoints; i++)
-		put_endpoint(&j, rep->endpoints[i], rep->window.duration_s);
-	json_end_arr(&j);
-	json_arr(&j, "queries");
-	for (i = 0; i < rep->nqueries; i++)
-		put_query(&j, rep->queries[i]);
-	json_end_arr(&j);
-	json_arr(&j, "connections");
-	for (i = 0; i < rep->npools; i++)
-		put_pool(&j, rep->pools[i]);
-	json_end_arr(&j);
-	json_arr(&j, "external");
-	for (i = 0; i < rep->nexternal; i++)
-		put_external(&j, rep->external[i]);
-	json_end_arr(&j);
+	put_window(&j, rep);
+	put_rows(&j, rep, "endpoints", rep->trust.no_http, put_endpoint, rep->nendpoints);
+	put_rows(&j, rep, "queries", rep->trust.no_db, put_query, rep->nqueries);
+	put_rows(&j, rep, "connections", rep->trust.no_db, put_pool, rep->npools);
+	put_rows(&j, rep, "external", rep->trust.no_sockets, put_external, rep->nexternal);
 	json_null(&j, "background");
 	json_null(&j, "blame");
 	put_cpu(&j, rep);

@@ -150,6 +150,53 @@ static bool add_fits(struct text *t, struct buf *b, const struct buf *entry, boo
 	return true;
 }
 
+/* Over as many lines as it takes, cut at blanks. Returns how many. */
+static u32 wrapped(struct text *t, const char *label, const char *style, const struct buf *text)
+{
+	struct slice rest = buf_slice(text);
+	u32 lines = 0;
+
+	do {
+		_release_(buf) struct buf part = BUF_INIT;
+		size_t end = 0, at, columns = 0;
+		u32 cp;
+
+		for (at = 0; at < rest.n; at = text_next(rest, at, &cp), columns++) {
+			if (columns > t->width - LABEL && end)
+				break;
+			if (at && rest.p[at] == ' ')
+				end = at;
+		}
+		if (at >= rest.n && columns <= t->width - LABEL)
+			end = rest.n;
+		end = end ? end : rest.n;
+		buf_add_slice(&part, slice_of(rest.p, end));
+		line(t, lines ? "" : label, style, &part);
+		lines++;
+		end += end < rest.n;
+		rest = slice_of(rest.p + end, rest.n - end);
+	} while (rest.n);
+	return lines;
+}
+
+/* What was not measured has no figures, least of all zeros. Returns the lines. */
+static u32 unmeasured(struct text *t, const struct agg_report *rep)
+{
+	const struct agg_trust *tr = &rep->trust;
+	_release_(buf) struct buf b = BUF_INIT;
+
+	if (*tr->no_sockets)
+		buf_addf(&b, "requests, queries, outgoing calls: %s", tr->no_sockets);
+	else if (*tr->no_http)
+		buf_addf(&b, "requests: %s", tr->no_http);
+	else if (*tr->no_db)
+		buf_addf(&b, "queries: %s", tr->no_db);
+	else
+		return 0;
+	return wrapped(t, *tr->no_sockets ? "NOT SEEN" : "not seen", *tr->no_sockets ? RED : "",
+		       &b);
+}
+
 /* All figures below cover less than was asked for. */
 static void cut(struct text *t)
 {
@@ -180,6 +227,11 @@ static void headline(struct text *t, const struct agg_report *rep)
 	_release_(buf) struct buf b = BUF_INIT;
 	double s = rep->window.duration_s;
 
+	if (*rep->trust.no_http) {
+		buf_addf(&b, "not measured (%s)", fmt_dur(FMT, s * 1e9));
+		line(t, "requests", BOLD, &b);
+		return;
+	}
 	if (!rep->requests) {
 		buf_addf(&b, "none in %s; %s connections seen, %s understood",
 			 fmt_dur(FMT, s * 1e9), fmt_count(FMT, rep->trust.conns.seen),
@@ -194,6 +246,13 @@ static void headline(struct text *t, const struct agg_report *rep)
 		 fmt_dur(FMT, hist_quantile(&rep->latency, 0.99)), fmt_count(FMT, rep->requests),
 		 fmt_dur(FMT, s * 1e9));
 	line(t, "requests", BOLD, &b);
+}
+
+static void endpoint_name(const struct agg_report *rep, const struct agg_endpoint *e,
+			  struct buf *out)
+{
+	facts_endpoint_name(e, out);
+	facts_target_tag(rep, e->target, out);
 }
 
 /* By p95, but only what matters: 1 % of all request time or more. */
@@ -215,7 +274,7 @@ static void endpoints(struct text *t, const struct agg_report *rep, const u32 *r
 		const struct agg_endpoint *e = rep->endpoints[rows[i]];
 		struct row *r = &g.row[i];
 
-		facts_endpoint_name(e, &r->name);
+		endpoint_name(rep, e, &r->name);
 		buf_addf(&r->figure[0], "p50 %s", fmt_dur(FMT, hist_quantile(&e->latency, 0.5)));
 		buf_addf(&r->figure[1], "p95 %s", fmt_dur(FMT, hist_quantile(&e->latency, 0.95)));
 		buf_addf(&r->figure[2], "×%s", fmt_count(FMT, e->count));
@@ -233,10 +292,18 @@ static double error_key(const struct agg_report *rep, u32 i)
 static void errors(struct text *t, const struct agg_report *rep)
 {
 	_release_(buf) struct buf b = BUF_INIT;
+	u64 failed = facts_all_failed(rep), others = rep->errors + rep->aborted + rep->call_errors;
 	u32 worst[2], n, i;
 
-	if (!rep->errors && !rep->aborted && !rep->call_errors) {
-		buf_addf(&b, "none (no status ≥ 500, no answer cut off, no failed query)");
+	if (*rep->trust.no_sockets) {
+		buf_adds(&b, "not measured");
+		line(t, "errors", "", &b);
+		return;
+	}
+	if (!rep->errors && !rep->aborted && !rep->call_errors && !failed) {
+		buf_addf(&b, "none (%sno failed %scall)",
+			 *rep->trust.no_http ? "" : "no status ≥ 500, no answer cut off, ",
+			 *rep->trust.no_db ? "" : "query or ");
 		line(t, "errors", "", &b);
 		return;
 	}
@@ -248,16 +315,27 @@ static void errors(struct text *t, const struct agg_report *rep)
 	if (rep->call_errors)
 		buf_addf(&b, "%s%s of %s database calls", b.n ? ", " : "",
 			 fmt_count(FMT, rep->call_errors), fmt_count(FMT, rep->calls));
+	if (failed && !b.n)
+		buf_addf(&b, "%s outgoing call%s failed", fmt_count(FMT, failed),
+			 failed == 1 ? "" : "s");
 	n = facts_rank(rep, rep->nendpoints, error_key, ARRAY_SIZE(worst), worst);
 	for (i = 0; i < n; i++) {
 		const struct agg_endpoint *e = rep->endpoints[worst[i]];
 		_release_(buf) struct buf entry = BUF_INIT;
 
 		buf_adds(&entry, i ? ", " : ": ");
-		facts_endpoint_name(e, &entry);
+		endpoint_name(rep, e, &entry);
 		buf_addf(&entry, " ×%s", fmt_count(FMT, e->errors + e->aborted));
 		if (!add_fits(t, &b, &entry, false))
 			break;
+	}
+	if (failed && others) {
+		_release_(buf) struct buf entry = BUF_INIT;
+
+		/* Without room for it the row of the one that fails most tells. */
+		buf_addf(&entry, "; %s outgoing call%s", fmt_count(FMT, failed),
+			 failed == 1 ? "" : "s");
+		add_fits(t, &b, &entry, false);
 	}
 	line(t, "errors", RED, &b);
 }
@@ -282,7 +360,7 @@ static void refused(struct text *t, const struct agg_report *rep)
 		_release_(buf) struct buf entry = BUF_INIT;
 
 		buf_adds(&entry, i ? ", " : ": ");
-		facts_endpoint_name(e, &entry);
+		endpoint_name(rep, e, &entry);
 		buf_addf(&entry, " ×%s", fmt_count(FMT, facts_refused(e)));
 		if (!add_fits(t, &b, &entry, false))
 			break;
@@ -321,6 +399,7 @@ static void queries(struct text *t, const struct agg_report *rep, const u32 *row
 		struct row *r = &g.row[i];
 
 		buf_adds(&r->name, q->statement);
+		facts_target_tag(rep, q->target, &r->name);
 		buf_addf(&r->figure[0], "p95 %s", fmt_dur(FMT, hist_quantile(&q->latency, 0.95)));
 		buf_addf(&r->figure[1], "×%s", fmt_count(FMT, q->count));
 		buf_addf(&r->figure[2], "total %s", fmt_dur(FMT, q->latency.sum));
@@ -329,18 +408,40 @@ static void queries(struct text *t, const struct agg_report *rep, const u32 *row
 	group(t, labels, &g);
 }
 
-static void external(struct text *t, const struct agg_external *e)
+/* The slowest in total, and the one that fails most when that is another. */
+static u32 choose_external(const struct agg_report *rep, u32 rows[2])
+{
+	u32 n = facts_rank(rep, rep->nexternal, facts_external_time, 1, rows), failing;
+
+	if (facts_rank(rep, rep->nexternal, facts_external_failed, 1, &failing) &&
+	    (!n || rows[0] != failing))
+		rows[n++] = failing;
+	return n;
+}
+
+static void external(struct text *t, const struct agg_report *rep, const u32 *rows, u32 n)
 {
 	static const char *const labels[ROWS] = { "external", "", "" };
-	_release_(group) struct group g = { .n = 1 };
-	struct row *r = &g.row[0];
+	_release_(group) struct group g = { .n = n };
+	u32 i;
 
-	facts_external_name(e, &r->name);
-	buf_addf(&r->figure[0], "p95 %s", fmt_dur(FMT, hist_quantile(&e->latency, 0.95)));
-	buf_addf(&r->figure[1], "×%s", fmt_count(FMT, e->count));
-	buf_addf(&r->figure[2], "%s error%s", fmt_count(FMT, e->errors), e->errors == 1 ? "" : "s");
-	buf_addf(&r->figure[3], "%s timeout%s", fmt_count(FMT, e->timeouts),
-		 e->timeouts == 1 ? "" : "s");
+	for (i = 0; i < n; i++) {
+		const struct agg_external *e = rep->external[rows[i]];
+		struct row *r = &g.row[i];
+
+		if (strcmp(e->protocol, "http") != 0)
+			buf_addf(&r->name, "%s ", e->protocol);
+		facts_external_name(e, &r->name);
+		facts_target_tag(rep, e->target, &r->name);
+		if (e->latency.count)
+			buf_addf(&r->figure[0], "p95 %s",
+				 fmt_dur(FMT, hist_quantile(&e->latency, 0.95)));
+		buf_addf(&r->figure[1], "×%s", fmt_count(FMT, e->count));
+		buf_addf(&r->figure[2], "%s error%s", fmt_count(FMT, e->errors),
+			 e->errors == 1 ? "" : "s");
+		buf_addf(&r->figure[3], "%s timeout%s", fmt_count(FMT, e->timeouts),
+			 e->timeouts == 1 ? "" : "s");
+	}
 	group(t, labels, &g);
 }
 
@@ -402,17 +503,21 @@ static void offcpu(struct text *t, const struct agg_report *rep)
 	line(t, "off cpu", "", &b);
 }
 
-static void trust(struct text *t, const struct agg_report *rep)
+/* Losses, then cost; on two lines where one has no room for both. Returns how many. */
+static u32 trust(struct text *t, const struct agg_report *rep)
 {
 	const struct agg_trust *tr = &rep->trust;
 	_release_(buf) struct buf b = BUF_INIT;
-	_release_(buf) struct buf part = BUF_INIT;
+	_release_(buf) struct buf cost = BUF_INIT;
 	u64 lost = tr->lost_events, short_of;
+	const char *style = lost ? RED : "";
 	double ratio;
 
+	if (*tr->no_sockets)
+		buf_addf(&b, "sockets not measured%s", lost ? ", " : "");
 	if (lost)
 		buf_addf(&b, "lost %s event%s", fmt_count(FMT, lost), lost == 1 ? "" : "s");
-	else
+	else if (!*tr->no_sockets)
 		buf_addf(&b, "no event lost");
 	if (tr->conns.unparsed || tr->conns.encrypted)
 		buf_addf(&b, ", unread %s of %s connections",
@@ -422,13 +527,49 @@ static void trust(struct text *t, const struct agg_report *rep)
 	if (short_of > tr->stacks.total / 100 && short_of > tr->stacks.stops[UW_STOP_FP])
 		buf_addf(&b, ", %s of %s stacks cut", fmt_count(FMT, short_of),
 			 fmt_count(FMT, tr->stacks.total));
-	buf_addf(&b, "; cost %.2f cores", facts_cost_cores(rep));
-	if (facts_cost_ratio(rep, &ratio))
-		buf_addf(&part, " (probes: %s of the target's CPU)", fmt_pct(FMT, ratio));
-	else if (!tr->overhead.measured)
-		buf_adds(&part, " (without its probes)");
-	add_fits(t, &b, &part, false);
-	line(t, "trust", lost ? RED : "", &b);
+	buf_addf(&cost, "; cost %.2f cores", facts_cost_cores(rep));
+	if (!tr->overhead.measured)
+		buf_adds(&cost, " (without its probes)");
+	else if (facts_cost_ratio(rep, &ratio))
+		buf_addf(&cost, " (probes: %s of the target's CPU)", fmt_pct(FMT, ratio));
+	else
+		buf_addf(&cost, " (probes: %.3f; the target idles)", facts_bpf_cores(rep));
+	if (add_fits(t, &b, &cost, false)) {
+		line(t, "trust", style, &b);
+		return 1;
+	}
+	line(t, "trust", style, &b);
+	buf_clear(&b);
+	buf_add_slice(&b, slice_of(cost.p + strlen("; cost "), cost.n - strlen("; cost ")));
+	line(t, "cost", "", &b);
+	return 2;
+}
+
+static bool is_lower(const struct agg_probe *p)
+{
+	return p->lower || !strcmp(p->rung, "none");
+}
+
+/* What was not done in the best way that is known. Returns the lines. */
+static u32 probes(struct text *t, const struct agg_report *rep)
+{
+	_release_(buf) struct buf b = BUF_INIT;
+	u32 i, n = 0;
+
+	for (i = 0; i < rep->trust.nprobes; i++) {
+		const struct agg_probe *p = &rep->trust.probes[i];
+		_release_(buf) struct buf entry = BUF_INIT;
+
+		if (!is_lower(p))
+			continue;
+		buf_addf(&entry, "%s%s %s", n ? ", " : "lower rung: ", p->key, p->rung);
+		if (!add_fits(t, &b, &entry, !n))
+			break;
+		n++;
+	}
+	if (n)
+		line(t, "probes", "", &b);
+	return n > 0;
 }
 
 static void files(struct text *t, const struct agg_report *rep, const struct out_opts *opts)
@@ -456,7 +597,9 @@ int out_text(const struct agg *agg, struct buf *out, const struct out_opts *opts
 {
 	const struct agg_report *rep = agg_report(agg);
 	struct text t = { out, opts->width ? MAX(opts->width, WIDTH_MIN) : 80, opts->color };
-	u32 slow[ROWS], costly[ROWS], ext[1], nslow, ncostly, next, used, left;
+	_release_(buf) struct buf scratch = BUF_INIT;
+	struct text draft = { &scratch, t.width, false };
+	u32 slow[ROWS], costly[ROWS], ext[2], nslow, ncostly, next, used, left, extra;
 	double unseen = facts_prepared_ratio(rep);
 	struct facts_tls tls;
 	bool hidden = facts_encrypted(rep, &tls), is_cut = !rep->window.complete;
@@ -466,10 +609,12 @@ int out_text(const struct agg *agg, struct buf *out, const struct out_opts *opts
 
 	nslow = facts_rank(rep, rep->nendpoints, slow_key, ROWS, slow);
 	ncostly = facts_rank(rep, rep->nqueries, facts_query_time, ROWS, costly);
-	next = facts_rank(rep, rep->nexternal, facts_external_time, 1, ext);
+	next = choose_external(rep, ext);
+	/* What takes as many lines as it needs is written twice, first to count. */
+	extra = unmeasured(&draft, rep) + trust(&draft, rep) + probes(&draft, rep);
 	/* What the other lines leave is shared by endpoints and queries; each gets one at least. */
-	used = 4 + is_cut + 2 * hidden + many_4xx + !!rep->calls + no_text + next + with_dir +
-	       rep->offcpu.recorded;
+	used = 3 + extra + is_cut + 2 * hidden + many_4xx + !!rep->calls + no_text + next +
+	       with_dir + rep->offcpu.recorded;
 	left = MAX(LINES, used + MIN(nslow, 2U) + MIN(ncostly, 2U));
 	left = MAX(MIN(left, LINES_MAX), used + 2) - used;
 	ncostly = MIN(ncostly, MAX(left / 2, left - MIN(nslow, left)));
@@ -479,6 +624,7 @@ int out_text(const struct agg *agg, struct buf *out, const struct out_opts *opts
 		cut(&t);
 	if (hidden)
 		encrypted(&t, &tls);
+	unmeasured(&t, rep);
 	headline(&t, rep);
 	endpoints(&t, rep, slow, nslow);
 	errors(&t, rep);
@@ -490,11 +636,12 @@ int out_text(const struct agg *agg, struct buf *out, const struct out_opts *opts
 		prepared(&t, unseen);
 	queries(&t, rep, costly, ncostly);
 	if (next)
-		external(&t, rep->external[ext[0]]);
+		external(&t, rep, ext, next);
 	cpu(&t, rep);
 	if (rep->offcpu.recorded)
 		offcpu(&t, rep);
 	trust(&t, rep);
+	probes(&t, rep);
 	if (with_dir)
 		files(&t, rep, opts);
 	return out->oom ? -ENOMEM : 0;
