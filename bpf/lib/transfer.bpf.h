@@ -169,7 +169,7 @@ static __always_inline void xfer_run(__u32 slot, struct scratch *s, struct sock_
 	ss->flags &= ~(SOCK_NEW_TURN | SOCK_CUT);
 	if (dir == HP_RECV)
 		ss->flags &= ~SOCK_SETTLED;
-	if (first && x->total < TURN_TOLD_BYTES)
+	if (first && v->start_len[dir] && x->total < TURN_TOLD_BYTES)
 		ss->flags |= SOCK_CUT;
 }
 
