@@ -14,6 +14,7 @@ import xml.etree.ElementTree as ET
 ALLOWED_SKIPS = (
     "not root",
     "this kernel",
+    "this machine cannot fetch",
 )
 
 

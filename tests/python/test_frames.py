@@ -132,5 +132,5 @@ def test_debian(suite):
     try:
         argv = roots.interpreter(suite)
     except roots.debs.Unavailable as e:
-        pytest.skip(f"no {suite} packages: {e}")
+        pytest.skip(f"this machine cannot fetch packages of {suite}: {e}")
     agree(argv)

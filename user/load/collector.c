@@ -7,14 +7,12 @@
 #include "load/collector.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -22,6 +20,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "decode/channel.h"
+#include "load/answers.h"
 #include "load/inspect.h"
 #include "load/mmaps.h"
 #include "load/probes.h"
@@ -93,102 +92,16 @@ static int fail(struct collector *c, enum exit_status status, int err, const cha
 	return err;
 }
 
-static int open_debug(const struct chan_request *req)
-{
-	static const char root[] = "/usr/lib/debug/";
-	char path[sizeof(req->path) + 32];
-	int fd;
-
-	if (strncmp(req->path, root, sizeof(root) - 1) || strstr(req->path, ".."))
-		return -EINVAL;
-	snprintf(path, sizeof(path), "/proc/%u/root%s", req->tgid, req->path);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	if (fd < 0)
-		fd = open(req->path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	return fd < 0 ? -errno : fd;
-}
-
-/* Of a target's memory only, and all that was asked for or nothing. */
-static void serve_memory(struct collector *c, const struct chan_request *req)
-{
-	u8 buf[CHAN_READ_MAX];
-	u64 n = req->end - req->start;
-	struct iovec to = { buf, n }, from = { (void *)req->start, n };
-	ssize_t got;
-
-	if (!n || n > sizeof(buf)) {
-		chan_answer_number(c->opts->chan_fd, -EINVAL);
-		return;
-	}
-	if (!c->unwinder || !unwinder_knows(c->unwinder, req->tgid)) {
-		chan_answer_number(c->opts->chan_fd, -ESRCH);
-		return;
-	}
-	got = process_vm_readv((pid_t)req->tgid, &to, 1, &from, 1, 0);
-	if (got == (ssize_t)n)
-		chan_answer_bytes(c->opts->chan_fd, buf, n);
-	else
-		chan_answer_number(c->opts->chan_fd, got < 0 ? -errno : -EFAULT);
-}
-
-/* Takes the descriptor. False: the request is another one. */
-static bool serve_unwind(struct collector *c, const struct chan_request *req, int file)
-{
-	_close_ int owned = file;
-	int number = -EINVAL;
-
-	if (req->type == CHAN_READ_MEMORY) {
-		serve_memory(c, req);
-		return true;
-	}
-	if (req->type != CHAN_UNWIND_TABLE && req->type != CHAN_UNWIND_MAP &&
-	    req->type != CHAN_PYTHON)
-		return false;
-	if (!c->unwinder)
-		number = -EOPNOTSUPP;
-	else if (req->type == CHAN_UNWIND_MAP)
-		number = unwinder_bind(c->unwinder, req);
-	else if (req->type == CHAN_PYTHON)
-		number = unwinder_python(c->unwinder, req);
-	else if (owned >= 0)
-		number = unwinder_table(c->unwinder, owned);
-	chan_answer_number(c->opts->chan_fd, number);
-	return true;
-}
-
 /* 0, or -EPIPE when the analyst is gone. */
 static int serve(struct collector *c)
 {
-	struct chan_request req;
-	int err, fd, file;
+	const struct answers a = {
+		.chan_fd = c->opts->chan_fd,
+		.probes = c->probes,
+		.unwinder = c->unwinder,
+	};
 
-	while ((err = chan_receive_file(c->opts->chan_fd, &req, &file)) == 1) {
-		if (serve_unwind(c, &req, file))
-			continue;
-		switch (req.type) {
-		case CHAN_VERDICT:
-			probes_verdict(c->probes, req.conn_id, &req.verdict);
-			continue;
-		case CHAN_OPEN_MAPPING:
-			fd = procfs_open_mapping(req.tgid, req.start, req.end, slice_str(req.path),
-						 req.inode);
-			break;
-		case CHAN_OPEN_KALLSYMS:
-			fd = open("/proc/kallsyms", O_RDONLY | O_CLOEXEC);
-			if (fd < 0)
-				fd = -errno;
-			break;
-		case CHAN_OPEN_DEBUG:
-			fd = open_debug(&req);
-			break;
-		default:
-			fd = -EINVAL;
-		}
-		chan_answer(c->opts->chan_fd, fd);
-		if (fd >= 0)
-			close(fd);
-	}
-	return err == -EBADMSG ? 0 : err;
+	return answers_serve(&a);
 }
 
 /* Writes out what is buffered, serving the analyst while it is busy. */
