@@ -163,7 +163,7 @@ def test_feature_table():
 
 # What goes with a feature because it builds on it.
 BUILT_ON = {
-    "raw_tp": {"tp_btf", "sys_tp", "data_ready", "tcp_probe"},
+    "raw_tp": {"tp_btf", "sys_tp", "data_ready", "tcp_probe", "sched_switch", "sched_exit"},
     "tp_btf": {"sys_tp"},
     "task_btf": {"task_pt_regs"},
     "perf_prog": {"perf_hw"},

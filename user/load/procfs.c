@@ -118,9 +118,43 @@ static DIR *open_task_dir(const struct proc *x)
 	return d;
 }
 
+/* Reads a small file whole, by the descriptor that is kept or by name. */
+static int read_small(struct procfs *p, int dir, int kept, const char *name)
+{
+	ssize_t n;
+
+	if (kept < 0)
+		return procdir_read(dir, name, &p->text, STATUS_MAX);
+	buf_clear(&p->text);
+	if (buf_reserve(&p->text, STATUS_MAX))
+		return -ENOMEM;
+	do
+		n = pread(kept, p->text.p, STATUS_MAX, 0);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	p->text.n = (size_t)n;
+	p->text.p[n] = '\0';
+	return 0;
+}
+
+/* -ESRCH when it has ended, though its parent has not asked for it yet. */
+static int read_stat(struct procfs *p, const struct proc *x, struct proc_stat *ret)
+{
+	int err = read_small(p, x->dir, x->stat, "stat");
+
+	if (!err)
+		err = proc_parse_stat(buf_slice(&p->text), ret);
+	if (err)
+		return err;
+	return (ret->state == 'Z' || ret->state == 'X') && ret->threads <= 1 ? -ESRCH : 0;
+}
+
 int procfs_add(struct procfs *p, u32 pid, u16 target)
 {
+	struct proc_stat st;
 	struct proc *x;
+	int err;
 	u32 i;
 
 	for (i = 0; i < p->n; i++)
@@ -142,6 +176,11 @@ int procfs_add(struct procfs *p, u32 pid, u16 target)
 	x->dir = procdir_open(pid);
 	if (x->dir < 0)
 		return x->dir;
+	err = read_stat(p, x, &st);
+	if (err) {
+		proc_close(x);
+		return err;
+	}
 	if (p->fds_kept + 3 <= PROCFS_FDS_KEPT) {
 		x->kept = true;
 		x->stat = openat(x->dir, "stat", O_RDONLY | O_CLOEXEC);
@@ -213,26 +252,6 @@ void procfs_remove(struct procfs *p, u32 pid)
 			return;
 		}
 	}
-}
-
-/* Reads a small file whole, by the descriptor that is kept or by name. */
-static int read_small(struct procfs *p, int dir, int kept, const char *name)
-{
-	ssize_t n;
-
-	if (kept < 0)
-		return procdir_read(dir, name, &p->text, STATUS_MAX);
-	buf_clear(&p->text);
-	if (buf_reserve(&p->text, STATUS_MAX))
-		return -ENOMEM;
-	do
-		n = pread(kept, p->text.p, STATUS_MAX, 0);
-	while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return -errno;
-	p->text.n = (size_t)n;
-	p->text.p[n] = '\0';
-	return 0;
 }
 
 /* The kernel lists threads in one order, so the search begins behind the last hit. */
@@ -370,17 +389,11 @@ static int sample_proc(struct procfs *p, struct proc *x, bool whole, struct ev_r
 
 	memset(r, 0, sizeof(*r));
 	has_clock = !clock_getcpuclockid((pid_t)x->pid, &clock) && !clock_gettime(clock, &cpu);
-	err = read_small(p, x->dir, x->stat, "stat");
-	if (!err)
-		err = proc_parse_stat(buf_slice(&p->text), &st);
+	err = read_stat(p, x, &st);
+	if (err == -ESRCH && has_clock) /* Its clock still stands at its last word. */
+		x->last.cpu_total_ns = MAX(x->last.cpu_total_ns, timespec_ns(&cpu));
 	if (err)
 		return err;
-	if ((st.state == 'Z' || st.state == 'X') && st.threads <= 1) {
-		/* Its clock still stands at its last word. */
-		if (has_clock)
-			x->last.cpu_total_ns = MAX(x->last.cpu_total_ns, timespec_ns(&cpu));
-		return -ESRCH;
-	}
 	r->rss_bytes = st.rss_pages * p->page;
 	r->vms_bytes = st.vms_bytes;
 	r->cpu_total_ns = has_clock ? (u64)cpu.tv_sec * NSEC_PER_SEC + (u64)cpu.tv_nsec
