@@ -15,6 +15,10 @@ BINARY = os.environ.get("HOSTPROF", os.path.join(OUTPUT, "hostprof"))
 FORMATS = "md,json,ndjson,svg,folded,html,pprof,speedscope,perfetto"
 
 
+# Generated code lives for one call: its frames are counted, and have no names.
+UNNAMED = {"python_code", "python_frame", "python_thread"}
+
+
 class Report:
     """A report directory."""
 
@@ -56,7 +60,8 @@ class Report:
         return self.summary["trust"]
 
     def lost(self):
-        return {k: v for k, v in self.trust["lost"].items() if v}
+        """Events; not the names of Python functions that were gone before they could be asked for."""
+        return {k: v for k, v in self.trust["lost"].items() if v and k not in UNNAMED}
 
 
 class Hostprof:
