@@ -118,9 +118,19 @@ static int bind_mapping(void *arg, const struct unwind_request *r)
 	return err ? err : 1;
 }
 
-static const struct unwind_ops unwind_ops = { .open = open_mapped,
-					      .send = send_table,
-					      .bind = bind_mapping };
+/* The native frames alone are compared: those of the interpreter's loop stay. */
+static void is_python(void *arg, u32 tgid, const struct py_runtime *rt,
+		      const struct py_layout *layout)
+{
+	(void)arg;
+	(void)tgid;
+	(void)rt;
+	(void)layout;
+}
+
+static const struct unwind_ops unwind_ops = {
+	.python = is_python, .open = open_mapped, .send = send_table, .bind = bind_mapping
+};
 
 static int open_for_sym(void *arg, u32 tgid, const struct sym_mapping *m)
 {
