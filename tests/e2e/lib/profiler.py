@@ -16,7 +16,7 @@ FORMATS = "md,json,ndjson,svg,folded,html,pprof,speedscope,perfetto"
 
 
 # Generated code lives for one call: its frames are counted, and have no names.
-UNNAMED = {"python_code", "python_frame", "python_thread"}
+UNNAMED = {"python_code"}
 
 
 class Report:
