@@ -162,6 +162,11 @@ static __always_inline int state_changed(struct sock *sk, int oldstate, int news
 	if (newstate == TCP_ESTABLISHED) {
 		now = bpf_ktime_get_ns();
 		if (oldstate == TCP_SYN_RECV) {
+			/* TCP Fast Open: accepted, and perhaps read, before the handshake was over. */
+			if (ss && ss->socket && (__u64)BPF_CORE_READ(sk, sk_socket) == ss->socket) {
+				ss->established_ns = now;
+				return 0;
+			}
 			target = listen_find(sk);
 			if (!target)
 				return 0;

@@ -154,6 +154,7 @@ def test_feature_table():
         assert re.fullmatch(r"\d+\.\d+(\.\d+)?", row["since_kernel"]), row
         assert re.fullmatch(r"[0-9a-f]{12} \S.*", row["kernel_change"]), row
         assert row["name"] and row["detail"] and row["without"], row
+        assert row["there"] == (row["verdict"] == "ok" and "without it" not in row["detail"]), row
         assert (row["fix"] is None) == (row["verdict"] == "ok"), row
         word = row["verdict"] if "without it" not in row["detail"] or row["fix"] else "--"
         assert re.search(rf"^  {word}  +{key} +{re.escape(row['name'])}: ", text, re.M), key

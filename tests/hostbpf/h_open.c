@@ -106,6 +106,31 @@ static void accepted(void **state)
 	assert_true(((struct ev_data *)nth(EV_DATA, 0))->wire_ns < before + 2000);
 }
 
+/* TCP Fast Open: the request comes with the SYN, and is read and answered before the handshake is over. */
+static void accepted_early(void **state)
+{
+	const struct ev_data *first, *second;
+	int lfd, fd;
+
+	(void)state;
+	begin();
+	lfd = mach_socket(AF_INET, CLOSED);
+	mach_addr(lfd, 8080, 0);
+	mach_tcp_state(lfd, CLOSED, LISTEN);
+	fd = mach_socket(AF_INET, SYN_RECV);
+	mach_addr(fd, 8080, 50000);
+	mach_call(NR_ACCEPT4, fd, lfd, 0, 0, 0);
+	recv_bytes(fd, 10);
+	mach_tcp_state(fd, SYN_RECV, ESTABLISHED);
+	recv_bytes(fd, 20);
+	first = nth(EV_DATA, 0);
+	second = nth(EV_DATA, 1);
+	assert_int_equal(first->conn_id, second->conn_id);
+	assert_int_equal(second->pos, 10);
+	assert_int_equal(mach_records(), 3);
+	assert_int_equal(mach_socks(), 1);
+}
+
 static void never_accepted(void **state)
 {
 	int lfd, fd;
@@ -467,6 +492,7 @@ int main(void)
 		cmocka_unit_test(left_alone),
 		cmocka_unit_test(others_are_not_seen),
 		cmocka_unit_test(accepted),
+		cmocka_unit_test(accepted_early),
 		cmocka_unit_test(never_accepted),
 		cmocka_unit_test(seeded),
 		cmocka_unit_test(unix_names),

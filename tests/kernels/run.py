@@ -28,7 +28,7 @@ import qemu
 import rungs
 
 UNSUPPORTED = 3  # exit status: this system is not one that the lab runs on
-AGAIN_MAX = 3  # failures of a whole run
+AGAIN_MAX = 6  # failures of a whole run
 printing = threading.Lock()
 
 

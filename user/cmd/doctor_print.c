@@ -223,6 +223,8 @@ static void json_checks(struct json *j, const struct doctor *d, const char *grou
 		json_cstr(j, "verdict", verdicts[c->verdict].json);
 		json_cstr(j, "detail", c->detail);
 		json_cstr(j, "fix", *c->fix ? c->fix : NULL);
+		if (c->feat)
+			json_bool(j, "there", feat_has(c->feat - feat_rows));
 		json_cstr(j, "since_kernel", c->feat ? c->feat->since : NULL);
 		json_cstr(j, "kernel_change", c->feat ? c->feat->change : NULL);
 		json_cstr(j, "without", c->feat ? c->feat->without : NULL);

@@ -53,7 +53,7 @@ def doctor(*args):
 def missing_features():
     """{key: why} of what this kernel does not have."""
     return {c["key"]: c["detail"] for c in doctor()["checks"]
-            if c["group"] == "kernel" and c["verdict"] != "ok"}
+            if c["since_kernel"] and not c["there"]}
 
 
 def options(rung):
