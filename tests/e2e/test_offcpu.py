@@ -6,6 +6,7 @@ The workload is workloads/waits.c: threads that wait in one way each and time ev
 
 import json
 import os
+import subprocess
 
 from lib import profiler, procs
 
@@ -132,3 +133,27 @@ def test_thread_asleep_all_the_time(hostprof, cleanup):
     (t,) = report.summary["offcpu"]["threads"]
     assert t["by_reason"]["sleep"]["blocked_s"] >= 0.999 * t["wall_s"] > 0.99
     assert t["by_reason"]["sleep"]["count"] == 0
+
+
+def test_profiles_for_other_tools(hostprof, tmp_path):
+    """offcpu.pb.gz as `go tool pprof` reads it, and offcpu.speedscope.json, hold what offcpu.folded does."""
+    report, _, _ = run_waits(hostprof, tmp_path, 2500, 0, "--no-http", "--no-db")
+    us = 0
+    for line in report.read("offcpu.folded").decode().splitlines():
+        us += int(line.rsplit(" ", 1)[1])
+    doc = json.loads(report.read("offcpu.speedscope.json"))
+    (profile,) = doc["profiles"]
+    assert (profile["type"], profile["unit"]) == ("sampled", "nanoseconds")
+    assert sum(profile["weights"]) == profile["endValue"] == us * 1000
+    assert len(profile["samples"]) == len(profile["weights"])
+    frames = doc["shared"]["frames"]
+    assert all(0 <= i < len(frames) for stack in profile["samples"] for i in stack)
+    top = subprocess.run(["go", "tool", "pprof", "-top", "-unit=us", "-nodefraction=0", "-nodecount=1000",
+                          report.file("offcpu.pb.gz")], check=True, capture_output=True, text=True,
+                         env={**os.environ, "HOME": str(tmp_path)}).stdout
+    assert "Type: offcpu" in top
+    # One function is on every stack of the workload's threads.
+    row = next(r.split() for r in top.splitlines() if r.endswith(" thread_main"))
+    want = sum(w for s, w in zip(profile["samples"], profile["weights"])
+               if any(frames[i]["name"] == "thread_main" for i in s)) / 1000
+    assert abs(float(row[3].removesuffix("us")) - want) <= 1, (row, want)

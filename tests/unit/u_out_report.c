@@ -25,7 +25,7 @@ typedef int (*write_fn)(const struct agg *agg, struct buf *out, const struct out
 
 /* The last two are no text. */
 static const write_fn writers[] = { out_summary,	out_markdown,  out_text,
-				    out_folded,		out_cpu_svg,   out_cpu_html,
+				    out_cpu_folded,	out_cpu_svg,   out_cpu_html,
 				    out_cpu_speedscope, out_cpu_pprof, out_timeline };
 static const struct out_opts plain = { .dir = "out",
 				       .formats = OUT_BIT(OUT_MD) | OUT_BIT(OUT_JSON) |
@@ -71,7 +71,7 @@ static void golden_files(void **state)
 		{ out_summary, GOLDEN "summary.json" },
 		{ out_markdown, GOLDEN "PERFORMANCE_REPORT.md" },
 		{ out_text, GOLDEN "text.txt" },
-		{ out_folded, GOLDEN "cpu.folded" },
+		{ out_cpu_folded, GOLDEN "cpu.folded" },
 	};
 	_release_(agg) struct agg *agg = sample_agg(false);
 	_release_(buf) struct buf b = BUF_INIT;

@@ -160,6 +160,13 @@ static int write_file(struct outs *o, const char *name, const struct buf *data)
 	return close(take_fd(fd)) ? -errno : 0;
 }
 
+int outs_add(struct outs *o, const char *name, const struct buf *data)
+{
+	int err = write_file(o, name, data);
+
+	return err ? fail(o, err, "cannot write", name, fix_for(err)) : 0;
+}
+
 int outs_write(struct outs *o, const struct agg *agg, u32 formats, const struct out_opts *opts)
 {
 	_release_(buf) struct buf out = BUF_INIT;
@@ -176,10 +183,10 @@ int outs_write(struct outs *o, const struct agg *agg, u32 formats, const struct 
 		err = output->write(agg, &out, opts);
 		if (!err && out.oom)
 			err = -ENOMEM;
-		if (!err)
-			err = write_file(o, output->file, &out);
+		err = err ? fail(o, err, "cannot write", output->file, fix_for(err))
+			  : outs_add(o, output->file, &out);
 		if (err)
-			return fail(o, err, "cannot write", output->file, fix_for(err));
+			return err;
 	}
 	return 0;
 }

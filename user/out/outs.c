@@ -19,7 +19,7 @@ const struct output outputs[OUT_FORMATS] = {
 	[OUT_MD] = { "md", "PERFORMANCE_REPORT.md", out_markdown, NULL, true },
 	[OUT_JSON] = { "json", "summary.json", out_summary, NULL, true },
 	[OUT_SVG] = { "svg", "cpu.svg", out_cpu_svg, has_cpu, true },
-	[OUT_FOLDED] = { "folded", "cpu.folded", out_folded, has_cpu, true },
+	[OUT_FOLDED] = { "folded", "cpu.folded", out_cpu_folded, has_cpu, true },
 	[OUT_HTML] = { "html", "cpu.html", out_cpu_html, has_cpu, true },
 	[OUT_PPROF] = { "pprof", "cpu.pb.gz", out_cpu_pprof, has_cpu, true },
 	[OUT_SPEEDSCOPE] = { "speedscope", "cpu.speedscope.json", out_cpu_speedscope, has_cpu,
@@ -30,6 +30,9 @@ const struct output outputs[OUT_FORMATS] = {
 	[OUT_OFFCPU_FOLDED] = { "folded", "offcpu.folded", out_offcpu_folded, has_wait_stacks,
 				true },
 	[OUT_OFFCPU_HTML] = { "html", "offcpu.html", out_offcpu_html, has_wait_stacks, true },
+	[OUT_OFFCPU_PPROF] = { "pprof", "offcpu.pb.gz", out_offcpu_pprof, has_wait_stacks, true },
+	[OUT_OFFCPU_SPEEDSCOPE] = { "speedscope", "offcpu.speedscope.json", out_offcpu_speedscope,
+				    has_wait_stacks, true },
 };
 
 u32 outs_default_formats(void)

@@ -36,6 +36,8 @@ enum out_format {
 	OUT_OFFCPU_SVG,
 	OUT_OFFCPU_FOLDED,
 	OUT_OFFCPU_HTML,
+	OUT_OFFCPU_PPROF,
+	OUT_OFFCPU_SPEEDSCOPE,
 	OUT_FORMATS,
 };
 #define OUT_BIT(format) (1u << (format))
@@ -62,7 +64,7 @@ void outs_format_names(struct buf *out);
 int out_summary(const struct agg *agg, struct buf *out, const struct out_opts *opts);
 int out_markdown(const struct agg *agg, struct buf *out, const struct out_opts *opts);
 int out_text(const struct agg *agg, struct buf *out, const struct out_opts *opts);
-int out_folded(const struct agg *agg, struct buf *out, const struct out_opts *opts);
+int out_cpu_folded(const struct agg *agg, struct buf *out, const struct out_opts *opts);
 int out_cpu_svg(const struct agg *agg, struct buf *out, const struct out_opts *opts);
 int out_cpu_html(const struct agg *agg, struct buf *out, const struct out_opts *opts);
 int out_cpu_pprof(const struct agg *agg, struct buf *out, const struct out_opts *opts);
@@ -71,6 +73,8 @@ int out_timeline(const struct agg *agg, struct buf *out, const struct out_opts *
 int out_offcpu_folded(const struct agg *agg, struct buf *out, const struct out_opts *opts);
 int out_offcpu_svg(const struct agg *agg, struct buf *out, const struct out_opts *opts);
 int out_offcpu_html(const struct agg *agg, struct buf *out, const struct out_opts *opts);
+int out_offcpu_pprof(const struct agg *agg, struct buf *out, const struct out_opts *opts);
+int out_offcpu_speedscope(const struct agg *agg, struct buf *out, const struct out_opts *opts);
 
 /* Colour only on a terminal that can, and not under NO_COLOR or --no-color. */
 bool out_use_color(int fd, bool no_color);
@@ -102,6 +106,8 @@ struct outs {
 int outs_begin(struct outs *o, const char *dir, bool force);
 /* Writes the files of all formats of the mask into tmp. */
 int outs_write(struct outs *o, const struct agg *agg, u32 formats, const struct out_opts *opts);
+/* Any other file. */
+int outs_add(struct outs *o, const char *name, const struct buf *data);
 int outs_commit(struct outs *o);
 void outs_abort(struct outs *o);
 
