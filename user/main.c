@@ -10,9 +10,9 @@
 #include "base/log.h"
 #include "cmd/cmd.h"
 
-extern const struct cmd cmd_attach, cmd_report, cmd_doctor;
+extern const struct cmd cmd_attach, cmd_report, cmd_compare, cmd_doctor;
 
-static const struct cmd *const cmds[] = { &cmd_attach, &cmd_report, &cmd_doctor };
+static const struct cmd *const cmds[] = { &cmd_attach, &cmd_report, &cmd_compare, &cmd_doctor };
 
 static void add_usage(struct buf *b)
 {

@@ -607,55 +607,75 @@ static int analyst_setup(struct analyst *a)
 	return err;
 }
 
-int analyst_run(const struct analyst_opts *opts)
+/* To the end of the stream. EXIT_OK: a->agg is finished. Errors are logged. */
+static int analyst_read(struct analyst *a)
 {
-	struct analyst a = { .opts = opts };
-	int err, status = EXIT_FAILED;
+	const struct analyst_opts *opts = a->opts;
+	int err = analyst_setup(a);
 
-	err = analyst_setup(&a);
 	if (err) {
 		log_err("cannot start: %s", strerror(-err));
-		goto out;
+		return EXIT_FAILED;
 	}
-	err = read_stream(&a);
-	if (a.progress_shown)
+	err = read_stream(a);
+	if (a->progress_shown)
 		fputs("\r\033[K", stderr);
-	if (!a.ended && opts->live)
-		goto out; /* the collector failed or was killed: it has said why, or cannot */
+	if (!a->ended && opts->live)
+		return EXIT_FAILED; /* the collector failed or was killed: it has said why, or cannot */
 	if (err && err != -ENODATA && err != -EPROTO) {
 		log_err("cannot read the capture: %s", strerror(-err));
-		goto out;
+		return EXIT_FAILED;
 	}
-	if (!a.ended && !a.started) {
+	if (!a->ended && !a->started) {
 		log_err("the capture holds nothing: it ends before the window begins");
-		goto out;
+		return EXIT_FAILED;
 	}
-	if (a.stream.bad && !opts->live)
-		agg_drop(a.agg, DROP_BAD_RECORD, a.stream.bad);
-	if (!a.ended)
-		stream_error(&a, err);
-	if (a.capture.left_out)
-		agg_drop(a.agg, DROP_CAPTURE_FULL, a.capture.left_out);
-	err = capture_close(&a.capture);
+	if (a->stream.bad && !opts->live)
+		agg_drop(a->agg, DROP_BAD_RECORD, a->stream.bad);
+	if (!a->ended)
+		stream_error(a, err);
+	if (a->capture.left_out)
+		agg_drop(a->agg, DROP_CAPTURE_FULL, a->capture.left_out);
+	err = capture_close(&a->capture);
 	if (err) {
 		log_err("cannot write the capture: %s; free some space or use -o DIR elsewhere",
 			strerror(-err));
-		goto out;
+		return EXIT_FAILED;
 	}
-	err = finish_report(&a);
+	err = finish_report(a);
 	if (err) {
 		log_err("cannot finish the report: %s", strerror(-err));
-		goto out;
+		return EXIT_FAILED;
 	}
-	status = write_report(&a);
-out:
-	capture_close(&a.capture);
-	requests_release(&a.requests);
-	sym_free(a.sym);
-	unwind_free(a.unwind);
-	pynames_free(a.pynames);
-	session_free(a.session);
-	agg_free(a.agg);
-	stream_release(&a.stream);
+	return EXIT_OK;
+}
+
+static void analyst_release(struct analyst *a)
+{
+	capture_close(&a->capture);
+	requests_release(&a->requests);
+	sym_free(a->sym);
+	unwind_free(a->unwind);
+	pynames_free(a->pynames);
+	session_free(a->session);
+	agg_free(a->agg);
+	stream_release(&a->stream);
+}
+
+int analyst_run(const struct analyst_opts *opts)
+{
+	_release_(analyst) struct analyst a = { .opts = opts };
+	int status = analyst_read(&a);
+
+	return status == EXIT_OK ? write_report(&a) : status;
+}
+
+int analyst_load(const struct analyst_opts *opts, struct agg **ret)
+{
+	_release_(analyst) struct analyst a = { .opts = opts };
+	int status = analyst_read(&a);
+
+	if (status == EXIT_OK)
+		*ret = take_ptr(a.agg);
 	return status;
 }

@@ -25,5 +25,7 @@ struct analyst_opts {
 
 /* Returns the exit status; errors are logged. */
 int analyst_run(const struct analyst_opts *opts);
+/* The finished aggregates of a capture instead of a report of it: *ret is the caller's to agg_free(). */
+int analyst_load(const struct analyst_opts *opts, struct agg **ret);
 
 #endif
