@@ -31,6 +31,13 @@ $(WAITS): tests/workloads/waits.c tests/workloads/waits.h | $(O)/.flags
 	$(call msg,CC,$<)
 	$(Q)$(CC) $(CFLAGS) $(HP_CFLAGS) -o $@ $<
 
+# A thread whose functions have known shares of its time.
+SHARES := $(TO)/shares
+$(SHARES): tests/workloads/shares.c | $(O)/.flags
+	@mkdir -p $(@D)
+	$(call msg,CC,$<)
+	$(Q)$(CC) $(CFLAGS) $(HP_CFLAGS) -o $@ $<
+
 # What the verifier goes through, against a baseline.
 BPFT_COST := $(TO)/b_cost
 $(TO)/tests/cost/cost.o: | $(SKEL)
@@ -40,4 +47,4 @@ $(BPFT_COST): $(TO)/tests/cost/cost.o $(BPFT_LOAD) $(TEST_LIB)
 -include $(TO)/tests/cost/cost.d
 
 .PHONY: bpf-build
-bpf-build: $(BPFT_BIN) $(BPFT_COST) $(URING_HTTP) $(WAITS) $(CALLPATH)
+bpf-build: $(BPFT_BIN) $(BPFT_COST) $(URING_HTTP) $(WAITS) $(SHARES) $(CALLPATH)
