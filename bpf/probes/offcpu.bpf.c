@@ -14,6 +14,7 @@
  * how long a wait is going to be is not known then, so all or none would have to be taken.
  */
 #include "lib/wait.bpf.h"
+#include "unwind/gil.bpf.h"
 #include "unwind/native.bpf.h"
 
 #define WAITS_MAX 8192
@@ -194,13 +195,27 @@ static __always_inline __u64 wait_over(struct wait_state *st, __u64 now)
 	return now - since;
 }
 
+/* What a thread that is not runnable waits for. */
+static __always_inline void wait_why(struct wait_state *st, struct task_struct *task, bool typed,
+				     __u32 tgid, __u32 state, bool current)
+{
+	struct wait_call call;
+	__u32 reason;
+
+	wait_call_of(task, typed, &call);
+	reason = wait_reason(task, &call, state, current);
+	if (reason == HP_WAIT_FUTEX && python_gil(tgid, call.a0, current))
+		reason = HP_WAIT_GIL;
+	st->nr = call.nr;
+	st->reason = reason & (HP_WAIT_MAX - 1);
+}
+
 /* A thread leaves its processor. */
 static __always_inline void wait_leave(struct task_struct *task, bool typed, __u32 tgid,
 				       bool preempted, __u64 now)
 {
 	__u32 key = key_of(task, typed), state = preempted ? 0 : task_state(task);
 	struct wait_state *st = wait_of(task, tgid, key, WAIT_RUNNING, waits_since);
-	struct wait_call call;
 
 	if (!st)
 		return;
@@ -213,11 +228,8 @@ static __always_inline void wait_leave(struct task_struct *task, bool typed, __u
 	st->what = state ? WAIT_BLOCKED : WAIT_RUNNABLE;
 	st->reason = HP_WAIT_NONE;
 	st->weight_ns = 0; /* a stack that nobody came to take */
-	if (state && !(state & TASK_DEAD)) {
-		wait_call_of(task, typed, &call);
-		st->nr = call.nr;
-		st->reason = wait_reason(task, &call, state, true) & (HP_WAIT_MAX - 1);
-	}
+	if (state && !(state & TASK_DEAD))
+		wait_why(st, task, typed, tgid, state, true);
 	if (now - st->comm_ns > COMM_NS || state & TASK_DEAD)
 		read_comm(st, task, now);
 	change_end(st);
@@ -357,7 +369,6 @@ int wait_seed(struct bpf_iter__task *ctx)
 {
 	struct task_struct *task = ctx->task;
 	struct wait_state *st;
-	struct wait_call call;
 	__u32 tgid, what, state;
 
 	if (!task)
@@ -375,9 +386,7 @@ int wait_seed(struct bpf_iter__task *ctx)
 	st = wait_of(task, tgid, key_of(task, true), what, waits_since);
 	if (!st || st->what != WAIT_BLOCKED || st->reason || st->on_ns)
 		return 0;
-	wait_call_of(task, true, &call);
-	st->nr = call.nr;
-	st->reason = wait_reason(task, &call, state, false) & (HP_WAIT_MAX - 1);
+	wait_why(st, task, true, tgid, state, false);
 	return 0;
 }
 

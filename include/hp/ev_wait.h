@@ -23,7 +23,7 @@ enum hp_wait {
 	HP_WAIT_POLL = 6, /* several descriptors, by poll or select */
 	HP_WAIT_SLEEP = 7,
 	HP_WAIT_FAULT = 8, /* a page of its memory */
-	HP_WAIT_GIL = 9, /* Python's lock; told by the stack, in user space */
+	HP_WAIT_GIL = 9, /* Python's global lock */
 	HP_WAIT_EVENT = 10, /* eventfd, timerfd, inotify; signals, message queues */
 	HP_WAIT_CHILD = 11,
 	HP_WAIT_LOCK = 12, /* of a file, System V semaphores */

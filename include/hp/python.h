@@ -21,6 +21,12 @@
 
 #define PY_RUNTIMES_MAX 256 /* numbers 1 to 255; 0 = no Python */
 #define PY_LOOPS 2 /* hot and cold part of the interpreter loop */
+/*
+ * struct _gil_runtime_state with glibc: its two conditions and two mutexes, which threads that want the
+ * GIL or were asked to give it away wait on, lie in the first so many bytes.
+ */
+#define PY_GIL_BYTES 208
+#define PY_GILS_MAX 16 /* interpreters of a process whose locks are looked at */
 /* Fields that the programs look at lie in the first so many bytes of frame, code, PyThreadState. */
 #define PY_FRAME_BYTES 128
 #define PY_CODE_BYTES 128
@@ -36,6 +42,7 @@ enum py_flags {
 	PY_LASTI = 16, /* off.f_instr is a number (3.10 and older) and not an address */
 	PY_LASTI_BYTES = 32, /* ... of bytes (3.9 and older) and not of code units */
 	PY_TAGGED = 64, /* the low two bits of off.f_code are not the address's (3.14) */
+	PY_GIL_OWN = 128, /* each interpreter leads to its own lock (3.12 on) */
 };
 
 /* Offsets of fields in bytes. */
@@ -43,6 +50,7 @@ struct py_offsets {
 	__u32 rt_interps; /* _PyRuntime: first interpreter */
 	__u32 interp_next;
 	__u32 interp_threads; /* first thread state */
+	__u32 gil; /* _PyRuntime: the lock; PY_GIL_OWN: of an interpreter, its address; 0 = not known */
 	__u16 ts_prev;
 	__u16 ts_next;
 	__u16 ts_thread_id;
@@ -64,7 +72,7 @@ struct py_offsets {
 	__u16 code_instrs; /* co_code_adaptive: what f_instr counts from */
 	__u16 flags; /* enum py_flags */
 	__u8 shim_owner;
-	__u8 pad0[3];
+	__u8 pad0[7];
 };
 
 struct py_range {

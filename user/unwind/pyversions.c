@@ -12,7 +12,7 @@
 /* Where things are in _Py_DebugOffsets, as numbers of 8-byte words. */
 struct debug_words {
 	u8 rt_interps;
-	u8 interp_next, interp_threads;
+	u8 interp_next, interp_threads, gil;
 	u8 ts_prev, ts_next, ts_frame, ts_thread_id;
 	u8 f_prev, f_code, f_instr, f_owner;
 	u8 filename, name, qualname, linetable, firstline, argcount, instrs;
@@ -31,6 +31,7 @@ static const struct debug_words words_313 = {
 	.rt_interps = 5,
 	.interp_next = 8,
 	.interp_threads = 9,
+	.gil = 14,
 	.ts_prev = 20,
 	.ts_next = 21,
 	.ts_frame = 23,
@@ -58,6 +59,7 @@ static const struct debug_words words_314 = {
 	.rt_interps = 5,
 	.interp_next = 8,
 	.interp_threads = 9,
+	.gil = 15,
 	.ts_prev = 23,
 	.ts_next = 24,
 	.ts_frame = 26,
@@ -81,11 +83,11 @@ static const struct debug_words words_314 = {
 };
 
 /* clang-format off */
-#define OLD_OFFSETS(lasti, lasti_flags)                                                            \
+#define OLD_OFFSETS(lasti, gil_at, lasti_flags)                                                    \
 	.off = { .rt_interps = 32, .interp_next = 0, .interp_threads = 8, .ts_next = 8,            \
 		 .ts_thread_id = 176, .ts_frame = 24, .f_code = 32, .f_prev = 24, .f_instr = lasti, \
 		 .code_argcount = 16, .code_kwonly = 24, .code_flags = 36, .code_firstline = 40,    \
-		 .flags = PY_ONE_A_LOOP | PY_LASTI | (lasti_flags) },                               \
+		 .gil = gil_at, .flags = PY_ONE_A_LOOP | PY_LASTI | (lasti_flags) },                \
 	.code_filename = 104, .code_name = 112, .code_lines = 120
 #define OBJECTS(header)                                                                            \
 	.bytes_size = 16, .bytes_data = 32, .str_length = 16, .str_state = 32,                     \
@@ -96,18 +98,21 @@ static const struct debug_words words_314 = {
 static const struct row rows[] = {
 	{ .minor = 0x0308,
 	  .tested = true,
-	  .layout = { OLD_OFFSETS(104, PY_LASTI_BYTES), OBJECTS(48), .lines = PY_LINES_LNOTAB } },
+	  .layout = { OLD_OFFSETS(104, 1152, PY_LASTI_BYTES), OBJECTS(48),
+		      .lines = PY_LINES_LNOTAB } },
 	{ .minor = 0x0309,
 	  .tested = true,
-	  .layout = { OLD_OFFSETS(104, PY_LASTI_BYTES), OBJECTS(48), .lines = PY_LINES_LNOTAB } },
+	  .layout = { OLD_OFFSETS(104, 352, PY_LASTI_BYTES), OBJECTS(48),
+		      .lines = PY_LINES_LNOTAB } },
 	{ .minor = 0x030a,
 	  .tested = true,
-	  .layout = { OLD_OFFSETS(96, 0), OBJECTS(48), .lines = PY_LINES_PAIRS } },
+	  .layout = { OLD_OFFSETS(96, 352, 0), OBJECTS(48), .lines = PY_LINES_PAIRS } },
 	{ .minor = 0x030b,
 	  .tested = true,
 	  .layout = { .off = { .rt_interps = 40,
 			       .interp_next = 0,
 			       .interp_threads = 16,
+			       .gil = 360,
 			       .ts_next = 8,
 			       .ts_thread_id = 152,
 			       .ts_frame = 56,
@@ -135,6 +140,7 @@ static const struct row rows[] = {
 	  .layout = { .off = { .rt_interps = 40,
 			       .interp_next = 0,
 			       .interp_threads = 72,
+			       .gil = 384,
 			       .ts_next = 8,
 			       .ts_thread_id = 136,
 			       .ts_frame = 56,
@@ -149,7 +155,7 @@ static const struct row rows[] = {
 			       .code_flags = 48,
 			       .code_firstline = 68,
 			       .code_instrs = 192,
-			       .flags = PY_CFRAME | PY_SHIM,
+			       .flags = PY_CFRAME | PY_SHIM | PY_GIL_OWN,
 			       .shim_owner = 3 },
 		      .code_filename = 112,
 		      .code_name = 120,
@@ -160,13 +166,13 @@ static const struct row rows[] = {
 	{ .minor = 0x030d,
 	  .tested = true,
 	  .words = &words_313,
-	  .layout = { .off = { .flags = PY_SHIM, .shim_owner = 3 },
+	  .layout = { .off = { .flags = PY_SHIM | PY_GIL_OWN, .shim_owner = 3 },
 		      .str_kind_shift = 2,
 		      .lines = PY_LINES_VARINT } },
 	{ .minor = 0x030e,
 	  .tested = true,
 	  .words = &words_314,
-	  .layout = { .off = { .flags = PY_SHIM | PY_TAGGED, .shim_owner = 3 },
+	  .layout = { .off = { .flags = PY_SHIM | PY_TAGGED | PY_GIL_OWN, .shim_owner = 3 },
 		      .str_kind_shift = 2,
 		      .lines = PY_LINES_VARINT } },
 };
@@ -211,6 +217,7 @@ static int from_debug(const struct row *row, u32 hex, const u8 *debug, size_t n,
 	TAKE(rt_interps, OFF_MAX);
 	TAKE(interp_next, OFF_MAX);
 	TAKE(interp_threads, OFF_MAX);
+	TAKE(gil, OFF_MAX);
 	TAKE(ts_prev, PY_THREAD_BYTES - 7);
 	TAKE(ts_next, PY_THREAD_BYTES - 7);
 	TAKE(ts_frame, PY_THREAD_BYTES - 7);
