@@ -93,7 +93,8 @@ case $os_id:$os_version in
 debian:12 | debian:13)
 	packages_build+=' bpftool'
 	packages_test+=' chromium chromium-driver python3-selenium' # Ubuntu has it as a snap only
-	packages_test+=' golang-go' # go tool pprof
+	packages_test+=' golang-go' # go tool pprof, and a runtime to look at, as the next ones
+	packages_test+=' nodejs@/usr/bin/node default-jdk-headless@/usr/lib/jvm/*/bin/jcmd'
 	packages_test+=' qemu-system-x86 busybox-static debian-archive-keyring' # stock kernels
 	;;
 ubuntu:24.04)

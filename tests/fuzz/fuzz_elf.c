@@ -54,7 +54,7 @@ static void check_table(const struct image *img)
 		MUST(table_find(t, t->base + s->start, &lo, &hi) == s);
 		MUST(table_find(t, t->base + end - 1, &lo, &hi) == s);
 		MUST(lo == t->base + s->start && hi == t->base + end);
-		MUST(s->kind >= SYM_SYMTAB && s->kind <= SYM_FDE);
+		MUST((s->kind >= SYM_SYMTAB && s->kind <= SYM_FDE) || s->kind == SYM_RUNTIME);
 		if (s->kind == SYM_FDE)
 			continue;
 		MUST(s->name < t->names_len);

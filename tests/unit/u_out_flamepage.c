@@ -370,7 +370,8 @@ static void frame_classes(void **state)
 	assert_int_equal(frame_class(&n), FRAME_UNNAMED);
 	n.text = "[jit]";
 	assert_int_equal(frame_class(&n), FRAME_JIT);
-	n.text = "[anon]";
+	n.text = "interned";
+	n.jit = true;
 	assert_int_equal(frame_class(&n), FRAME_JIT);
 	n.kind = HP_FRAME_KERNEL;
 	assert_int_equal(frame_class(&n), FRAME_KERNEL);

@@ -212,7 +212,7 @@ static void test_unnamed(void **state)
 	assert_int_equal(agg_finish(a), 0);
 	folded(a, &text);
 	assert_string_equal(text.p,
-			    "web;[unknown];[vdso];[anon];libx.so.1@0x7f00;libx:y.so.1+0x2010;"
+			    "web;[unknown];[vdso];[jit];libx.so.1@0x7f00;libx:y.so.1+0x2010;"
 			    "[unknown]_[k] 1\n");
 	assert_int_equal(agg_report(a)->trust.stacks.unnamed_frames, 6);
 	assert_int_equal(agg_report(a)->trust.stacks.complete, 0);

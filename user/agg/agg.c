@@ -372,6 +372,11 @@ size_t agg_unnamed(struct agg *a, void (*fn)(void *arg, const struct agg_addr *a
 	return stacks_unnamed(&a->stacks, fn, arg);
 }
 
+void agg_ask_again(struct agg *a)
+{
+	stacks_ask_again(&a->stacks);
+}
+
 static const char *const wait_keys[HP_WAIT_MAX] = {
 	[HP_WAIT_NONE] = "preempted", [HP_WAIT_SOCKET] = "socket", [HP_WAIT_PIPE] = "pipe",
 	[HP_WAIT_DISK] = "disk",      [HP_WAIT_FUTEX] = "futex",   [HP_WAIT_IDLE] = "idle",

@@ -85,6 +85,8 @@ struct agg_addr {
  * listed.
  */
 size_t agg_unnamed(struct agg *agg, void (*fn)(void *arg, const struct agg_addr *a), void *arg);
+/* The next agg_unnamed() lists what has no name once more. */
+void agg_ask_again(struct agg *agg);
 
 /* Names every path, sorts every table. Nothing may be fed after it. 0 or -ENOMEM. */
 int agg_finish(struct agg *agg);
@@ -290,6 +292,7 @@ struct agg_node {
 	u16 depth;
 	u8 kind; /* enum hp_frame_kind, 0 = thread name or "(truncated)" */
 	bool unnamed;
+	bool jit; /* code that a runtime made */
 	u64 self;
 	u64 total;
 };
@@ -384,6 +387,7 @@ struct agg_stack_trust {
 	u64 truncated; /* deeper than the limit, or past the call tree's cap */
 	u64 unnamed_frames; /* distinct frames without a symbol */
 	u64 frames; /* distinct frames */
+	double jit_ratio; /* share by weight that goes through generated code without a name */
 	u64 joined; /* places of the call tree that are one with their caller */
 	u64 stops
 		[UW_STOP_MAX]; /* why walks ended; UW_STOP_FP: by frame pointers, and not complete */

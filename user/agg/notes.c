@@ -10,10 +10,12 @@
 #include "agg/text.h"
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/runtimes.h"
 
 #define NOTE_PEERS_MAX 8
 #define ENDED_MANY 0.02 /* of the stacks walked by tables */
 #define INCOMPLETE_MANY 0.2 /* of the stacks: then it is said */
+#define JIT_MANY 0.02 /* of the samples */
 
 static void say(struct agg *a, const char *fmt, ...) PRINTF(2, 3);
 
@@ -161,6 +163,36 @@ static void say_stops(struct agg *a, const struct agg_stack_trust *s)
 		    100.0 * (double)part / (double)s->total, (int)why.n, why.p);
 }
 
+static void say_generated(struct agg *a)
+{
+	const struct agg_stack_trust *s = &a->report.trust.stacks;
+	const struct agg_report *r = &a->report;
+	const struct agg_target *bare = NULL;
+	const char *advice = NULL, *flag = NULL;
+	u32 i;
+
+	for (i = 0; i < r->ntargets; i++) {
+		const struct runtime *rt = runtime_find(r->targets[i].runtime);
+
+		if (rt && rt->advice && !advice)
+			advice = rt->advice;
+		if (rt && rt->flag && !bare && !strstr(r->targets[i].cmdline, rt->flag)) {
+			bare = &r->targets[i];
+			flag = rt->flag;
+		}
+	}
+	if (s->jit_ratio > JIT_MANY)
+		say(a,
+		    "%.0f %% of the CPU samples are in or below code that a runtime generated and "
+		    "did not name, drawn as [jit]%s%s",
+		    100 * s->jit_ratio, advice ? ": " : "", advice ? advice : "");
+	if (bare && (double)(s->total - s->complete) > ENDED_MANY * (double)s->total)
+		say(a,
+		    "callers of code that %s generates are found by frame pointers, which it keeps "
+		    "when it is started with %s; process %u is not",
+		    bare->runtime, flag, bare->pid);
+}
+
 static void say_stacks(struct agg *a)
 {
 	const struct agg_trust *t = &a->report.trust;
@@ -172,6 +204,7 @@ static void say_stacks(struct agg *a)
 		    "%.0f %% of the CPU stacks do not reach the first function of their thread: "
 		    "their callers are missing (code without frame pointers)",
 		    100.0 * (double)part / (double)t->stacks.total);
+	say_generated(a);
 	if (a->report.cpu.moments_more)
 		say(a, "the timeline holds the first %s CPU samples: %s came after them",
 		    COUNT(a->report.cpu.nmoments), COUNT(a->report.cpu.moments_more));

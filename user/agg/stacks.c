@@ -252,7 +252,8 @@ u32 stacks_add(struct stacks *s, struct stack_tree *t, const struct stack_sample
 		at = (u32)next;
 	}
 	t->truncated += truncated;
-	if (in->unwind == HP_UNWIND_TABLES) {
+	/* Where frame pointers end, only names can tell whether that is a first function. */
+	if (in->unwind == HP_UNWIND_TABLES && in->stop != UW_STOP_FP) {
 		t->trust.complete += in->stop == UW_STOP_END && !truncated;
 		t->trust.stops[MIN(in->stop, UW_STOP_MAX - 1)]++;
 	} else {
@@ -291,6 +292,7 @@ void stacks_symbol(struct stacks *s, const struct ev_symbol *rec)
 		.seq = s->nsymbols,
 		.name = strpool_add(&s->texts, name),
 		.unnamed = name.p[0] == '[' || by_start,
+		.jit = slice_eq(module, SLICE("[jit]")),
 	};
 	s->nsymbols++;
 	s->symbols_sorted = false;
@@ -462,6 +464,14 @@ static int cmp_addr(const void *pa, const void *pb)
 static bool wants_name(const struct stack_frame *f)
 {
 	return f->kind && f->kind != HP_FRAME_PYTHON && !f->listed;
+}
+
+void stacks_ask_again(struct stacks *s)
+{
+	u32 i;
+
+	for (i = 0; i < s->nframes; i++)
+		s->frames[i].listed = false;
 }
 
 size_t stacks_unnamed(struct stacks *s, void (*fn)(void *arg, const struct agg_addr *a), void *arg)

@@ -42,6 +42,7 @@ struct stack_symbol {
 	u32 seq;
 	u32 name;
 	bool unnamed; /* the symboliser only knew the file */
+	bool jit; /* named by the runtime that made the code */
 };
 
 struct stack_mapping {
@@ -116,6 +117,7 @@ void stacks_moment(struct stacks *s, const struct agg_moment *m);
 void stacks_symbol(struct stacks *s, const struct ev_symbol *rec);
 void stacks_code(struct stacks *s, const struct ev_code *rec);
 void stacks_mapping(struct stacks *s, const struct ev_mapping *rec);
+void stacks_ask_again(struct stacks *s);
 size_t stacks_unnamed(struct stacks *s, void (*fn)(void *arg, const struct agg_addr *a), void *arg);
 /* Sorts symbols and mappings if needed; the lookups below want that. */
 void stacks_sort(struct stacks *s);

@@ -25,6 +25,7 @@ struct named {
 	bool hidden;
 	u8 kind;
 	bool unnamed;
+	bool jit;
 };
 
 struct merged {
@@ -33,6 +34,7 @@ struct merged {
 	u32 func;
 	u8 kind;
 	bool unnamed;
+	bool jit;
 	u64 self;
 	u64 total;
 	u32 first; /* children in struct tree.order */
@@ -93,31 +95,64 @@ static void add_name(struct buf *out, struct slice name)
 	}
 }
 
-static void add_unnamed(struct buf *out, const struct stacks *s, const struct stack_frame *f)
+/*
+ * Code without a file, or in one that exists only to share memory: a runtime made it. *ret: what the
+ * mapping is called, "" = nothing.
+ */
+static bool is_generated(struct slice path, struct slice *ret)
+{
+	static const struct slice shared[] = { { "/memfd:", 7 }, { "/dev/shm/", 9 } };
+	struct slice anon = SLICE("[anon:");
+	size_t i;
+
+	*ret = SLICE("");
+	if (!path.n || slice_starts(path, SLICE("//anon")) || slice_eq(path, SLICE("[anon]")) ||
+	    slice_starts(path, SLICE("/dev/zero")) || slice_starts(path, SLICE("/SYSV")))
+		return true;
+	if (slice_starts(path, anon)) {
+		*ret = slice_of(path.p + anon.n, path.n - anon.n);
+		ret->n -= slice_ends(*ret, SLICE("]"));
+		return true;
+	}
+	for (i = 0; i < ARRAY_SIZE(shared); i++)
+		if (slice_starts(path, shared[i])) {
+			*ret = slice_of(path.p + shared[i].n, path.n - shared[i].n);
+			return true;
+		}
+	return false;
+}
+
+/* True: it is generated code. */
+static bool add_unnamed(struct buf *out, const struct stacks *s, const struct stack_frame *f)
 {
 	const struct stack_mapping *m = NULL;
 	const char *base;
-	struct slice path, deleted = SLICE(" (deleted)");
+	struct slice path, name, deleted = SLICE(" (deleted)");
 
 	if (f->kind == HP_FRAME_NATIVE)
 		m = stacks_mapping_at(s, f->tgid, f->addr);
 	if (!m) {
 		buf_adds(out, "[unknown]");
-		return;
+		return false;
 	}
 	path = slice_str(m->at.path);
 	if (slice_ends(path, deleted))
 		path.n -= deleted.n;
-	base = path.n ? memrchr(path.p, '/', path.n) : NULL;
+	if (is_generated(path, &name)) {
+		buf_adds(out, "[jit]");
+		if (name.n) {
+			buf_addch(out, ' ');
+			add_name(out, name);
+		}
+		return true;
+	}
+	base = memrchr(path.p, '/', path.n);
 	if (base)
 		path = slice_of(base + 1, (size_t)(path.p + path.n - base - 1));
-	if (!path.n || slice_starts(slice_str(m->at.path), SLICE("//anon"))) {
-		buf_adds(out, "[anon]");
-		return;
-	}
 	add_name(out, path);
-	if (path.p[0] != '[')
+	if (!path.n || path.p[0] != '[')
 		buf_addf(out, "+0x%" PRIx64, f->addr - m->at.start + m->at.file_off);
+	return false;
 }
 
 static u32 clean_text(struct stacks *s, u32 id)
@@ -159,8 +194,7 @@ static int name_frames(struct stacks *s, struct named *names)
 		buf_clear(&text);
 		if (y)
 			add_name(&text, strpool_get(&s->texts, y->name));
-		else
-			add_unnamed(&text, s, f);
+		names[i].jit = y ? y->jit : add_unnamed(&text, s, f);
 		if (f->kind == HP_FRAME_KERNEL)
 			buf_adds(&text, "_[k]");
 		names[i].text = strpool_add(&s->texts, buf_slice(&text));
@@ -209,13 +243,15 @@ static int merge_nodes(const struct named *names, struct tree *t)
 	struct stack_tree *of = t->of;
 	u32 *at = t->at = calloc(of->nnodes, sizeof(*at));
 	_free_ bool *whole = calloc(of->nnodes, sizeof(*whole));
+	_free_ bool *jit = calloc(of->nnodes, sizeof(*jit));
 	struct merged *up;
 	struct map map;
+	u64 through_jit = 0;
 	u32 i;
 	int err = 0;
 
 	t->nodes = calloc(of->nnodes, sizeof(*t->nodes));
-	if (!at || !whole || !t->nodes)
+	if (!at || !whole || !jit || !t->nodes)
 		return -ENOMEM;
 	map_init(&map, of->nnodes);
 	t->nodes[0].self = of->nodes[0].self;
@@ -247,6 +283,7 @@ static int merge_nodes(const struct named *names, struct tree *t)
 				.func = name->func,
 				.kind = name->kind,
 				.unnamed = name->unnamed,
+				.jit = name->jit,
 			};
 		}
 		t->nodes[at[i]].self += n->self;
@@ -255,7 +292,10 @@ static int merge_nodes(const struct named *names, struct tree *t)
 				   : whole[n->parent];
 		of->trust.complete += whole[i] ? n->by_name : 0;
 		of->trust.stops[UW_STOP_FP] += whole[i] ? 0 : n->by_name;
+		jit[i] = jit[n->parent] || (name->jit && name->unnamed);
+		through_jit += jit[i] ? n->self : 0;
 	}
+	of->trust.jit_ratio = of->weight ? (double)through_jit / (double)of->weight : 0;
 	map_release(&map);
 	for (i = t->n; i-- > 0;) {
 		t->nodes[i].total += t->nodes[i].self;
@@ -332,6 +372,7 @@ static int lay_out(const struct tree *t)
 			.depth = (u16)(depth + 1),
 			.kind = c->kind,
 			.unnamed = c->unnamed,
+			.jit = c->jit,
 			.self = c->self,
 			.total = c->total,
 		};

@@ -145,10 +145,18 @@ static int open_debug(void *arg, u32 tgid, const char *path)
 	return chan_call(((struct analyst *)arg)->opts->chan_fd, &req);
 }
 
+static int open_perf_map(void *arg, u32 tgid)
+{
+	struct chan_request req = { .type = CHAN_OPEN_PERF_MAP, .tgid = tgid };
+
+	return chan_call(((struct analyst *)arg)->opts->chan_fd, &req);
+}
+
 static const struct sym_ops sym_ops = {
 	.open_mapping = open_mapping,
 	.open_kallsyms = open_kallsyms,
 	.open_debug = open_debug,
+	.open_perf_map = open_perf_map,
 };
 
 /* A record of the analyst's own: to the aggregates and to the capture. */
@@ -338,6 +346,12 @@ static void name_address(void *arg, const struct agg_addr *at)
 	put_record(a, &rec.ev.hdr);
 }
 
+static void name_addresses(struct analyst *a)
+{
+	sym_refresh(a->sym);
+	agg_unnamed(a->agg, name_address, a);
+}
+
 static u64 own_cpu_ns(void)
 {
 	struct rusage use;
@@ -399,7 +413,9 @@ static void on_window(struct analyst *a, struct ev_window *ev)
 		a->stop_ns = ev->hdr.ts_ns;
 	} else if (ev->what == HP_WINDOW_END) {
 		if (a->opts->live) {
-			agg_unnamed(a->agg, name_address, a);
+			/* A runtime may have said meanwhile what it had not when it was asked. */
+			agg_ask_again(a->agg);
+			name_addresses(a);
 			put_cost(a);
 		}
 		if (a->capture.buf && a->capture.left_out)
@@ -490,7 +506,7 @@ static int read_stream(struct analyst *a)
 				show_progress(a);
 			if (a->last_ns - a->named_ns > NSEC_PER_SEC) {
 				a->named_ns = a->last_ns;
-				agg_unnamed(a->agg, name_address, a);
+				name_addresses(a);
 			}
 		}
 		if (a->ended)

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/runtimes.h"
 #include "cmd/doctor.h"
 #include "load/feat.h"
 
@@ -20,6 +21,22 @@ static void add_refused(struct doctor *d, const struct target_error *err)
 	struct check *c = doctor_add(d, "target", "process", "process", FAIL, fix ? fix + 2 : NULL);
 
 	DETAIL(c, "%.*s", fix ? (int)(fix - err->text) : (int)strlen(err->text), err->text);
+}
+
+static void check_runtime(struct doctor *d)
+{
+	const struct inspection *t = &d->target;
+	const struct runtime *rt = runtime_find(t->proc.runtime);
+	bool bare = rt && rt->flag && !strstr(t->proc.cmdline, rt->flag);
+	struct check *c = doctor_add(d, "target", "runtime", "runtime", bare ? WARN : OK,
+				     "start it with the flag to have whole stacks");
+
+	if (!rt)
+		DETAIL(c, "%s", t->proc.runtime);
+	else
+		DETAIL(c, "%s; frames: %s%s%s; names: %s%s%s%s", t->proc.runtime, rt->frames,
+		       bare ? ", which take " : "", bare ? rt->flag : "", rt->names,
+		       rt->advice ? " (" : "", rt->advice ? rt->advice : "", rt->advice ? ")" : "");
 }
 
 static void check_exe(struct doctor *d)
@@ -114,8 +131,7 @@ static void check_pid(struct doctor *d, u32 pid)
 	d->has_target = true;
 	c = doctor_add(d, "target", "process", "process", OK, NULL);
 	DETAIL(c, "%u: %.180s", pid, t->proc.cmdline);
-	c = doctor_add(d, "target", "runtime", "runtime", OK, NULL);
-	DETAIL(c, "%s", t->proc.runtime);
+	check_runtime(d);
 	c = doctor_add(d, "target", "memory", "memory", t->memory_err ? WARN : OK,
 		       SUDO ", or grant CAP_SYS_PTRACE");
 	if (t->memory_err)

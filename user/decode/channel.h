@@ -26,6 +26,7 @@ enum chan_type {
 	CHAN_UNWIND_MAP,
 	/* tgid, python: the interpreter that the process runs. Answered with 1. */
 	CHAN_PYTHON,
+	CHAN_OPEN_PERF_MAP, /* tgid: what the process wrote of its generated code */
 	/* tgid, start, end: so many bytes of a target's memory, at most CHAN_READ_MAX. */
 	CHAN_READ_MEMORY,
 };

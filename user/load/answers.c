@@ -102,6 +102,9 @@ int answers_serve(const struct answers *a)
 		case CHAN_OPEN_DEBUG:
 			fd = open_debug(&req);
 			break;
+		case CHAN_OPEN_PERF_MAP:
+			fd = procfs_open_perf_map(req.tgid);
+			break;
 		default:
 			fd = -EINVAL;
 		}

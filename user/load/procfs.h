@@ -52,5 +52,10 @@ u32 procfs_find_io_uring(const struct procfs *p);
  * copy of its memory.
  */
 int procfs_open_mapping(u32 pid, u64 start, u64 end, struct slice path, u64 inode);
+/*
+ * /tmp/perf-PID.map as the process sees it, by the number that it knows itself under. -EPERM when it is
+ * neither the process's own user's nor root's, or not the only name of that file.
+ */
+int procfs_open_perf_map(u32 pid);
 
 #endif

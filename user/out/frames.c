@@ -25,7 +25,7 @@ enum frame_class frame_class(const struct agg_node *node)
 	case HP_FRAME_PYTHON:
 		return FRAME_PYTHON;
 	case HP_FRAME_NATIVE:
-		if (!strncmp(node->text, "[jit]", 5) || !strcmp(node->text, "[anon]"))
+		if (node->jit || !strncmp(node->text, "[jit]", 5))
 			return FRAME_JIT;
 		return node->unnamed ? FRAME_UNNAMED : FRAME_NATIVE;
 	default:

@@ -300,6 +300,7 @@ static const struct schema stacks[] = {
 	{ "truncated", S_INT, NULL, NULL, NULL },
 	{ "unnamed_frames", S_INT, NULL, NULL, NULL },
 	{ "frames", S_INT, NULL, "distinct", NULL },
+	{ "jit_ratio", S_NUM, NULL, "share of stacks through generated code without a name", NULL },
 	{ "stops", S_MAP, count, "incomplete ones by why they end", NULL },
 	{ 0 }
 };

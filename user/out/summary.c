@@ -496,6 +496,7 @@ static void put_stacks(struct json *j, const char *key, const struct agg_stack_t
 	json_u64(j, "truncated", s->truncated);
 	json_u64(j, "unnamed_frames", s->unnamed_frames);
 	json_u64(j, "frames", s->frames);
+	json_num(j, "jit_ratio", s->jit_ratio);
 	json_obj(j, "stops");
 	for (i = 0; i < UW_STOP_MAX; i++)
 		if (agg_stop_key(i) && s->stops[i])

@@ -16,7 +16,16 @@
 #include "sym/demangle.h"
 #include "sym/kallsyms.h"
 #include "sym/maps.h"
+#include "sym/perfmap.h"
 #include "sym/sym.h"
+
+#define PERF_MAPS_MAX 32 /* processes whose generated code is named */
+
+struct process_code {
+	u32 tgid; /* 0 = free */
+	u64 round; /* of sym_refresh(), in which it was read */
+	struct perfmap map;
+};
 
 struct sym {
 	const struct sym_ops *ops;
@@ -25,6 +34,9 @@ struct sym {
 	struct cache cache;
 	struct kallsyms kernel;
 	int kernel_err; /* 1 = not read yet */
+	struct process_code code[PERF_MAPS_MAX];
+	u64 round;
+	u64 perf_maps_cut;
 	u64 files_failed;
 	u64 mappings_refused;
 	char name[SYM_NAME_MAX + 1];
@@ -40,6 +52,7 @@ int sym_new(struct sym **ret, const struct sym_ops *ops, void *arg)
 	s->ops = ops;
 	s->arg = arg;
 	s->kernel_err = 1;
+	s->round = 1;
 	maps_init(&s->maps);
 	*ret = s;
 	return 0;
@@ -47,8 +60,13 @@ int sym_new(struct sym **ret, const struct sym_ops *ops, void *arg)
 
 void sym_free(struct sym *s)
 {
+	u32 i;
+
 	if (!s)
 		return;
+	for (i = 0; i < PERF_MAPS_MAX; i++)
+		if (s->code[i].tgid)
+			perfmap_release(&s->code[i].map);
 	maps_release(&s->maps);
 	cache_release(&s->cache);
 	kallsyms_release(&s->kernel);
@@ -73,9 +91,25 @@ int sym_add_mapping(struct sym *s, const struct ev_mapping *m, struct slice path
 	return r;
 }
 
+static void code_release(struct process_code *c)
+{
+	perfmap_release(&c->map);
+	c->tgid = 0;
+}
+
 void sym_forget(struct sym *s, u32 tgid)
 {
+	u32 i;
+
 	maps_forget(&s->maps, tgid);
+	for (i = 0; i < PERF_MAPS_MAX; i++)
+		if (tgid && s->code[i].tgid == tgid)
+			code_release(&s->code[i]);
+}
+
+void sym_refresh(struct sym *s)
+{
+	s->round++;
 }
 
 static void set_module(struct sym *s, struct slice module, struct sym_name *ret)
@@ -128,6 +162,12 @@ static bool is_shared_memory(struct slice path)
 {
 	return slice_starts(path, SLICE("/memfd:")) || slice_starts(path, SLICE("/dev/zero")) ||
 	       slice_starts(path, SLICE("/dev/shm/")) || slice_starts(path, SLICE("/SYSV"));
+}
+
+/* Whether a compiler made it at run time. */
+static bool is_generated(const struct maps_entry *e)
+{
+	return is_anon(e->m.path) || (e->err == -ENOEXEC && is_shared_memory(e->m.path));
 }
 
 static struct slice base_name(struct slice path)
@@ -218,10 +258,74 @@ static int resolve_image(struct sym *s, const struct image *img, const struct ma
 	return 0;
 }
 
+/* The process's own; of the one that was not asked about for longest, when all are taken. */
+static struct process_code *code_slot(struct sym *s, u32 tgid)
+{
+	struct process_code *best = &s->code[0];
+	u32 i;
+
+	for (i = 0; i < PERF_MAPS_MAX; i++) {
+		if (s->code[i].tgid == tgid)
+			return &s->code[i];
+		if (s->code[i].round < best->round)
+			best = &s->code[i];
+	}
+	if (best->tgid)
+		code_release(best);
+	perfmap_init(&best->map);
+	best->tgid = tgid;
+	best->round = 0;
+	return best;
+}
+
+static const struct perfmap *code_of(struct sym *s, u32 tgid)
+{
+	struct process_code *c;
+	int fd;
+
+	if (!s->ops->open_perf_map)
+		return NULL;
+	c = code_slot(s, tgid);
+	if (c->round != s->round) {
+		bool was_cut = c->map.cut;
+
+		fd = s->ops->open_perf_map(s->arg, tgid);
+		perfmap_update(&c->map, fd < 0 ? -1 : fd);
+		s->perf_maps_cut += c->map.cut && !was_cut;
+		c->round = s->round;
+	}
+	return &c->map;
+}
+
+/* By what the runtime wrote of it. False: nothing; *ret's range then is the hole inside the mapping. */
+static bool resolve_code(struct sym *s, u32 tgid, const struct maps_entry *e, u64 addr,
+			 struct sym_name *ret)
+{
+	const struct perfmap *map = code_of(s, tgid);
+	const struct perfmap_entry *code;
+	size_t n = 0;
+	u64 lo, hi;
+
+	if (!map)
+		return false;
+	code = perfmap_find(map, addr, &lo, &hi);
+	if (code)
+		n = perfmap_name(map, code, s->name, sizeof(s->name));
+	ret->start = MAX(ret->start, MAX(lo, e->m.start));
+	ret->end = MIN(ret->end, MIN(hi, e->m.end));
+	if (!n)
+		return false;
+	ret->name = slice_of(s->name, n);
+	set_module(s, SLICE("[jit]"), ret);
+	ret->quality = SYM_RUNTIME;
+	return true;
+}
+
 static int resolve_user(struct sym *s, u32 tgid, u64 addr, struct sym_name *ret)
 {
 	struct maps_entry *e = maps_find(&s->maps, tgid, addr);
 	const struct image *img = NULL;
+	int r;
 
 	if (!e) {
 		set_module(s, SLICE("[unknown]"), ret);
@@ -238,12 +342,17 @@ static int resolve_user(struct sym *s, u32 tgid, u64 addr, struct sym_name *ret)
 		else
 			e->err = -ENOENT;
 	}
-	if (img)
-		return resolve_image(s, img, e, addr, ret);
+	if (img) {
+		r = resolve_image(s, img, e, addr, ret);
+		/* Code that was put into the program without symbols, as V8's builtins are. */
+		return r < 0 && resolve_code(s, tgid, e, addr, ret) ? 0 : r;
+	}
 	ret->start = e->m.start;
 	ret->end = e->m.end;
 	ret->quality = SYM_MODULE;
-	if (is_anon(e->m.path) || (e->err == -ENOEXEC && is_shared_memory(e->m.path)))
+	if ((is_generated(e) || e->m.path.p[0] == '[') && resolve_code(s, tgid, e, addr, ret))
+		return 0;
+	if (is_generated(e))
 		ret->name = slice_of(s->name, printable(SLICE("[jit]"), s->name, sizeof(s->name)));
 	else
 		set_bracketed(s, ret);
@@ -258,6 +367,8 @@ int sym_resolve(struct sym *s, u32 tgid, u64 addr, struct sym_name *ret)
 
 void sym_get_stats(const struct sym *s, struct sym_stats *ret)
 {
+	u32 i;
+
 	*ret = (struct sym_stats){
 		.files_loaded = s->cache.loaded,
 		.files_failed = s->files_failed,
@@ -265,7 +376,10 @@ void sym_get_stats(const struct sym *s, struct sym_stats *ret)
 		.files_cut = s->cache.cut,
 		.mappings_refused = s->mappings_refused,
 		.processes_evicted = s->maps.evicted,
+		.perf_maps_cut = s->perf_maps_cut,
 		.bytes = s->cache.bytes + kallsyms_bytes(&s->kernel),
 		.files = s->cache.n,
 	};
+	for (i = 0; i < PERF_MAPS_MAX; i++)
+		ret->bytes += s->code[i].map.n * sizeof(struct perfmap_entry);
 }

@@ -44,6 +44,8 @@ struct sym_ops {
 	 * NULL: none are looked for.
 	 */
 	int (*open_debug)(void *arg, u32 tgid, const char *path);
+	/* What the process wrote of its generated code: see perfmap.h. NULL: none are looked for. */
+	int (*open_perf_map)(void *arg, u32 tgid);
 };
 
 enum sym_quality {
@@ -53,12 +55,14 @@ enum sym_quality {
 	SYM_FDE, /* module@0xSTART */
 	SYM_MODULE, /* only the mapping is known: "[libfoo.so]", "[jit]", "[vdso]" */
 	SYM_NONE, /* no mapping there: "[unknown]", "[kernel]" */
+	SYM_RUNTIME, /* what a runtime says of its own code: Go's table, or a perf map, module "[jit]" */
 };
 
 /* The slices are valid until the next call on the same struct sym. */
 struct sym_name {
 	struct slice name; /* demangled, printable, at most SYM_NAME_MAX */
-	struct slice module; /* base name of the file; "[anon]", "[vdso]", "[kernel]", "[ext4]" */
+	/* base name of the file; "[anon]", "[jit]", "[vdso]", "[kernel]", "[ext4]" */
+	struct slice module;
 	u64 start; /* runtime addresses, start <= addr < end */
 	u64 end;
 	enum sym_quality quality;
@@ -71,7 +75,8 @@ struct sym_stats {
 	u64 files_cut; /* had more symbols than one file may hold */
 	u64 mappings_refused; /* over a bound */
 	u64 processes_evicted;
-	u64 bytes; /* held by loaded files and kallsyms now */
+	u64 perf_maps_cut; /* had more code than is kept of one */
+	u64 bytes; /* held by loaded files, perf maps and kallsyms now */
 	u32 files; /* loaded now */
 };
 
@@ -86,6 +91,9 @@ void sym_free(struct sym *s);
 int sym_add_mapping(struct sym *s, const struct ev_mapping *m, struct slice path);
 /* Forgets the mappings of a process that ended or called exec. */
 void sym_forget(struct sym *s, u32 tgid);
+
+/* Perf maps are read on when they are next needed: call it before a number of questions. */
+void sym_refresh(struct sym *s);
 
 /*
  * tgid 0 = kernel. *ret is filled whatever is returned; a negative errno says why the name is not

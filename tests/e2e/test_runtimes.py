@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names of code that runtimes generate, and of what they bring along: Node, Java, Go."""
+
+import glob
+import os
+import re
+import shutil
+import signal
+import subprocess
+
+import pytest
+
+from lib import procs
+
+WHOLE = 0.99  # of the CPU stacks
+
+NODE = """
+function fibonacci(n) { return n < 2 ? n : fibonacci(n - 1) + fibonacci(n - 2); }
+function busyLoop() { let s = 0; for (let i = 0; i < 50; i++) s += fibonacci(20); return s; }
+let rounds = 0;
+function tick() {
+  busyLoop();
+  if (++rounds == 20) console.log('warm');
+  setImmediate(tick);
+}
+tick();
+"""
+
+JAVA = """
+public class Busy {
+    static int fibonacci(int n) { return n < 2 ? n : fibonacci(n - 1) + fibonacci(n - 2); }
+    public static void main(String[] args) {
+        double sum = 0;
+        for (int round = 0; ; round++) {
+            for (int i = 0; i < 50; i++)
+                sum += Math.sqrt(fibonacci(20));
+            if (round == 50)
+                System.out.println("warm " + sum);
+        }
+    }
+}
+"""
+
+
+def need(command):
+    path = shutil.which(command)
+    if not path:
+        pytest.skip(f"{command} is not installed")
+    return path
+
+
+def folded(report):
+    """[(frames, samples)], the thread's name first."""
+    lines = report.read("cpu.folded").decode().splitlines()
+    return [(line.rpartition(" ")[0].split(";"), int(line.rpartition(" ")[2])) for line in lines]
+
+
+def share(stacks, wanted):
+    """Of the samples, those with a frame for which wanted(frame) holds."""
+    total = sum(n for _, n in stacks)
+    return sum(n for frames, n in stacks if any(wanted(f) for f in frames[1:])) / total
+
+
+def checked(report, at_least=50):
+    stacks = report.trust["stacks"]
+    print(stacks, report.trust["notes"])
+    assert stacks["total"] >= at_least
+    assert stacks["complete"] >= WHOLE * stacks["total"]
+    return folded(report)
+
+
+def start_node(cleanup, tmp_path, *flags):
+    script = tmp_path / "busy.js"
+    script.write_text(NODE)
+    node = procs.Process([need("node"), *flags, script], cwd=tmp_path)
+    cleanup(node)
+    node.wait_line("warm")
+    return node
+
+
+def perf_map(pid):
+    return f"/tmp/perf-{pid}.map"
+
+
+@pytest.fixture
+def remove():
+    paths = []
+    yield paths.append
+    for path in paths:
+        if os.path.lexists(path):
+            os.unlink(path)
+
+
+def test_node_with_perf_map(hostprof, cleanup, tmp_path, remove):
+    node = start_node(cleanup, tmp_path, "--perf-basic-prof")
+    remove(perf_map(node.pid))
+    report = hostprof(node.pid, "-d", "2s", "--freq", "199").report()
+    stacks = checked(report)
+    assert report.trust["stacks"]["jit_ratio"] <= 0.02
+    assert share(stacks, lambda f: "busyLoop" in f or "fibonacci" in f) >= 0.8
+    # In the order of the calls, innermost last.
+    order = [[next((w for w in ("tick", "busyLoop", "fibonacci") if f" {w} " in re.sub(r"[:*~^+]", " ", f)), "")
+              for f in frames] for frames, _ in stacks]
+    for frames in order:
+        named = [w for w in frames if w]
+        assert named == sorted(named, key=("tick", "busyLoop", "fibonacci").index)
+
+
+def test_node_without_flags(hostprof, cleanup, tmp_path, remove):
+    """Whole stacks; JavaScript is [jit], V8's own code has the names that its file has."""
+    node = start_node(cleanup, tmp_path)
+    forged = perf_map(node.pid)
+    remove(forged)
+    with open(forged, "w") as f:
+        f.write("1000 7ffffffff000 forged\n")
+    os.chown(forged, *procs.user_ids("nobody"))
+    report = hostprof(node.pid, "-d", "2s", "--freq", "199").report()
+    stacks = checked(report)
+    assert share(stacks, lambda f: f == "[jit]") >= 0.8
+    assert 0.8 <= report.trust["stacks"]["jit_ratio"] <= 1
+    assert any("[jit]" in note and "--perf-basic-prof" in note for note in report.trust["notes"])
+    # Nobody but its own user and root says what a process runs.
+    assert share(stacks, lambda f: "forged" in f) == 0
+    files = {line.split()[-1] for line in open(f"/proc/{node.pid}/maps") if "/" in line.split()[-1]}
+    with_names = any(b"Builtins_JSEntry" in subprocess.run(
+        ["nm", path], capture_output=True).stdout for path in files if "node" in os.path.basename(path))
+    if with_names:
+        assert share(stacks, lambda f: f == "Builtins_JSEntry") >= 0.8
+
+
+def test_whose_perf_map(hostprof, cleanup, tmp_path, remove):
+    """Root's is believed; a link is not followed, and a file with a second name not read."""
+    node = start_node(cleanup, tmp_path)
+    mine, path = tmp_path / "map", perf_map(node.pid)
+    mine.write_text("1000 7ffffffff000 from root\n")
+    remove(path)
+    for step, make, seen in (("link", lambda: os.symlink(mine, path), False),
+                             ("second name", lambda: os.link(mine, path), False),
+                             ("root", lambda: shutil.copy(mine, path), True)):
+        if os.path.lexists(path):
+            os.unlink(path)
+        try:
+            make()
+        except OSError as e:  # /tmp may be another file system
+            assert step == "second name", e
+            continue
+        report = hostprof(node.pid, "-d", "500ms", "--freq", "199", path=tmp_path / step).report()
+        assert (share(folded(report), lambda f: f == "from root") > 0.8) == seen, step
+
+
+def test_java_with_perf_map(hostprof, cleanup, tmp_path, remove):
+    """Written while it is measured, by the virtual machine itself."""
+    jcmd = need("jcmd")
+    (tmp_path / "Busy.java").write_text(JAVA)
+    java = procs.Process([need("java"), "-XX:+PreserveFramePointer", tmp_path / "Busy.java"])
+    cleanup(java)
+    java.wait_line("warm")
+    remove(perf_map(java.pid))
+    run = hostprof(java.pid, "-d", "3s", "--freq", "199")
+    done = subprocess.run([jcmd, str(java.pid), "Compiler.perfmap"], capture_output=True, text=True)
+    assert done.returncode == 0 and glob.glob(perf_map(java.pid)), done
+    stacks = checked(run.report())
+    assert share(stacks, lambda f: "Busy.fibonacci" in f) >= 0.8
+
+
+GO = """
+package main
+
+import "os"
+import "math"
+
+type worker struct{ sum float64 }
+
+//go:noinline
+func (w *worker) leaf(n int) {
+	var kept [64]float64 // so that it has a frame
+	for i := 0; i < n; i++ {
+		kept[i%64] += math.Sqrt(float64(i) + kept[(i+1)%64])
+	}
+	w.sum += kept[n%64]
+}
+
+//go:noinline
+func middle(w *worker) { w.leaf(100000) }
+
+//go:noinline
+func outer(w *worker) {
+	for {
+		middle(w)
+	}
+}
+
+func main() {
+	os.Stdout.WriteString("ready\\n")
+	outer(&worker{})
+}
+"""
+
+
+def test_stripped_go(hostprof, cleanup, tmp_path):
+    """Names from the table of the runtime, as its own dump of the stack has them."""
+    (tmp_path / "busy.go").write_text(GO)
+    subprocess.run([need("go"), "build", "-ldflags=-s -w", "-o", "busy", "busy.go"], cwd=tmp_path,
+                   check=True, env={**os.environ, "GOFLAGS": "", "GOCACHE": str(tmp_path / "cache")})
+    target = procs.Process([tmp_path / "busy"])
+    cleanup(target)
+    target.wait_line("ready")
+    report = hostprof(target.pid, "-d", "2s", "--freq", "199").report()
+    stacks = folded(report)
+    print(report.trust["stacks"])
+    target.kill(signal.SIGQUIT)
+    target.wait()
+    # "main.outer(...)" and below it a line with the place, innermost first.
+    dump = [re.sub(r"\(0x[^()]*\)$|\(\.\.\.\)$|\(\)$", "", line) for line in target.err
+            if re.match(r"(main|runtime)\.\S*\(.*\)$", line)]
+    chain = [name for name in dump if name.startswith("main.")][:4][::-1]
+    print(target.err[:30])
+    assert chain == ["main.main", "main.outer", "main.middle", "main.(*worker).leaf"]
+    good = sum(n for frames, n in stacks
+               if [f.split(" (")[0] for f in frames[1:7]] == ["runtime.goexit", "runtime.main", *chain])
+    assert good >= 0.9 * sum(n for _, n in stacks)
+    assert share(stacks, lambda f: f.startswith("busy+") or f.startswith("busy@")) == 0
