@@ -193,7 +193,8 @@ static void named_sect(struct elf *e, const char *name, const Elf64_Shdr *sh)
 		{ ".plt.sec", &e->plt_sec },	     { ".plt.got", &e->plt_got },
 		{ ".rela.plt", &e->rela_plt },	     { ".rela.dyn", &e->rela_dyn },
 		{ ".gnu_debugdata", &e->debugdata }, { ".gnu_debuglink", &e->debuglink },
-		{ ".debug_frame", &e->debug_frame },
+		{ ".debug_frame", &e->debug_frame }, { ".text", &e->text },
+		{ ".gopclntab", &e->gopclntab },     { ".data.rel.ro.gopclntab", &e->gopclntab },
 	};
 	size_t i;
 
@@ -239,6 +240,7 @@ static int read_sections(struct elf *e, const Elf64_Ehdr *eh)
 		return -ENOMEM;
 	if (elf_read(&e->src, eh->e_shoff, sh, n * sizeof(*sh)) < 0)
 		return 0;
+	e->sections = true;
 	if (strndx < n && sh[strndx].sh_type == SHT_STRTAB)
 		set_sect(e, &strs, &sh[strndx]);
 	if (strs.size && elf_read_sect(e, &strs, SHSTR_MAX, &names) < 0)

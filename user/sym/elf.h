@@ -72,6 +72,8 @@ struct elf {
 	struct elf_sect plt, plt_sec, plt_got;
 	struct elf_sect rela_plt, rela_dyn;
 	struct elf_sect debugdata, debuglink;
+	struct elf_sect text, gopclntab;
+	bool sections; /* the file has a list of sections */
 };
 
 /*

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * See image.h. Puts the sources of names together: symbol tables of the file, of its debug file or
- * of its packed debug data, PLT, unwind entries. A source that fails is left out and the others
+ * of its packed debug data, Go's own table, PLT, unwind entries. A source that fails is left out and the others
  * still count; only lack of memory ends it.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include "base/cleanup.h"
+#include "sym/gopclntab.h"
 #include "sym/image.h"
 
 /* A damaged source is no reason to lose the others. */
@@ -73,6 +74,8 @@ int image_load(struct image *ret, const struct elf_src *src, struct slice path,
 		r = best_effort(&b, build_symbols(&b, &img.elf, true, SYM_DYNSYM));
 	if (r == 0 && !img.elf.symtab.size)
 		r = best_effort(&b, add_debug(&b, path, debug));
+	if (r == 0 && !img.elf.symtab.size)
+		r = best_effort(&b, build_go(&b));
 	if (r == 0)
 		r = best_effort(&b, build_plt(&b));
 	if (r == 0)
