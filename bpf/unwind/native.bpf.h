@@ -273,6 +273,7 @@ static __always_inline void step_python(__u32 slot, struct uw_walk *w, __u64 ip,
 {
 	__u64 end = w->stop ? 0 : w->sp;
 
+	w->py.exact = extra & HP_FRAME_EXACT;
 	if (!python_frames(slot, sp, end) && w->stop != UW_STOP_DEPTH &&
 	    !walk_add_user(w, ip, extra, HP_FRAME_NATIVE))
 		w->stop = UW_STOP_DEPTH;

@@ -6,13 +6,15 @@
  *
  * The walk of the native stack calls python_frames() for each frame that it finds in the loop. That
  * adds the Python frames which this native frame runs: from 3.11 on one runs a whole chain of Python
- * calls, down to a mark (hp/python.h), and a call through C (a key function of sorted(), a generator
- * advanced by a C function) begins the next. The target's memory is hostile and changes meanwhile: every
- * loop is bounded, and a frame that cannot be read ends the Python part.
+ * calls, and a call through C (a key function of sorted(), a generator advanced by a C function) begins
+ * the next. A chain ends at the shim (3.12 on), or where the next one begins (3.11; the entry mark in a
+ * frame is no help: coroutine.throw() puts frames on top that are run by nobody, marks and all). The
+ * target's memory is hostile and changes meanwhile: every loop is bounded, and what is broken is counted.
  *
- * In which native frame a chain ends is told by an address in it: of the _PyCFrame (3.11) or of the shim
- * (3.12 on), both of which are on the C stack. So a loop that has just been entered, or is about
- * to return, and runs nothing yet or any more, does not get its caller's frames.
+ * In which native frame a chain ends is told by an address in it: of the _PyCFrame (3.11, 3.12) or of the
+ * shim (3.12 on), both of which are on the C stack. So a loop that has just been entered, or is about
+ * to return, and runs nothing yet or any more, does not get its caller's frames; and frames that do not
+ * end where the next native frame's begin are none.
  */
 #ifndef BPF_UNWIND_PYTHON_H
 #define BPF_UNWIND_PYTHON_H
@@ -22,6 +24,9 @@
 
 #define PY_SEARCH_STEPS 16 /* thread states that a function looks at, see LOOP_SLOT */
 #define PY_FRAME_STEPS 4
+#define PY_CFRAME_BYTES 24 /* in which its fields are */
+#define PY_THREAD_MAX 1024 /* a thread state is smaller, where it holds a _PyCFrame */
+#define PY_NOWHERE 1 /* where neither a frame nor a _PyCFrame can be */
 
 /* Interpreters; a process says by uw_proc.python which is its own. */
 struct {
@@ -62,7 +67,7 @@ static __always_inline __u64 py_word(__u64 at)
 	return word;
 }
 
-static __always_inline const struct py_runtime *py_runtime_of(const struct uw_walk *w)
+static __always_inline struct py_runtime *py_runtime_of(const struct uw_walk *w)
 {
 	__u32 key = w->proc.python;
 
@@ -209,12 +214,10 @@ static __always_inline bool py_state_next(struct py_walk *p, const struct py_run
 			return false;
 		p->state = n + 1;
 		at = py_word(p->states[n & (PY_STATES_MAX - 1)] + rt->off.ts_frame);
-		p->cframe = 0;
-		if (rt->off.flags & PY_CFRAME) {
+		if (rt->off.flags & PY_CFRAME)
 			p->cframe = at;
-			at = py_word(at + rt->off.cframe_frame);
-		}
-		p->frame = at;
+		else
+			p->frame = at;
 		if (at)
 			return true;
 	}
@@ -247,44 +250,44 @@ static __always_inline __u32 py_code_check(struct py_walk *p, const struct py_ru
 			py_u32(p, rt->off.code_flags), py_u32(p, rt->off.code_firstline));
 }
 
-/* One frame. Not 0: this native frame has no more, or there is no room, or it could not be read. */
+/* One frame. Not 0: these are all, and p->end says why. */
 static __always_inline int py_frame(struct uw_walk *w, const struct py_runtime *rt)
 {
 	struct py_walk *p = &w->py;
 	__u32 flags = rt->off.flags, check, index, n;
 	__u64 at = p->frame, code;
-	bool last;
 
-	if (!at)
+	p->end = PY_END_TOP;
+	if (!at || at == p->want)
 		return 1;
-	if (!py_read(p, at, rt->off.f_bytes)) {
-		p->lost = 1;
+	p->end = PY_END_BROKEN;
+	if (!py_read(p, at, rt->off.f_bytes))
 		return 1;
-	}
 	p->frame = py_u64(p, rt->off.f_prev);
 	if (flags & PY_SHIM && py_u8(p, rt->off.f_owner) >= rt->off.shim_owner) {
 		p->shim = at;
+		p->end = PY_END_MARK;
 		return 1;
 	}
-	last = flags & PY_ONE_A_LOOP || (flags & PY_ENTRY_MARK && py_u8(p, rt->off.f_entry));
 	code = py_u64(p, rt->off.f_code);
 	if (flags & PY_TAGGED)
 		code &= ~3ULL;
 	index = py_index(p, rt, code);
-	if (!py_read(p, code, rt->off.code_bytes)) {
-		p->lost = 1;
+	if (!py_read(p, code, rt->off.code_bytes))
 		return 1;
-	}
+	if (rt->code_type && rt->code_type != py_u64(p, rt->off.ob_type))
+		return 1;
+	p->type = py_u64(p, rt->off.ob_type);
 	check = py_code_check(p, rt);
 	n = *(volatile __u32 *)&w->nframes;
-	if (!walk_add_user(w, code, index, HP_FRAME_PYTHON) || n >= STACK_FRAMES) {
-		w->stop = UW_STOP_DEPTH;
+	p->end = PY_END_ROOM;
+	if (!walk_add_user(w, code, index, HP_FRAME_PYTHON) || n >= STACK_FRAMES)
 		return 1;
-	}
 	w->frames[n].check[0] = check;
 	w->frames[n].check[1] = check >> 8;
 	w->frames[n].check[2] = check >> 16;
-	return last;
+	p->end = PY_END_MARK;
+	return flags & PY_ONE_A_LOOP;
 }
 
 __weak __noinline int py_some_frames(__u32 slot)
@@ -318,6 +321,110 @@ static __always_inline bool py_within(__u64 at, __u64 lo, __u64 hi)
 	return !hi || (at >= lo && at < hi);
 }
 
+/* The frame of a _PyCFrame, and the one behind it; PY_NOWHERE where there is none. */
+static __always_inline void py_cframe(struct py_walk *p, const struct py_runtime *rt, __u64 at,
+				      __u64 *ret_frame, __u64 *ret_prev)
+{
+	bool there = at && py_read(p, at, PY_CFRAME_BYTES);
+
+	*ret_frame = there ? py_u64(p, rt->off.cframe_frame) : PY_NOWHERE;
+	*ret_prev = there ? py_u64(p, rt->off.cframe_prev) : 0;
+}
+
+/*
+ * The first frame of a native one by its _PyCFrame, and the frame that its own end before. The
+ * _PyCFrame is where the chain of them says; where the chain was found broken, or goes on in the
+ * thread's state in another interpreter, in the place where it always is. False: this native frame
+ * has none, yet or any more.
+ */
+static __always_inline bool py_enter(struct py_walk *p, const struct py_runtime *rt, __u64 lo,
+				     __u64 hi)
+{
+	__u64 at;
+
+	if (!p->cframe && !py_state_next(p, rt))
+		return false;
+	at = p->cframe;
+	if (!py_within(at, lo, hi)) {
+		if (p->exact || !rt->mark_down)
+			return false;
+		at = hi - rt->mark_down;
+		p->cframe = at;
+	} else if (at == p->prev) {
+		p->frame = p->want;
+		p->prev = p->want_prev;
+		py_cframe(p, rt, p->prev, &p->want, &p->want_prev);
+		return true;
+	}
+	py_cframe(p, rt, at, &p->frame, &p->prev);
+	py_cframe(p, rt, p->prev, &p->want, &p->want_prev);
+	return true;
+}
+
+/* The _PyCFrame of a frame further out: on the C stack, or the outermost one in the thread state. */
+static __always_inline bool py_outward(const struct py_walk *p, __u64 hi)
+{
+	__u64 tstate = p->states[(p->state - 1) & (PY_STATES_MAX - 1)];
+
+	return p->prev >= hi || p->prev - tstate < PY_THREAD_MAX;
+}
+
+/* Are the n frames just added, of the native frame [lo, hi), what that runs? */
+static __always_inline bool py_right(const struct py_walk *p, const struct py_runtime *rt, __u32 n,
+				     __u64 lo, __u64 hi)
+{
+	if (p->end == PY_END_ROOM)
+		return true;
+	if (p->end == PY_END_BROKEN || (p->shim && !py_within(p->shim, lo, hi)))
+		return false;
+	if (rt->off.flags & PY_CFRAME)
+		return n && p->frame == p->want && py_outward(p, hi);
+	return p->end == PY_END_MARK || !(rt->off.flags & PY_SHIM);
+}
+
+/* From a native frame that is no longer innermost, so that nothing in it is half done. */
+static __always_inline void py_learn(const struct py_walk *p, struct py_runtime *rt, __u64 mark,
+				     __u64 hi)
+{
+	if (rt->mark_down || !hi || !mark || p->exact || p->end == PY_END_ROOM)
+		return;
+	rt->code_type = p->type;
+	rt->mark_down = hi - mark;
+}
+
+/*
+ * Frames that were none, or not this native frame's. In the few instructions in which the loop makes its
+ * _PyCFrame this is in the thread state and says nothing yet (3.11.2: 1 sample in 6,600 of
+ * a server at full load); then no frame of it runs. Otherwise frames are missing.
+ */
+static __always_inline void py_wrong(struct py_walk *p, struct py_runtime *rt, __u64 hi)
+{
+	__u64 shim;
+
+	if (rt->off.flags & PY_CFRAME) {
+		if (p->exact && rt->mark_down) {
+			p->cframe = PY_NOWHERE;
+			return;
+		}
+		p->cframe = p->prev;
+		rt->mark_down = 0;
+		rt->code_type = 0;
+	} else if (p->end != PY_END_BROKEN) {
+		return;
+	} else if (hi && rt->mark_down) {
+		shim = hi - rt->mark_down;
+		p->frame = 0;
+		if (py_read(p, shim, rt->off.f_bytes) &&
+		    py_u8(p, rt->off.f_owner) >= rt->off.shim_owner)
+			p->frame = py_u64(p, rt->off.f_prev);
+	} else {
+		p->nstates = 0;
+	}
+	if (!p->lost)
+		drop(DROP_PYTHON_FRAME);
+	p->lost = 1;
+}
+
 /*
  * Adds the frames of one native frame of the loop, whose part of the C stack is [lo, hi); hi 0: not
  * known. How many; 0: it runs none, so that itself is what there is to show. When there is no more
@@ -326,10 +433,11 @@ static __always_inline bool py_within(__u64 at, __u64 lo, __u64 hi)
 __weak __noinline int python_frames(__u32 slot, __u64 lo, __u64 hi)
 {
 	struct uw_walk *w = walk_of(slot);
-	const struct py_runtime *rt;
-	struct py_walk *p;
-	__u64 frame, prev;
+	struct py_runtime *rt;
 	__u32 i, nframes, nuser;
+	struct py_walk *p;
+	bool cframes;
+	__u64 frame;
 
 	if (!w)
 		return 0;
@@ -342,36 +450,39 @@ __weak __noinline int python_frames(__u32 slot, __u64 lo, __u64 hi)
 		p->lost = 0;
 		p->frame = 0;
 		p->cframe = 0;
+		p->prev = 0;
+		p->want = 0;
 		py_thread_find(slot, w, rt);
 		if (!p->nstates) {
 			p->lost = 1;
 			drop(DROP_PYTHON_THREAD);
 		}
 	}
-	if (p->lost || (!p->frame && !py_state_next(p, rt)))
-		return 0;
-	if (rt->off.flags & PY_ENTRY_MARK && p->cframe && !py_within(p->cframe, lo, hi))
+	cframes = rt->off.flags & PY_CFRAME;
+	if (!p->nstates || !(cframes ? py_enter(p, rt, lo, hi) : p->frame || py_state_next(p, rt)))
 		return 0;
 	frame = p->frame;
 	nframes = w->nframes;
 	nuser = w->nuser;
 	p->shim = 0;
+	p->end = PY_END_NONE;
 	for (i = 0; i <= UW_FRAMES_MAX; i += PY_FRAME_STEPS)
 		if (py_some_frames(slot))
 			break;
-	if (p->lost)
-		drop(DROP_PYTHON_FRAME);
-	if (p->shim && !py_within(p->shim, lo, hi)) {
+	if (!py_right(p, rt, w->nuser - nuser, lo, hi)) {
 		p->frame = frame;
 		w->nframes = nframes;
 		w->nuser = nuser;
+		py_wrong(p, rt, hi);
 		return 0;
 	}
-	if (rt->off.flags & PY_ENTRY_MARK && p->cframe) {
-		prev = py_word(p->cframe + rt->off.cframe_prev);
-		/* The outermost one is in the thread state, and runs nothing. */
-		p->cframe = p->frame ? prev : 0;
-	}
+	if (p->end == PY_END_ROOM)
+		w->stop = UW_STOP_DEPTH;
+	if (w->nuser > nuser)
+		py_learn(p, rt, cframes ? p->cframe : p->shim, hi);
+	/* The outermost _PyCFrame is in the thread state, and runs nothing. */
+	if (cframes)
+		p->cframe = p->want ? p->prev : 0;
 	return w->nuser - nuser;
 }
 

@@ -6,9 +6,9 @@
  *   analyst (user/unwind/python.c): mapped file → struct py_runtime → back channel → m_py_runtimes
  *   program (bpf/unwind/python.bpf.h): thread pointer → PyThreadState → frames → struct ev_frame
  *
- * All of a struct py_runtime comes from the interpreter's file, nothing from the process, so it is
- * right from the first instruction on and the same in every process that has the file at the same
- * place. Facts are from CPython's headers: Include/cpython/pystate.h, Include/internal/pycore_frame.h,
+ * All of a struct py_runtime but what the programs learn comes from the interpreter's file, nothing
+ * from the process, so it is right from the first instruction on and the same in every process that has
+ * the file at the same place. Facts are from CPython's headers: Include/cpython/pystate.h, Include/internal/pycore_frame.h,
  * pycore_interp.h, pycore_runtime.h of each version, and the _Py_DebugOffsets of 3.13 and later.
  *
  * A thread is known by its thread pointer: PyThread_get_thread_ident() is pthread_self(), which on
@@ -37,12 +37,11 @@ enum py_flags {
 		1, /* off.ts_frame leads to a _PyCFrame on the C stack, not to a frame (3.11, 3.12) */
 	PY_ONE_A_LOOP =
 		2, /* each frame has a native frame of the loop of its own (3.10 and older) */
-	PY_ENTRY_MARK = 4, /* off.f_entry is not 0 in the first frame of a native one (3.11) */
-	PY_SHIM = 8, /* owner >= shim_owner: no Python frame, the end of a native one's (3.12 on) */
-	PY_LASTI = 16, /* off.f_instr is a number (3.10 and older) and not an address */
-	PY_LASTI_BYTES = 32, /* ... of bytes (3.9 and older) and not of code units */
-	PY_TAGGED = 64, /* the low two bits of off.f_code are not the address's (3.14) */
-	PY_GIL_OWN = 128, /* each interpreter leads to its own lock (3.12 on) */
+	PY_SHIM = 4, /* owner >= shim_owner: no Python frame, the end of a native one's (3.12 on) */
+	PY_LASTI = 8, /* off.f_instr is a number (3.10 and older) and not an address */
+	PY_LASTI_BYTES = 16, /* ... of bytes (3.9 and older) and not of code units */
+	PY_TAGGED = 32, /* the low two bits of off.f_code are not the address's (3.14) */
+	PY_GIL_OWN = 64, /* each interpreter leads to its own lock (3.12 on) */
 };
 
 /* Offsets of fields in bytes. */
@@ -64,15 +63,15 @@ struct py_offsets {
 	__u16 f_prev;
 	__u16 f_instr;
 	__u16 f_owner;
-	__u16 f_entry;
 	__u16 code_argcount;
 	__u16 code_kwonly;
 	__u16 code_flags;
 	__u16 code_firstline;
 	__u16 code_instrs; /* co_code_adaptive: what f_instr counts from */
+	__u16 ob_type; /* of any object, so of code objects */
 	__u16 flags; /* enum py_flags */
 	__u8 shim_owner;
-	__u8 pad0[7];
+	__u8 pad0[3];
 };
 
 struct py_range {
@@ -85,6 +84,14 @@ struct py_runtime {
 	__u64 runtime; /* &_PyRuntime */
 	struct py_range loop[PY_LOOPS]; /* of _PyEval_EvalFrameDefault; 0, 0 = none */
 	struct py_offsets off;
+	/*
+	 * Learned by the programs from frames that were right in every respect, 0 = not yet: what type
+	 * the frames' code is of, and how far below the end of the loop's native frame its mark lies, the
+	 * _PyCFrame (3.11, 3.12) or the shim, which the compiler has put in one place for all.
+	 */
+	__u64 code_type;
+	__u32 mark_down;
+	__u32 pad0;
 };
 
 #define PY_INDEX_NONE                                                                              \
@@ -118,16 +125,31 @@ struct py_thread {
 	__u32 head; /* low half of the interpreter that was the newest, and the only one, then */
 };
 
+/* Why the frames of one native frame ended. */
+enum py_end {
+	PY_END_NONE = 0,
+	PY_END_TOP, /* the next frame is the one that was wanted, or none */
+	PY_END_MARK, /* a shim, or one frame is all there is to a native one */
+	PY_END_BROKEN, /* not a frame, or its code is none */
+	PY_END_ROOM,
+};
+
 /* Where a walk is in the Python frames; part of the walk's scratch memory. */
 struct py_walk {
 	__u8 begun; /* cleared when a walk begins */
-	__u8 lost; /* a read failed, or the thread was not found: no more frames */
-	__u8 nstates; /* thread states found */
+	__u8 lost; /* frames are missing: memory that was none, or the thread was not found */
+	__u8 nstates; /* thread states found; 0: no frames, or no more */
 	__u8 state; /* the next one of them */
-	__u32 flags; /* enum py_flags */
+	__u8 exact; /* the thread stood in the loop itself, maybe while it made or left a frame */
+	__u8 end; /* enum py_end */
+	__u8 pad0[2];
 	__u64 thread; /* thread pointer */
 	__u64 frame; /* the next frame, 0 = this thread state has no more */
-	__u64 cframe; /* of the loop's native frame that is expected next; 0 = not known */
+	__u64 cframe; /* of the loop's native frame that is expected next; 0 = of another state */
+	__u64 prev; /* the _PyCFrame behind that */
+	__u64 want; /* and its frame: where the frames of this native one have to end */
+	__u64 want_prev;
+	__u64 type; /* of the last frame's code */
 	__u64 shim; /* where the shim was that ended a native frame's */
 	__u64 states[PY_STATES_MAX];
 	__u64 head; /* of the search: the interpreter when there is but one, otherwise 0 */

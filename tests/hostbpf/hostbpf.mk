@@ -34,7 +34,7 @@ $(filter %/h_unwind,$(HOSTBPF_BIN)): $(TO)/tests/hostbpf/h_unwind.o $(UNWIND_KER
 	$(call msg,LINK,$@)
 	$(Q)$(CC) -fsanitize=$(TEST_SAN) -o $@ $^ -lcmocka $(HP_LIBS)
 
-$(filter-out %/h_unwind,$(HOSTBPF_BIN)): $(TO)/%: $(TO)/tests/hostbpf/%.o $(HOSTBPF_PARTS) \
+$(filter-out %/h_unwind %/h_python,$(HOSTBPF_BIN)): $(TO)/%: $(TO)/tests/hostbpf/%.o $(HOSTBPF_PARTS) \
 		$(HOSTBPF_KERNEL) $(TEST_LIB)
 	$(call msg,LINK,$@)
 	$(Q)$(CC) -fsanitize=$(TEST_SAN) -o $@ $^ -lcmocka $(HP_LIBS)

@@ -20,6 +20,12 @@ $(PYSTACK): $(TO)/tests/python/pystack.o $(PYSTACK_WALK) $(TEST_LIB)
 	$(call msg,LINK,$@)
 	$(Q)$(CC) -fsanitize=$(TEST_SAN) -o $@ $^ $(HP_LIBS)
 
+$(TO)/tests/hostbpf/h_python.o: TEST_CFLAGS += -Itests/python
+
+$(TO)/h_python: $(TO)/tests/hostbpf/h_python.o $(PYSTACK_WALK) $(TEST_LIB)
+	$(call msg,LINK,$@)
+	$(Q)$(CC) -fsanitize=$(TEST_SAN) -o $@ $^ -lcmocka $(HP_LIBS)
+
 -include $(TO)/tests/python/pystack.d $(PYSTACK_WALK:.o=.d)
 
 check-build: $(PYSTACK)

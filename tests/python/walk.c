@@ -78,18 +78,38 @@ void pywalk_process(__u32 tgid, const struct py_runtime *rt)
 	k.runtimes[1] = *rt;
 }
 
+void pywalk_begin(__u64 thread)
+{
+	k.task.thread.fsbase = thread;
+	memset(k.drops, 0, sizeof(k.drops));
+	walk_begin(&k.walk);
+	k.walk.proc.python = 1;
+	k.walk.py.exact = 0;
+}
+
+int pywalk_loop(__u64 lo, __u64 hi, int exact)
+{
+	k.walk.py.exact = exact;
+	return python_frames(0, lo, hi);
+}
+
+__u32 pywalk_frames(struct ev_frame *ret, __u64 *ret_lost)
+{
+	memcpy(ret, k.walk.frames, k.walk.nframes * sizeof(*ret));
+	*ret_lost = k.drops[DROP_PYTHON_THREAD] + k.drops[DROP_PYTHON_FRAME];
+	return k.walk.nframes;
+}
+
+const struct py_runtime *pywalk_learned(void)
+{
+	return &k.runtimes[1];
+}
+
 __u32 pywalk_thread(__u64 thread, struct ev_frame *ret, __u32 *ret_loops, __u64 *ret_lost)
 {
-	__u64 before = k.drops[DROP_PYTHON_THREAD] + k.drops[DROP_PYTHON_FRAME];
-	struct uw_walk *w = &k.walk;
-
-	k.task.thread.fsbase = thread;
-	walk_begin(w);
-	w->proc.python = 1;
 	*ret_loops = 0;
-	while (python_frames(0, 0, 0) > 0)
+	pywalk_begin(thread);
+	while (pywalk_loop(0, 0, 0) > 0)
 		++*ret_loops;
-	memcpy(ret, w->frames, w->nframes * sizeof(*ret));
-	*ret_lost = k.drops[DROP_PYTHON_THREAD] + k.drops[DROP_PYTHON_FRAME] - before;
-	return w->nframes;
+	return pywalk_frames(ret, ret_lost);
 }

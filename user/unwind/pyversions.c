@@ -16,6 +16,7 @@ struct debug_words {
 	u8 ts_prev, ts_next, ts_frame, ts_thread_id;
 	u8 f_prev, f_code, f_instr, f_owner;
 	u8 filename, name, qualname, linetable, firstline, argcount, instrs;
+	u8 ob_type;
 	u8 bytes_size, bytes_data;
 	u8 str_state, str_length, str_ascii;
 };
@@ -47,6 +48,7 @@ static const struct debug_words words_313 = {
 	.firstline = 39,
 	.argcount = 40,
 	.instrs = 43,
+	.ob_type = 45,
 	.bytes_size = 65,
 	.bytes_data = 66,
 	.str_state = 68,
@@ -75,6 +77,7 @@ static const struct debug_words words_314 = {
 	.firstline = 44,
 	.argcount = 45,
 	.instrs = 48,
+	.ob_type = 51,
 	.bytes_size = 75,
 	.bytes_data = 76,
 	.str_state = 78,
@@ -85,6 +88,7 @@ static const struct debug_words words_314 = {
 /* clang-format off */
 #define OLD_OFFSETS(lasti, gil_at, lasti_flags)                                                    \
 	.off = { .rt_interps = 32, .interp_next = 0, .interp_threads = 8, .ts_next = 8,            \
+		 .ob_type = 8,                                                                      \
 		 .ts_thread_id = 176, .ts_frame = 24, .f_code = 32, .f_prev = 24, .f_instr = lasti, \
 		 .code_argcount = 16, .code_kwonly = 24, .code_flags = 36, .code_firstline = 40,    \
 		 .gil = gil_at, .flags = PY_ONE_A_LOOP | PY_LASTI | (lasti_flags) },                \
@@ -109,7 +113,8 @@ static const struct row rows[] = {
 	  .layout = { OLD_OFFSETS(96, 352, 0), OBJECTS(48), .lines = PY_LINES_PAIRS } },
 	{ .minor = 0x030b,
 	  .tested = true,
-	  .layout = { .off = { .rt_interps = 40,
+	  .layout = { .off = { .ob_type = 8,
+			       .rt_interps = 40,
 			       .interp_next = 0,
 			       .interp_threads = 16,
 			       .gil = 360,
@@ -122,13 +127,12 @@ static const struct row rows[] = {
 			       .f_prev = 48,
 			       .f_instr = 56,
 			       .f_owner = 69,
-			       .f_entry = 68,
 			       .code_argcount = 56,
 			       .code_kwonly = 64,
 			       .code_flags = 48,
 			       .code_firstline = 72,
 			       .code_instrs = 184,
-			       .flags = PY_CFRAME | PY_ENTRY_MARK },
+			       .flags = PY_CFRAME },
 		      .code_filename = 112,
 		      .code_name = 120,
 		      .code_qualname = 128,
@@ -137,7 +141,8 @@ static const struct row rows[] = {
 		      .lines = PY_LINES_VARINT } },
 	{ .minor = 0x030c,
 	  .tested = true,
-	  .layout = { .off = { .rt_interps = 40,
+	  .layout = { .off = { .ob_type = 8,
+			       .rt_interps = 40,
 			       .interp_next = 0,
 			       .interp_threads = 72,
 			       .gil = 384,
@@ -242,6 +247,9 @@ static int from_debug(const struct row *row, u32 hex, const u8 *debug, size_t n,
 #define TO(field) off->code_firstline
 	TAKE(firstline, PY_CODE_BYTES - 3);
 #undef TO
+#define TO(field) off->field
+	TAKE(ob_type, PY_OBJECT_HEAD - 7);
+#undef TO
 #define TO(field) ret->field
 	TAKE(bytes_size, PY_OBJECT_HEAD - 7);
 	TAKE(bytes_data, PY_OBJECT_HEAD - 7);
@@ -272,7 +280,7 @@ static void set_bytes(struct py_offsets *off)
 {
 	off->ts_bytes = last(off->ts_thread_id, last(off->ts_prev, off->ts_next)) + 8;
 	off->f_bytes = last(last(off->f_code, off->f_prev), last(off->f_instr, off->f_owner)) + 8;
-	off->code_bytes = last(off->code_kwonly, off->code_firstline) + 4;
+	off->code_bytes = last(last(off->code_kwonly, off->code_firstline) + 4, off->ob_type + 8);
 }
 
 int py_layout_get(u32 hex, const void *debug, size_t n, struct py_layout *ret)
