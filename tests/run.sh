@@ -156,6 +156,8 @@ if [ "$mode" = all ]; then
 	O="$output" pytest_run capture tests/bpf
 	section "Python frames against the interpreters"
 	O="$output" pytest_run python tests/python
+	section "stacks against another unwinder"
+	O="$output" pytest_run unwind tests/unwind
 	section "SQL corpus on a server"
 	one check_pgss /usr/bin/python3 tests/sql/check_pgss.py "$output/test/sqlfp" \
 		tests/sql/corpus.sql tests/sql/schema.sql

@@ -56,6 +56,7 @@ include tests/hostbpf/hostbpf.mk
 include tests/bpf/bpf.mk
 include tests/kernels/kernels.mk
 include tests/python/python.mk
+include tests/unwind/unwind.mk
 
 # Everything that needs no root, in less than a minute.
 .PHONY: check test bench

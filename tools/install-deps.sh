@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 #
-# Installs what building, the demo and the tests need: install-deps.sh [--check] [build|demo|test]…
+# Installs what building, the demo and the tests need: install-deps.sh [--check] [build|demo|test|stacks]…
 #
 # Called by `make demo` and `make test` before anything else. On Debian 12 and 13 and Ubuntu 24.04
 # it installs the missing packages; elsewhere it lists the missing commands, headers and Python
@@ -26,6 +26,9 @@ packages_demo='procps util-linux postgresql@/usr/lib/postgresql/*/bin/initdb pyt
 packages_test='libcmocka-dev g++ gdb libdw-dev liburing-dev libpg-query-dev? clang-format git python3-pytest python3-psycopg
 	python3-sqlalchemy gunicorn openssl nginx wrk tcpdump bpftrace iproute2 debootstrap?'
 
+# More programs to walk stacks of: for `make test-unwind-full` alone.
+packages_stacks='redis-server? redis-tools? nodejs? default-jdk-headless? rustc? golang-go? linux-perf?'
+
 commands_build='gcc make clang bpftool ld'
 headers_build='bpf/libbpf.h libelf.h zlib.h cjson/cJSON.h lzma.h libiberty/demangle.h'
 commands_demo='python3 ps setpriv'
@@ -42,9 +45,9 @@ groups=()
 for arg; do
 	case $arg in
 	--check) check_only=1 ;;
-	build | demo | test) groups+=("$arg") ;;
+	build | demo | test | stacks) groups+=("$arg") ;;
 	*)
-		echo "usage: install-deps.sh [--check] [build|demo|test]…" >&2
+		echo "usage: install-deps.sh [--check] [build|demo|test|stacks]…" >&2
 		exit 2
 		;;
 	esac

@@ -16,9 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ptrace.h>
-#include <sys/uio.h>
-#include <sys/user.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,181 +23,25 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "load/procfs.h"
-#include "load/unwindprocs.h"
-#include "sym/sym.h"
-#include "unwind/unwind.h"
-#include "uwkernel.h"
+#include "uwworld.h"
 
-#define ROWS (1U << 20)
-#define PAGES (1U << 16)
-#define MAPS 4096U
 #define SEC(n) ((u64)(n)*NSEC_PER_SEC)
 
 static char where[4096]; /* directory of this program */
 
-/* The collector's side, on arrays of the test's own. */
-struct world {
-	struct unwind_tables tables;
-	struct unwind_procs procs;
-	struct uwk_arrays arrays;
-	struct uw_proc proc; /* put last */
-	u32 puts, deleted;
-	struct unwind *manager;
-	struct sym *sym;
-	u32 pid;
-};
-
-static int put_proc(void *arg, u32 tgid, const struct uw_proc *proc)
+static void world_init(struct uwworld *w, u32 rows, u32 pages, u32 maps)
 {
-	struct world *w = arg;
-
-	(void)tgid;
-	if (proc)
-		w->proc = *proc;
-	w->puts += proc != NULL;
-	w->deleted += proc == NULL;
-	return 0;
-}
-
-static void world_init(struct world *w, u32 rows, u32 pages, u32 maps)
-{
-	struct unwind_arrays a = {
-		.nrules = UW_RULES_MAX, .nrows = rows, .npages = pages, .nmaps = maps
-	};
-
-	memset(w, 0, sizeof(*w));
-	a.rules = calloc(UW_RULES_MAX, sizeof(*a.rules));
-	a.rows = calloc(rows, sizeof(*a.rows));
-	a.pages = calloc(pages, sizeof(*a.pages));
-	a.maps = calloc(maps, sizeof(*a.maps));
-	assert_true(a.rules && a.rows && a.pages && a.maps);
-	assert_int_equal(unwind_tables_init(&w->tables, &a), 0);
-	assert_int_equal(unwind_procs_init(&w->procs, &w->tables, put_proc, w), 0);
-	w->arrays = (struct uwk_arrays){ a.rules,  a.rows,  a.pages,  a.maps,
-					 a.nrules, a.nrows, a.npages, a.nmaps };
-}
-
-static void world_release(struct world *w)
-{
-	unwind_free(w->manager);
-	sym_free(w->sym);
-	unwind_procs_release(&w->procs);
-	unwind_tables_release(&w->tables);
-	free(w->arrays.rules);
-	free(w->arrays.rows);
-	free(w->arrays.pages);
-	free(w->arrays.maps);
-}
-
-static int open_mapped(void *arg, const struct unwind_request *m)
-{
-	(void)arg;
-	return procfs_open_mapping(m->tgid, m->start, m->end, m->path, m->inode);
-}
-
-static int send_table(void *arg, int fd)
-{
-	return unwind_tables_add(&((struct world *)arg)->tables, fd, SEC(1));
-}
-
-static int bind_mapping(void *arg, const struct unwind_request *r)
-{
-	struct world *w = arg;
-	const struct unwind_mapping m = { .start = r->start,
-					  .end = r->end,
-					  .inode = r->inode,
-					  .bias = r->bias,
-					  .table = r->table,
-					  .flags = (u8)r->flags,
-					  .kind = r->table ? UW_MAP_TABLE : UW_MAP_FP };
-	int err = unwind_procs_bind(&w->procs, r->tgid, &m, SEC(1));
-
-	return err ? err : 1;
-}
-
-/* The native frames alone are compared: those of the interpreter's loop stay. */
-static void is_python(void *arg, u32 tgid, const struct py_runtime *rt,
-		      const struct py_layout *layout)
-{
-	(void)arg;
-	(void)tgid;
-	(void)rt;
-	(void)layout;
-}
-
-static const struct unwind_ops unwind_ops = {
-	.python = is_python, .open = open_mapped, .send = send_table, .bind = bind_mapping
-};
-
-static int open_for_sym(void *arg, u32 tgid, const struct sym_mapping *m)
-{
-	(void)arg;
-	return procfs_open_mapping(tgid, m->start, m->end, m->path, m->inode);
-}
-
-static int no_kallsyms(void *arg)
-{
-	(void)arg;
-	return -ENOENT;
-}
-
-static const struct sym_ops sym_ops = { .open_mapping = open_for_sym,
-					.open_kallsyms = no_kallsyms };
-
-static int on_mapping(void *arg, const struct ev_mapping *ev, struct slice path)
-{
-	struct world *w = arg;
-	const struct unwind_mapping m = {
-		.start = ev->start,
-		.end = ev->end,
-		.off = ev->file_off,
-		.inode = ev->inode,
-		.kind = path.n ? UW_MAP_PENDING : UW_MAP_FP,
-	};
-
-	assert_int_equal(unwind_procs_map(&w->procs, ev->hdr.tgid, &m, SEC(1)), 0);
-	unwind_mapping(w->manager, ev, path);
-	return sym_add_mapping(w->sym, ev, path);
-}
-
-/* Everything that the process has mapped. */
-static void learn(struct world *w, u32 pid)
-{
-	world_init(w, ROWS, PAGES, MAPS);
-	w->pid = pid;
-	assert_int_equal(unwind_new(&w->manager, &unwind_ops, w, NULL), 0);
-	assert_int_equal(sym_new(&w->sym, &sym_ops, w), 0);
-	assert_int_equal(procfs_exec_mappings(pid, 0, on_mapping, w), 0);
-	while (unwind_busy(w->manager))
-		unwind_work(w->manager);
-	unwind_procs_publish(&w->procs, SEC(2), true);
-	assert_true(w->proc.n > 0);
-}
-
-static int read_process(void *arg, __u64 at, void *dst, __u32 n)
-{
-	struct iovec to = { dst, n }, from = { (void *)(uintptr_t)at, n };
-
-	return process_vm_readv(*(pid_t *)arg, &to, 1, &from, 1, 0) == (ssize_t)n ? 0 : -EFAULT;
+	assert_int_equal(uwworld_init(w, rows, pages, maps), 0);
 }
 
 /* Stops a thread, walks its stack and lets it go on (or stay, when it was stopped before). */
-static void walk_thread(struct world *w, pid_t tid, struct uwk_stack *ret)
+static void walk_thread(struct uwworld *w, pid_t tid, struct uwk_stack *ret)
 {
 	struct user_regs_struct regs;
-	pid_t pid = (pid_t)w->pid;
-	int status;
 
-	assert_int_equal(ptrace(PTRACE_SEIZE, tid, NULL, NULL), 0);
-	assert_int_equal(ptrace(PTRACE_INTERRUPT, tid, NULL, NULL), 0);
-	do
-		assert_int_equal(waitpid(tid, &status, __WALL), tid);
-	while (WIFSTOPPED(status) && status >> 16 != PTRACE_EVENT_STOP &&
-	       !ptrace(PTRACE_CONT, tid, NULL, (void *)(long)WSTOPSIG(status)));
-	assert_true(WIFSTOPPED(status));
-	assert_int_equal(ptrace(PTRACE_GETREGS, tid, NULL, &regs), 0);
-	uwk_walk(&w->arrays, &w->proc, (unsigned long *)&regs, read_process, &pid, ret);
-	assert_int_equal(ptrace(PTRACE_DETACH, tid, NULL, NULL), 0);
+	assert_int_equal(uwworld_stop(tid, &regs), 0);
+	uwworld_walk(w, &regs, false, ret);
+	uwworld_go(tid);
 }
 
 static bool is_prefix(const char *path, const char *names)
@@ -211,7 +52,7 @@ static bool is_prefix(const char *path, const char *names)
 }
 
 /* Of the program's own functions, outermost first. */
-static void names_of(struct world *w, const struct uwk_stack *s, const char *path, char *out,
+static void names_of(struct uwworld *w, const struct uwk_stack *s, const char *path, char *out,
 		     size_t size)
 {
 	struct sym_name name;
@@ -268,7 +109,7 @@ static void snapshots(const char *program, const char *kind)
 {
 	const struct timespec pause = { .tv_nsec = 3 * NSEC_PER_MSEC };
 	char file[4200], path[1024], names[2048];
-	struct world w;
+	struct uwworld w;
 	struct uwk_stack s;
 	int fds[2], i, deepest = 0;
 	FILE *said;
@@ -289,7 +130,7 @@ static void snapshots(const char *program, const char *kind)
 	path[strcspn(path, "\n")] = '\0';
 	remove_word(path, "__restore_rt ");
 	nanosleep(&pause, NULL);
-	learn(&w, (u32)pid);
+	assert_int_equal(uwworld_learn(&w, (u32)pid), 0);
 	tid = thread_of(pid, !strcmp(kind, "thread"));
 	for (i = 0; i < 100; i++) {
 		nanosleep(&pause, NULL);
@@ -303,7 +144,7 @@ static void snapshots(const char *program, const char *kind)
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	fclose(said);
-	world_release(&w);
+	uwworld_release(&w);
 }
 
 static void t_snapshots(void **state)
@@ -361,8 +202,8 @@ static void t_garbage(void **state)
 			     .hi = 0x7f0000100000 };
 	u32 stops[UW_STOP_MAX] = { 0 };
 	struct uwk_stack s;
-	unsigned long regs[21];
-	struct world w;
+	unsigned long regs[UWK_REGS];
+	struct uwworld w;
 	u32 i, j;
 
 	(void)state;
@@ -412,7 +253,7 @@ static void t_garbage(void **state)
 	for (i = UW_STOP_END; i < UW_STOP_MAX; i++)
 		if (i != UW_STOP_PYTHON && !stops[i])
 			fail_msg("no walk ended with %u", i);
-	world_release(&w);
+	uwworld_release(&w);
 }
 
 /* An endless chain of frames is cut; a 32-bit program is left alone. */
@@ -429,13 +270,13 @@ static int read_endless(void *arg, __u64 at, void *dst, __u32 n)
 
 static void t_bounds(void **state)
 {
-	unsigned long regs[21] = { [4] = 0x7f0000000000,
-				   [15] = -1UL,
-				   [16] = 0x400100,
-				   [17] = 0x33,
-				   [19] = 0x7f0000000000 - 8 };
+	unsigned long regs[UWK_REGS] = { [4] = 0x7f0000000000,
+					 [15] = -1UL,
+					 [16] = 0x400100,
+					 [17] = 0x33,
+					 [19] = 0x7f0000000000 - 8 };
 	struct uwk_stack s;
-	struct world w;
+	struct uwworld w;
 
 	(void)state;
 	world_init(&w, UW_LEAF_ROWS, 16, 16);
@@ -456,7 +297,7 @@ static void t_bounds(void **state)
 	uwk_walk(&w.arrays, &w.proc, regs, read_endless, NULL, &s);
 	assert_int_equal(s.n, 0);
 	assert_int_equal(s.stop, UW_STOP_NONE);
-	world_release(&w);
+	uwworld_release(&w);
 }
 
 static struct unwind_mapping mapping(u64 start, u64 end, u64 off, u64 inode)
@@ -468,7 +309,7 @@ static struct unwind_mapping mapping(u64 start, u64 end, u64 off, u64 inode)
 					.kind = inode ? UW_MAP_PENDING : UW_MAP_FP };
 }
 
-static const struct uw_map *shown(const struct world *w, u32 i)
+static const struct uw_map *shown(const struct uwworld *w, u32 i)
 {
 	return &w->arrays.maps[w->proc.first + i];
 }
@@ -477,7 +318,7 @@ static const struct uw_map *shown(const struct world *w, u32 i)
 static void t_mappings(void **state)
 {
 	struct unwind_mapping m;
-	struct world w;
+	struct uwworld w;
 	u32 first;
 
 	(void)state;
@@ -530,14 +371,14 @@ static void t_mappings(void **state)
 	m.kind = UW_MAP_PENDING;
 	assert_int_equal(unwind_procs_bind(&w.procs, 7, &m, SEC(3)), -EINVAL);
 	assert_int_equal(unwind_procs_bind(&w.procs, 8, &m, SEC(3)), -EINVAL);
-	world_release(&w);
+	uwworld_release(&w);
 }
 
 /* A child shares its parent's list until one of them changes; exec and exit forget. */
 static void t_processes(void **state)
 {
 	struct unwind_mapping m = mapping(0x1000, 0x9000, 0, 5);
-	struct world w;
+	struct uwworld w;
 	u32 first, epoch;
 
 	(void)state;
@@ -573,7 +414,7 @@ static void t_processes(void **state)
 	assert_true(unwind_procs_known(&w.procs, 8));
 	unwind_procs_fork(&w.procs, 7, 9, SEC(3)); /* of nobody */
 	assert_false(unwind_procs_known(&w.procs, 9));
-	world_release(&w);
+	uwworld_release(&w);
 }
 
 /* The collector copies the vdso, and no other memory by that name. */
@@ -605,13 +446,13 @@ static void t_vdso(void **state)
 static void print_process(pid_t pid)
 {
 	struct uwk_stack s;
-	struct world w;
+	struct uwworld w;
 	char path[64];
 	struct dirent *e;
 	DIR *d;
 	u32 i;
 
-	learn(&w, (u32)pid);
+	assert_int_equal(uwworld_learn(&w, (u32)pid), 0);
 	snprintf(path, sizeof(path), "/proc/%d/task", pid);
 	d = opendir(path);
 	assert_non_null(d);
@@ -625,7 +466,7 @@ static void print_process(pid_t pid)
 		printf("\n");
 	}
 	closedir(d);
-	world_release(&w);
+	uwworld_release(&w);
 }
 
 int main(int argc, char **argv)

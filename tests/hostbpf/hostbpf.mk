@@ -5,8 +5,9 @@ HOSTBPF_SRC := $(sort $(wildcard tests/hostbpf/h_*.c))
 HOSTBPF_BIN := $(HOSTBPF_SRC:tests/hostbpf/%.c=$(TO)/%)
 HOSTBPF_PARTS := $(TO)/tests/hostbpf/machine.o $(TO)/tests/hostbpf/link.o $(TO)/user/load/verdicts.o
 HOSTBPF_KERNEL := $(TO)/tests/hostbpf/kernel.o
+UNWIND_WORLD := $(TO)/tests/hostbpf/uwworld.o
 
-$(HOSTBPF_PARTS) $(HOSTBPF_SRC:%.c=$(TO)/%.o): TEST_CFLAGS += -Itests/hostbpf
+$(HOSTBPF_PARTS) $(UNWIND_WORLD) $(HOSTBPF_SRC:%.c=$(TO)/%.o): TEST_CFLAGS += -Itests/hostbpf -Itests
 
 # The probes have no prototypes and speak clang; nothing of user space goes in here.
 $(HOSTBPF_KERNEL) $(TO)/tests/hostbpf/uwkernel.o: $(TO)/%.o: %.c | $(O)/.flags
@@ -28,17 +29,23 @@ $(CALLPATH): tests/workloads/callpath.cc | $(O)/.flags
 
 # Walks of user stacks have a kernel of their own: processes are real there.
 UNWIND_KERNEL := $(TO)/tests/hostbpf/uwkernel.o
-UNWIND_PARTS := $(patsubst %,$(TO)/user/load/%.o,procfs procinfo ranges unwindprocs unwindtables)
+UNWIND_PARTS := $(UNWIND_WORLD) $(patsubst %,$(TO)/user/load/%.o,procfs procinfo ranges unwindprocs unwindtables)
 $(filter %/h_unwind,$(HOSTBPF_BIN)): $(TO)/tests/hostbpf/h_unwind.o $(UNWIND_KERNEL) $(UNWIND_PARTS) \
 		$(TEST_LIB) | $(CALLPATH)
 	$(call msg,LINK,$@)
 	$(Q)$(CC) -fsanitize=$(TEST_SAN) -o $@ $^ -lcmocka $(HP_LIBS)
 
-$(filter-out %/h_unwind %/h_python,$(HOSTBPF_BIN)): $(TO)/%: $(TO)/tests/hostbpf/%.o $(HOSTBPF_PARTS) \
+# Images of stacks that were recorded by tests/unwind/.
+UNWIND_IMAGE := $(TO)/tests/unwind/image.o
+$(filter %/h_images,$(HOSTBPF_BIN)): $(TO)/tests/hostbpf/h_images.o $(UNWIND_IMAGE) $(UNWIND_KERNEL) $(TEST_LIB)
+	$(call msg,LINK,$@)
+	$(Q)$(CC) -fsanitize=$(TEST_SAN) -o $@ $^ -lcmocka $(HP_LIBS)
+
+$(filter-out %/h_unwind %/h_python %/h_images,$(HOSTBPF_BIN)): $(TO)/%: $(TO)/tests/hostbpf/%.o $(HOSTBPF_PARTS) \
 		$(HOSTBPF_KERNEL) $(TEST_LIB)
 	$(call msg,LINK,$@)
 	$(Q)$(CC) -fsanitize=$(TEST_SAN) -o $@ $^ -lcmocka $(HP_LIBS)
 
--include $(HOSTBPF_KERNEL:.o=.d) $(UNWIND_KERNEL:.o=.d) $(HOSTBPF_PARTS:.o=.d) $(HOSTBPF_SRC:%.c=$(TO)/%.d)
+-include $(HOSTBPF_KERNEL:.o=.d) $(UNWIND_KERNEL:.o=.d) $(UNWIND_WORLD:.o=.d) $(HOSTBPF_PARTS:.o=.d) $(HOSTBPF_SRC:%.c=$(TO)/%.d)
 
 check-build: $(HOSTBPF_BIN)

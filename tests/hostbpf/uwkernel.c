@@ -37,6 +37,9 @@ static struct {
 	struct uw_walk walk;
 } u;
 
+static struct py_thread threads[PY_THREADS_SLOTS];
+static __u64 drops[32];
+
 static void *uwk_lookup(const void *map, __u32 key)
 {
 	const struct uwk_arrays *a = u.arrays;
@@ -53,6 +56,12 @@ static void *uwk_lookup(const void *map, __u32 key)
 		return key < a->nmaps ? &a->maps[key] : NULL;
 	if (map == &m_uw_procs)
 		return (void *)u.proc;
+	if (map == &m_py_runtimes)
+		return key == 1 ? (void *)&a->python : NULL;
+	if (map == &m_py_threads)
+		return key < PY_THREADS_SLOTS ? &threads[key] : NULL;
+	if (map == &m_drops)
+		return key < 32 ? &drops[key] : NULL;
 	abort();
 }
 
@@ -80,21 +89,29 @@ void *mach_regs_now(void)
 	return &u.regs;
 }
 
+__u64 mach_pid_tgid(void)
+{
+	return 1ULL << 32 | 1;
+}
+
 __u32 mach_cpu(void)
 {
 	return 0;
 }
 
 void uwk_walk(const struct uwk_arrays *arrays, const struct uw_proc *proc,
-	      const unsigned long regs[21], uwk_read_fn *read, void *arg, struct uwk_stack *ret)
+	      const unsigned long regs[UWK_REGS], uwk_read_fn *read, void *arg,
+	      struct uwk_stack *ret)
 {
 	memset(&u, 0xa5, sizeof(u)); /* nothing is left of an earlier walk */
+	memset(threads, 0, sizeof(threads));
 	u.arrays = arrays;
 	u.proc = proc;
 	u.read = read;
 	u.arg = arg;
 	u.task.mm = (void *)1;
 	memcpy(&u.regs, regs, sizeof(u.regs));
+	u.task.thread.fsbase = regs[UWK_REGS - 1];
 	memset(ret, 0, sizeof(*ret));
 	walk_begin(&u.walk);
 	if (!walk_process(&u.walk, 1) || !regs_of_task(&u.walk))

@@ -7,6 +7,7 @@
 #define HOSTBPF_UWKERNEL_H
 
 #include "hp/events.h"
+#include "hp/python.h"
 
 struct uwk_arrays { /* what the maps hold */
 	struct uw_rule *rules;
@@ -14,7 +15,10 @@ struct uwk_arrays { /* what the maps hold */
 	struct uw_page *pages;
 	struct uw_map *maps;
 	__u32 nrules, nrows, npages, nmaps;
+	struct py_runtime python; /* of processes whose uw_proc.python is 1 */
 };
+
+#define UWK_REGS 22 /* of struct user_regs_struct: up to the thread pointer */
 
 /* Memory of the process: 0, or what is not there. */
 typedef int uwk_read_fn(void *arg, __u64 at, void *dst, __u32 n);
@@ -30,6 +34,7 @@ struct uwk_stack {
  * struct user_regs_struct.
  */
 void uwk_walk(const struct uwk_arrays *arrays, const struct uw_proc *proc,
-	      const unsigned long regs[21], uwk_read_fn *read, void *arg, struct uwk_stack *ret);
+	      const unsigned long regs[UWK_REGS], uwk_read_fn *read, void *arg,
+	      struct uwk_stack *ret);
 
 #endif
