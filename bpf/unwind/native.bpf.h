@@ -320,7 +320,6 @@ __weak __noinline int user_stack(__u32 slot)
 	w->pending = 0;
 	w->jumps = 0;
 	w->regs = 1;
-	w->unwind = HP_UNWIND_TABLES;
 	for (i = 0; i <= UW_FRAMES_MAX; i++)
 		if (uw_step(slot))
 			break;
@@ -339,6 +338,8 @@ static __always_inline bool walk_process(struct uw_walk *w, __u32 tgid)
 	if (!proc)
 		return false;
 	w->proc = *proc;
+	w->unwind =
+		HP_UNWIND_TABLES; /* also of a task that is ending, and has no user part any more */
 	return true;
 }
 
