@@ -66,6 +66,17 @@ static __always_inline __u32 key_of(struct task_struct *task, bool typed)
 	return typed ? (__u32)task->pid : (__u32)BPF_CORE_READ(task, pid);
 }
 
+/*
+ * A process stops being a target when its last thread begins to end; the thread itself goes on for a
+ * while, and its row with it, until it leaves its processor for good.
+ */
+static __always_inline bool wait_maybe(struct task_struct *task, bool typed, __u32 tgid)
+{
+	__u32 flags = typed ? task->flags : BPF_CORE_READ(task, flags);
+
+	return target_maybe(tgid) || flags & PF_EXITING;
+}
+
 /* What it has been, as far as anybody knows, since everything was attached. */
 static __always_inline void wait_init(struct wait_state *st, struct task_struct *task, __u16 target,
 				      __u32 what, __u64 since)
@@ -274,6 +285,7 @@ static __always_inline void wait_come(struct task_struct *task, bool typed, __u3
 static __always_inline int on_switch(bool typed, bool preempted, struct task_struct *prev,
 				     struct task_struct *next)
 {
+	bool leaves, comes;
 	__u32 from, to;
 	__u64 now;
 
@@ -281,12 +293,14 @@ static __always_inline int on_switch(bool typed, bool preempted, struct task_str
 		return 0;
 	from = tgid_of(prev, typed);
 	to = tgid_of(next, typed);
-	if (!target_maybe(from) && !target_maybe(to))
+	leaves = wait_maybe(prev, typed, from);
+	comes = wait_maybe(next, typed, to);
+	if (!leaves && !comes)
 		return 0;
 	now = bpf_ktime_get_ns();
-	if (target_maybe(from))
+	if (leaves)
 		wait_leave(prev, typed, from, preempted, now);
-	if (target_maybe(to))
+	if (comes)
 		wait_come(next, typed, to, now);
 	return 0;
 }
@@ -300,7 +314,7 @@ static __always_inline int on_waking(bool typed, struct task_struct *task)
 	if (!live)
 		return 0;
 	tgid = tgid_of(task, typed);
-	if (!target_maybe(tgid))
+	if (!wait_maybe(task, typed, tgid))
 		return 0;
 	key = key_of(task, typed);
 	st = bpf_map_lookup_elem(&m_waits, &key);

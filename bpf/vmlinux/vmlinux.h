@@ -136,6 +136,7 @@ struct thread_struct {
 
 struct task_struct {
 	void *stack;
+	unsigned int flags;
 	struct mm_struct *mm;
 	int on_cpu;
 	unsigned in_iowait : 1;

@@ -341,6 +341,50 @@ static void many_short(void)
 		nanosleep(&t, NULL);
 }
 
+#define CHILDREN 8
+
+static void short_children(void)
+{
+	u32 i;
+
+	for (i = 0; i < CHILDREN; i++) {
+		pid_t pid = fork();
+
+		MUST(pid >= 0);
+		if (!pid) {
+			pause_ms(20);
+			_exit(0);
+		}
+		MUST(waitpid(pid, NULL, 0) == pid);
+	}
+	pause_ms(300);
+}
+
+/* The end of a process's last thread is seen, though its process is no target any more by then. */
+static void ended_processes(void **state)
+{
+	struct lab lab = { 0 };
+	struct seen_waits *s = measure(&lab, NULL, short_children, true);
+	u32 i, ended = 0;
+
+	(void)state;
+	for (i = 0; i < s->n; i++) {
+		const struct row *r = &s->row[i];
+
+		if (!r->ended)
+			continue;
+		ended++;
+		adds_up(r);
+		near_to("sleep", r->comm, blocked(r, HP_WAIT_SLEEP) + queued(r, HP_WAIT_SLEEP),
+			20 * MS, 0, wall(r) / MS - 20);
+		assert_true(blocked(r, HP_WAIT_SLEEP) + queued(r, HP_WAIT_SLEEP) >= 19.9 * MS);
+	}
+	assert_int_equal(ended, CHILDREN);
+	assert_int_equal(s->n, CHILDREN + 1);
+	lab_free(&lab);
+	free(s);
+}
+
 /*
  * Waits far below what is drawn for sure: the weights' sum is that of the waits within the sampling
  * error. n draws of weight T estimate n * T with a standard error of T * sqrt(n).
@@ -376,10 +420,9 @@ static void weights(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(known_waits),
-		cmocka_unit_test(known_run_queue),
-		cmocka_unit_test(edges),
-		cmocka_unit_test(weights),
+		cmocka_unit_test(known_waits),	   cmocka_unit_test(known_run_queue),
+		cmocka_unit_test(edges),	   cmocka_unit_test(weights),
+		cmocka_unit_test(ended_processes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
