@@ -4,6 +4,21 @@
 
 #define EXIT_FDS_MAX 16384
 #define EXIT_STEPS 64 /* max_fds is a multiple of 64 */
+#define ENDING_MAX 16384
+
+struct ending {
+	__u32 tgid;
+	__u32 tid;
+	__u16 target;
+};
+
+/* Targets' tasks on their way out, by address: a task that is freed has no number any more. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, ENDING_MAX);
+	__type(key, __u64);
+	__type(value, struct ending);
+} m_ending SEC(".maps");
 
 __u32 target_filter[TARGET_FILTER_SLOTS];
 
@@ -112,6 +127,15 @@ static __always_inline void close_all(struct task_struct *task)
 		exit_fds(fd);
 }
 
+static __always_inline void remember_ending(struct task_struct *task, __u16 target, __u32 tgid,
+					    __u32 tid)
+{
+	struct ending ending = { .tgid = tgid, .tid = tid, .target = target };
+	__u64 key = (__u64)task;
+
+	bpf_map_update_elem(&m_ending, &key, &ending, BPF_ANY);
+}
+
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(proc_exit, struct task_struct *task)
 {
@@ -123,6 +147,7 @@ int BPF_PROG(proc_exit, struct task_struct *task)
 		return 0;
 	bpf_map_delete_elem(&m_threads, &tid);
 	bpf_map_delete_elem(&m_fn_calls, &tid);
+	remember_ending(task, target->target, tgid, tid);
 	if (BPF_CORE_READ(task, signal, live.counter) > 0)
 		return 0;
 	close_all(task);
@@ -130,6 +155,53 @@ int BPF_PROG(proc_exit, struct task_struct *task)
 	emit_proc(target->target, tgid, HP_PROC_EXIT, 0, BPF_CORE_READ(task, exit_code));
 	if (!bpf_map_delete_elem(&m_targets, &tgid))
 		__sync_fetch_and_sub(&target_filter[tgid & (TARGET_FILTER_SLOTS - 1)], 1);
+	return 0;
+}
+
+/*
+ * The account is closed only here: at its exit a task's time is that of the scheduler's last look, up to
+ * a tick ago, and its end takes time too. The group's leader goes last, when the sums of the process
+ * (__exit_signal()) hold all its threads and itself.
+ */
+SEC("tp_btf/sched_process_free")
+int BPF_PROG(proc_free, struct task_struct *task)
+{
+	__u64 key = (__u64)task;
+	struct ending *ending = bpf_map_lookup_elem(&m_ending, &key), was;
+	struct ev_used *ev;
+
+	if (!ending)
+		return 0;
+	was = *ending;
+	bpf_map_delete_elem(&m_ending, &key);
+	ev = bpf_ringbuf_reserve(&m_events, sizeof(*ev), 0);
+	if (!ev) {
+		drop(DROP_RING_FULL);
+		return 0;
+	}
+	__builtin_memset(ev, 0, sizeof(*ev));
+	ev->hdr.size = sizeof(*ev);
+	ev->hdr.kind = EV_USED;
+	ev->hdr.target = was.target;
+	ev->hdr.tgid = was.tgid;
+	ev->hdr.tid = was.tid;
+	ev->hdr.ts_ns = bpf_ktime_get_ns();
+	ev->whole = was.tid == was.tgid;
+	if (ev->whole) {
+		struct signal_struct *signal = BPF_CORE_READ(task, signal);
+
+		ev->cpu_ns = BPF_CORE_READ(signal, sum_sched_runtime);
+		ev->minor_faults = BPF_CORE_READ(signal, min_flt);
+		ev->major_faults = BPF_CORE_READ(signal, maj_flt);
+		ev->read_bytes = BPF_CORE_READ(signal, ioac.read_bytes);
+		ev->write_bytes = BPF_CORE_READ(signal, ioac.write_bytes);
+		ev->voluntary_switches = BPF_CORE_READ(signal, nvcsw);
+		ev->involuntary_switches = BPF_CORE_READ(signal, nivcsw);
+	} else {
+		ev->voluntary_switches = BPF_CORE_READ(task, nvcsw);
+		ev->involuntary_switches = BPF_CORE_READ(task, nivcsw);
+	}
+	bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP);
 	return 0;
 }
 

@@ -111,9 +111,20 @@ struct files_struct {
 	struct fdtable *fdt;
 };
 
+struct task_io_accounting {
+	u64 read_bytes;
+	u64 write_bytes;
+};
+
 struct signal_struct {
 	atomic_t live;
 	int group_exit_code;
+	unsigned long nvcsw;
+	unsigned long nivcsw;
+	unsigned long min_flt;
+	unsigned long maj_flt;
+	struct task_io_accounting ioac;
+	unsigned long long sum_sched_runtime;
 };
 
 struct pid_namespace;
@@ -145,6 +156,8 @@ struct task_struct {
 	pid_t tgid;
 	struct files_struct *files;
 	struct signal_struct *signal;
+	unsigned long nvcsw;
+	unsigned long nivcsw;
 	struct task_struct *group_leader;
 	char comm[16];
 	int exit_code;

@@ -48,6 +48,23 @@ struct ev_resource {
 	__u32 io_known; /* 1: /proc/PID/io was readable */
 };
 
+/*
+ * The kernel's own last account of a task that is no more. It goes to the collector, which puts it
+ * into EV_RESOURCE: procfs forgets a process when its parent has asked for it. Not in captures.
+ */
+struct ev_used {
+	struct ev_hdr hdr;
+	__u64 cpu_ns; /* only of processes, as the next four: those that live tell themselves */
+	__u64 minor_faults;
+	__u64 major_faults;
+	__u64 read_bytes;
+	__u64 write_bytes;
+	__u64 voluntary_switches;
+	__u64 involuntary_switches;
+	__u32 whole; /* 1: the process with all its threads; 0: one thread */
+	__u32 pad0;
+};
+
 /* Drop counters since the start, indexed by enum hp_drop; n __u64 follow. */
 struct ev_loss {
 	struct ev_hdr hdr;

@@ -195,6 +195,59 @@ static void t_vanishing(void **state)
 	procfs_free(p);
 }
 
+static struct ev_used used_by(pid_t pid, u32 tid, u64 cpu_ns, u64 switches)
+{
+	return (struct ev_used){
+		.hdr = { sizeof(struct ev_used), EV_USED, 1, (u32)pid, tid, 0 },
+		.cpu_ns = cpu_ns,
+		.voluntary_switches = switches,
+		.whole = tid == (u32)pid,
+	};
+}
+
+/* The kernel's last account of a task: of one that was seen, once and not on top of what was seen. */
+static void t_used(void **state)
+{
+	const u64 last_ns = 500 * NSEC_PER_MSEC;
+	pid_t a = start_child(), b = start_child(), none = 0x7ffffffe;
+	struct ev_used ev;
+	struct ev_resource before, r;
+	struct procfs *p;
+
+	(void)state;
+	assert_int_equal(procfs_new(&p), 0);
+	assert_int_equal(procfs_add(p, (u32)a, 1), 0);
+	assert_int_equal(procfs_add(p, (u32)b, 1), 0);
+	assert_int_equal(procfs_sample(p, 1, true, &before), 0);
+	ev = used_by(a, 0x7ffffff0, 0, 1000);
+	procfs_used(p, &ev);
+	assert_int_equal(procfs_sample(p, 1, true, &r), 0);
+	assert_int_equal(r.voluntary_switches_total, before.voluntary_switches_total + 1000);
+
+	kill(a, SIGKILL);
+	waitpid(a, NULL, 0);
+	assert_int_equal(procfs_sample(p, 1, true, &r), 0);
+	assert_int_equal(r.voluntary_switches_total, before.voluntary_switches_total + 1000);
+	ev = used_by(a, (u32)a, last_ns, 3000);
+	procfs_used(p, &ev);
+	assert_int_equal(procfs_sample(p, 1, true, &r), 0);
+	assert_int_equal(r.processes, 1);
+	assert_in_range(r.cpu_total_ns, last_ns + 30 * NSEC_PER_MSEC,
+			last_ns + before.cpu_total_ns - 30 * NSEC_PER_MSEC);
+	assert_in_range(r.voluntary_switches_total, 3000, 3000 + before.voluntary_switches_total);
+
+	/* Between two looks: it was never added. */
+	ev = used_by(none, (u32)none, NSEC_PER_SEC, 7);
+	procfs_used(p, &ev);
+	before = r;
+	assert_int_equal(procfs_sample(p, 1, true, &r), 0);
+	assert_int_equal(r.cpu_total_ns, before.cpu_total_ns + NSEC_PER_SEC);
+	assert_int_equal(r.voluntary_switches_total, before.voluntary_switches_total + 7);
+	kill(b, SIGKILL);
+	waitpid(b, NULL, 0);
+	procfs_free(p);
+}
+
 struct walk {
 	int self, libc, records, ids;
 };
@@ -281,8 +334,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(t_own_figures), cmocka_unit_test(t_threads),
-		cmocka_unit_test(t_vanishing),	 cmocka_unit_test(t_mappings),
-		cmocka_unit_test(t_io_uring),
+		cmocka_unit_test(t_vanishing),	 cmocka_unit_test(t_used),
+		cmocka_unit_test(t_mappings),	 cmocka_unit_test(t_io_uring),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -374,6 +374,11 @@ static int on_record(void *arg, const void *rec, size_t size)
 		return 0;
 	c->events++;
 	c->drained_bytes += size;
+	if (hdr->kind == EV_USED) {
+		if (c->procfs)
+			procfs_used(c->procfs, rec);
+		return 0;
+	}
 	if (hdr->kind == EV_CONN_OPEN && ((const struct ev_conn_open *)rec)->family == AF_UNIX)
 		c->unix_seen = true;
 	if (hdr->kind == EV_SAMPLE && ((const struct ev_sample *)rec)->stop == UW_STOP_NO_MAPPING)
@@ -675,6 +680,8 @@ static int end(struct collector *c)
 	c->stop_ns = clock_mono_ns();
 	/* First, before anything takes its time. */
 	err = probes_waits(c->probes, true, 0, put_own, c);
+	if (!err)
+		err = drain(c); /* what processes that ended had used */
 	if (!err)
 		err = put_resources(c, true, &target_cpu_ns);
 	if (!err)

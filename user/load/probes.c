@@ -187,6 +187,7 @@ static const struct rung_prog seed[] = {
 };
 
 static const struct rung_prog processes[] = {
+	{ .name = "proc_free", .hook = HOOK_AUTO },
 	{ .name = "proc_exit", .hook = HOOK_AUTO },
 	{ .name = "proc_exec", .hook = HOOK_AUTO },
 	{ .name = "proc_fork", .hook = HOOK_AUTO },

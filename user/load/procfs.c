@@ -48,8 +48,11 @@ struct proc {
 	u32 ntasks;
 	u32 tasks_cap;
 	u32 turn; /* where the next sample goes on reading threads */
-	u64 ended_voluntary; /* of threads that ended */
+	u64 ended_voluntary; /* of threads that ended, when they were looked at last */
 	u64 ended_involuntary;
+	u64 used_voluntary; /* the same as the kernel tells: also of those that nobody looked at */
+	u64 used_involuntary;
+	bool gone; /* it has ended, and its last account has not come yet */
 	struct ev_resource last;
 };
 
@@ -84,14 +87,21 @@ int procfs_new(struct procfs **ret)
 	return 0;
 }
 
-static void proc_close(struct proc *x)
+static void proc_close(struct procfs *p, struct proc *x)
 {
+	if (x->kept)
+		p->fds_kept -= 3;
+	x->kept = false;
 	if (x->task_dir)
 		closedir(x->task_dir);
+	x->task_dir = NULL;
 	cleanup_close(&x->stat);
 	cleanup_close(&x->io);
 	cleanup_close(&x->dir);
 	free(x->tasks);
+	x->stat = x->io = x->dir = -1;
+	x->tasks = NULL;
+	x->ntasks = x->tasks_cap = 0;
 }
 
 void procfs_free(struct procfs *p)
@@ -101,7 +111,7 @@ void procfs_free(struct procfs *p)
 	if (!p)
 		return;
 	for (i = 0; i < p->n; i++)
-		proc_close(&p->v[i]);
+		proc_close(p, &p->v[i]);
 	free(p->v);
 	free(p->ended);
 	buf_release(&p->text);
@@ -150,58 +160,6 @@ static int read_stat(struct procfs *p, const struct proc *x, struct proc_stat *r
 	return (ret->state == 'Z' || ret->state == 'X') && ret->threads <= 1 ? -ESRCH : 0;
 }
 
-int procfs_add(struct procfs *p, u32 pid, u16 target)
-{
-	struct proc_stat st;
-	struct proc *x;
-	int err;
-	u32 i;
-
-	for (i = 0; i < p->n; i++)
-		if (p->v[i].pid == pid)
-			return -EEXIST;
-	if (p->n == PROCFS_PROCS_MAX)
-		return -ENOSPC;
-	if (p->n == p->cap) {
-		u32 cap = p->cap ? p->cap * 2 : 16;
-
-		x = realloc(p->v, cap * sizeof(*x));
-		if (!x)
-			return -ENOMEM;
-		p->v = x;
-		p->cap = cap;
-	}
-	x = &p->v[p->n];
-	*x = (struct proc){ .pid = pid, .target = target, .stat = -1, .io = -1 };
-	x->dir = procdir_open(pid);
-	if (x->dir < 0)
-		return x->dir;
-	err = read_stat(p, x, &st);
-	if (err) {
-		proc_close(x);
-		return err;
-	}
-	if (p->fds_kept + 3 <= PROCFS_FDS_KEPT) {
-		x->kept = true;
-		x->stat = openat(x->dir, "stat", O_RDONLY | O_CLOEXEC);
-		x->io = openat(x->dir, "io", O_RDONLY | O_CLOEXEC);
-		x->task_dir = open_task_dir(x);
-		p->fds_kept += 3;
-	}
-	p->n++;
-	return 0;
-}
-
-u16 procfs_target(const struct procfs *p, u32 pid)
-{
-	u32 i;
-
-	for (i = 0; p && i < p->n; i++)
-		if (p->v[i].pid == pid)
-			return p->v[i].target;
-	return 0;
-}
-
 static void add_totals(struct ev_resource *to, const struct ev_resource *from)
 {
 	to->cpu_total_ns += from->cpu_total_ns;
@@ -236,10 +194,67 @@ static void drop_at(struct procfs *p, u32 i)
 
 	if (e)
 		add_totals(&e->totals, &p->v[i].last);
-	if (p->v[i].kept)
-		p->fds_kept -= 3;
-	proc_close(&p->v[i]);
+	proc_close(p, &p->v[i]);
 	p->v[i] = p->v[--p->n];
+}
+
+int procfs_add(struct procfs *p, u32 pid, u16 target)
+{
+	struct proc_stat st;
+	struct proc *x;
+	int err;
+	u32 i;
+
+	for (i = 0; i < p->n; i++)
+		if (p->v[i].pid == pid) {
+			if (!p->v[i].gone)
+				return -EEXIST;
+			drop_at(p, i); /* its number came round */
+			break;
+		}
+	for (i = 0; i < p->n && p->n == PROCFS_PROCS_MAX; i++)
+		if (p->v[i].gone)
+			drop_at(p, i);
+	if (p->n == PROCFS_PROCS_MAX)
+		return -ENOSPC;
+	if (p->n == p->cap) {
+		u32 cap = p->cap ? p->cap * 2 : 16;
+
+		x = realloc(p->v, cap * sizeof(*x));
+		if (!x)
+			return -ENOMEM;
+		p->v = x;
+		p->cap = cap;
+	}
+	x = &p->v[p->n];
+	*x = (struct proc){ .pid = pid, .target = target, .stat = -1, .io = -1 };
+	x->dir = procdir_open(pid);
+	if (x->dir < 0)
+		return x->dir;
+	err = read_stat(p, x, &st);
+	if (err) {
+		proc_close(p, x);
+		return err;
+	}
+	if (p->fds_kept + 3 <= PROCFS_FDS_KEPT) {
+		x->kept = true;
+		x->stat = openat(x->dir, "stat", O_RDONLY | O_CLOEXEC);
+		x->io = openat(x->dir, "io", O_RDONLY | O_CLOEXEC);
+		x->task_dir = open_task_dir(x);
+		p->fds_kept += 3;
+	}
+	p->n++;
+	return 0;
+}
+
+u16 procfs_target(const struct procfs *p, u32 pid)
+{
+	u32 i;
+
+	for (i = 0; p && i < p->n; i++)
+		if (p->v[i].pid == pid)
+			return p->v[i].target;
+	return 0;
 }
 
 void procfs_remove(struct procfs *p, u32 pid)
@@ -251,6 +266,45 @@ void procfs_remove(struct procfs *p, u32 pid)
 			drop_at(p, i);
 			return;
 		}
+	}
+}
+
+static void keep_most(__u64 *v, __u64 than)
+{
+	*v = MAX(*v, than);
+}
+
+static void process_used(struct ev_resource *r, const struct ev_used *ev)
+{
+	keep_most(&r->cpu_total_ns, ev->cpu_ns);
+	keep_most(&r->minor_faults_total, ev->minor_faults);
+	keep_most(&r->major_faults_total, ev->major_faults);
+	keep_most(&r->read_bytes_total, ev->read_bytes);
+	keep_most(&r->write_bytes_total, ev->write_bytes);
+	keep_most(&r->voluntary_switches_total, ev->voluntary_switches);
+	keep_most(&r->involuntary_switches_total, ev->involuntary_switches);
+}
+
+void procfs_used(struct procfs *p, const struct ev_used *ev)
+{
+	struct ev_resource r = { 0 };
+	struct ended *e;
+	u32 i;
+
+	for (i = 0; i < p->n && p->v[i].pid != ev->hdr.tgid; i++)
+		;
+	if (i < p->n && !ev->whole) {
+		p->v[i].used_voluntary += ev->voluntary_switches;
+		p->v[i].used_involuntary += ev->involuntary_switches;
+	} else if (i < p->n) {
+		process_used(&p->v[i].last, ev);
+		drop_at(p, i);
+	} else if (ev->whole) {
+		/* It was there between two looks. */
+		process_used(&r, ev);
+		e = ended_of(p, ev->hdr.target);
+		if (e)
+			add_totals(&e->totals, &r);
 	}
 }
 
@@ -337,12 +391,15 @@ static void sample_switches(struct procfs *p, struct proc *x, bool whole, struct
 	n = whole ? x->ntasks : MIN(x->ntasks, TASKS_PER_SAMPLE);
 	for (i = 0; i < n; i++, x->turn++)
 		read_task(p, x, &x->tasks[x->turn % x->ntasks]);
-	r->voluntary_switches_total = x->ended_voluntary;
-	r->involuntary_switches_total = x->ended_involuntary;
+	r->voluntary_switches_total = MAX(x->ended_voluntary, x->used_voluntary);
+	r->involuntary_switches_total = MAX(x->ended_involuntary, x->used_involuntary);
 	for (i = 0; i < x->ntasks; i++) {
 		r->voluntary_switches_total += x->tasks[i].voluntary;
 		r->involuntary_switches_total += x->tasks[i].involuntary;
 	}
+	/* A thread leaves the list some moments before the kernel tells what it had used. */
+	keep_most(&r->voluntary_switches_total, x->last.voluntary_switches_total);
+	keep_most(&r->involuntary_switches_total, x->last.involuntary_switches_total);
 }
 
 /* Linux 6.2 put the number of open descriptors into the directory's size; before, they are listed. */
@@ -432,8 +489,12 @@ int procfs_sample(struct procfs *p, u16 target, bool whole, struct ev_resource *
 			i++;
 			continue;
 		}
-		if (sample_proc(p, x, whole, &one)) {
-			drop_at(p, i);
+		/* Its account is closed when its parent has asked for it, whenever that is. */
+		if (x->gone || sample_proc(p, x, whole, &one)) {
+			x->gone = true;
+			proc_close(p, x);
+			add_totals(ret, &x->last);
+			i++;
 			continue;
 		}
 		x->last = one;
@@ -622,7 +683,7 @@ u32 procfs_find_io_uring(const struct procfs *p)
 	u32 i;
 
 	for (i = 0; i < p->n; i++)
-		if (procfs_uses_io_uring(p->v[i].pid))
+		if (!p->v[i].gone && procfs_uses_io_uring(p->v[i].pid))
 			return p->v[i].pid;
 	return 0;
 }

@@ -23,6 +23,11 @@ int procfs_new(struct procfs **ret);
 void procfs_free(struct procfs *p);
 /* 0; -ESRCH: gone already; -ENOSPC over the bound; -EEXIST. */
 int procfs_add(struct procfs *p, u32 pid, u16 target);
+/*
+ * What a process or thread had used when it ended, also of one that nobody looked at. A process is dropped
+ * by it; until it comes, what was seen of it last counts.
+ */
+void procfs_used(struct procfs *p, const struct ev_used *ev);
 void procfs_remove(struct procfs *p, u32 pid);
 u16 procfs_target(const struct procfs *p, u32 pid); /* 0 also when it is not known */
 /*
