@@ -219,4 +219,63 @@ def test_stripped_go(hostprof, cleanup, tmp_path):
     good = sum(n for frames, n in stacks
                if [f.split(" (")[0] for f in frames[1:7]] == ["runtime.goexit", "runtime.main", *chain])
     assert good >= 0.9 * sum(n for _, n in stacks)
+    trust = report.trust["stacks"]
+    assert trust["complete"] >= 0.9 * trust["total"], trust
     assert share(stacks, lambda f: f.startswith("busy+") or f.startswith("busy@")) == 0
+
+
+GO_ASSEMBLY = """
+package main
+
+import "crypto/sha256"
+import "os"
+
+//go:noinline
+func sign(b []byte) byte {
+	s := sha256.Sum256(b)
+	return s[0]
+}
+
+func serve(done chan byte) {
+	b := make([]byte, 1 << 20)
+	for {
+		b[0] = sign(b)
+	}
+}
+
+func main() {
+	done := make(chan byte)
+	go serve(done)
+	os.Stdout.WriteString("ready\\n")
+	<-done
+}
+"""
+
+
+def test_go_as_built(hostprof, cleanup, tmp_path):
+    """Assembler without frame pointers: by the compressed .debug_frame that the linker leaves."""
+    (tmp_path / "signer.go").write_text(GO_ASSEMBLY)
+    subprocess.run([need("go"), "build", "-o", "signer", "signer.go"], cwd=tmp_path, check=True,
+                   env={**os.environ, "GOFLAGS": "", "GOCACHE": str(tmp_path / "cache")})
+    sections = subprocess.run(["readelf", "-SW", tmp_path / "signer"], check=True, capture_output=True,
+                              text=True).stdout
+    assert re.search(r" \.debug_frame .* C ", sections), sections
+    target = procs.Process([tmp_path / "signer"])
+    cleanup(target)
+    target.wait_line("ready")
+    report = hostprof(target.pid, "-d", "2s", "--freq", "199").report()
+    stacks = folded(report)
+    trust = report.trust["stacks"]
+    print(trust)
+    total = sum(n for _, n in stacks)
+    assert total >= 50
+    # Its garbage collector has nothing to do; at signals and thread starts a stack may be cut.
+    assert trust["complete"] >= 0.98 * trust["total"], trust
+    good = 0
+    for frames, n in stacks:
+        names = [f.split(" (")[0].removesuffix(".abi0") for f in frames[1:]]
+        # Between the first two: what the compiler makes of the go statement.
+        if names[0] == "runtime.goexit" and "main.serve" in names[:3]:
+            good += n * (names[names.index("main.serve") + 1] == "main.sign")
+    assert good >= 0.95 * total, stacks[:20]
+    assert any("sha256" in frames[-1] for frames, _ in stacks)

@@ -145,6 +145,59 @@ static void debug_frame_in_both_widths(void **state)
 	}
 }
 
+static void put_many(struct built *b, u8 packing)
+{
+	size_t cie;
+	u32 i;
+
+	begin(b, EH_ABSPTR);
+	b->m.debug = true;
+	b->m.packing = packing;
+	cie = put_plain_cie(&b->m);
+	for (i = 0; i < 0x20; i++)
+		put_function(b, cie, 0x100 * i, 0x80, (u8)(16 + i));
+}
+
+static void compressed_debug_frame(void **state)
+{
+	u8 packing;
+	u32 i;
+
+	(void)state;
+	for (packing = ELF_PACKED; packing <= ELF_ZDEBUG; packing++) {
+		_release_(built) struct built b;
+
+		put_many(&b, packing);
+		build(&b);
+		assert_int_equal(b.n.frames.fdes, 0x20);
+		for (i = 0; i < 0x20; i++)
+			is_span(&b, 0x100 * i, 0x100 * i + 0x80, UW_CFA_RSP, (s32)(16 + i));
+	}
+}
+
+/* What its header says is not what is there: nothing of it is used, and the table says so. */
+static void compressed_and_damaged(void **state)
+{
+	/* Too long by one; too short; more than zlib packs so well; more than is taken; all there is. */
+	const u64 claims[] = { 1, 17, 1 << 24, 1ull << 40, UINT64_MAX };
+	u8 packing;
+	u32 i;
+
+	(void)state;
+	for (packing = ELF_PACKED; packing <= ELF_ZDEBUG; packing++) {
+		for (i = 0; i < ARRAY_SIZE(claims); i++) {
+			_release_(built) struct built b;
+
+			put_many(&b, packing);
+			b.m.claim = i ? claims[i] : b.m.frames.n + 1;
+			build(&b);
+			assert_int_equal(b.n.cut, 1);
+			assert_int_equal(b.n.frames.fdes, 0);
+			assert_int_equal(at(&b, 0x100)->cfa, UW_CFA_NONE);
+		}
+	}
+}
+
 static void rows_begin_anew_on_each_page(void **state)
 {
 	static const u8 prog[] = { 0x0e, 16, 0x03, 0x00, 0x10, 0x0e, 24 };
@@ -759,6 +812,8 @@ int main(void)
 		cmocka_unit_test(every_encoding_of_an_address),
 		cmocka_unit_test(addresses_that_a_file_cannot_tell),
 		cmocka_unit_test(debug_frame_in_both_widths),
+		cmocka_unit_test(compressed_debug_frame),
+		cmocka_unit_test(compressed_and_damaged),
 		cmocka_unit_test(rows_begin_anew_on_each_page),
 		cmocka_unit_test(equal_neighbours_are_one_row),
 		cmocka_unit_test(functions_in_any_order_and_one_over_another),

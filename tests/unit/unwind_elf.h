@@ -7,8 +7,11 @@
 #ifndef TESTS_UNWIND_ELF_H
 #define TESTS_UNWIND_ELF_H
 
+#include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 #include "base/buf.h"
+#include "base/cleanup.h"
 #include "unwind/tableimage.h"
 
 #define ELF_TEXT 0x401000ull
@@ -21,6 +24,8 @@ struct maker {
 	u64 entry;
 	u8 enc; /* of addresses in FDEs made from now on, which their CIE must say too */
 	bool debug; /* frames are .debug_frame */
+	u8 packing; /* enum elf_packing of that */
+	u64 claim; /* size that its header says, 0 = the right one */
 	bool wide; /* records have 64-bit lengths */
 };
 
@@ -146,23 +151,47 @@ static inline size_t put_fde(struct maker *m, size_t cie, u64 start, u64 size, c
 	return at;
 }
 
+static inline void put_frames(struct maker *m)
+{
+	u64 size = m->claim ? m->claim : m->frames.n, be = __builtin_bswap64(size);
+	const Elf64_Chdr head = { .ch_type = ELFCOMPRESS_ZLIB, .ch_size = size, .ch_addralign = 1 };
+	uLongf n = compressBound(m->frames.n);
+	_free_ u8 *out = m->packing ? malloc(n) : NULL;
+
+	if (!out) {
+		buf_add_slice(&m->file, buf_slice(&m->frames));
+		return;
+	}
+	assert_int_equal(compress(out, &n, (const u8 *)m->frames.p, m->frames.n), Z_OK);
+	if (m->packing == ELF_PACKED) {
+		buf_add(&m->file, &head, sizeof(head));
+	} else {
+		buf_adds(&m->file, "ZLIB");
+		buf_add(&m->file, &be, sizeof(be));
+	}
+	buf_add(&m->file, out, n);
+}
+
 static inline void put_sections(struct maker *m, u64 frames_off, Elf64_Ehdr *eh)
 {
-	static const char names[] = "\0.debug_frame\0.shstrtab";
+	static const char plain[] = "\0.debug_frame\0\0.shstrtab";
+	static const char old[] = "\0.zdebug_frame\0.shstrtab";
+	const char *names = m->packing == ELF_ZDEBUG ? old : plain;
 	u64 names_off = m->file.n, off;
 	Elf64_Shdr sh[3] = {
 		{ 0 },
 		{ .sh_name = 1,
 		  .sh_type = SHT_PROGBITS,
+		  .sh_flags = m->packing == ELF_PACKED ? SHF_COMPRESSED : 0,
 		  .sh_offset = frames_off,
-		  .sh_size = m->frames.n },
-		{ .sh_name = 14,
+		  .sh_size = names_off - frames_off },
+		{ .sh_name = 15,
 		  .sh_type = SHT_STRTAB,
 		  .sh_offset = names_off,
-		  .sh_size = sizeof(names) },
+		  .sh_size = sizeof(plain) },
 	};
 
-	buf_add(&m->file, names, sizeof(names));
+	buf_add(&m->file, names, sizeof(plain));
 	while (m->file.n % 8)
 		buf_addch(&m->file, 0);
 	off = m->file.n;
@@ -215,7 +244,7 @@ static inline int maker_open(struct maker *m, struct elf *ret)
 	/* Version 1, address of the frames as 8 absolute bytes, no search table. */
 	put_int(&m->file, 1 | EH_UDATA8 << 8 | 0xffffu << 16, 4);
 	put_int(&m->file, ELF_FRAMES + 12, 8);
-	buf_add_slice(&m->file, buf_slice(&m->frames));
+	put_frames(m);
 	if (m->debug) {
 		put_sections(m, frames_off + 12, &eh);
 		memcpy(m->file.p, &eh, sizeof(eh));

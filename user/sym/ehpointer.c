@@ -280,6 +280,7 @@ int eh_frames_find_debug(struct eh_frames *ret, const struct elf *e)
 	int r = set_section(&f, e, &e->debug_frame);
 
 	f.vaddr = 0;
+	f.packed = e->debug_frame.packing != ELF_PLAIN;
 	*ret = f;
 	return r;
 }

@@ -71,11 +71,12 @@ struct eh_frames {
 	bool exact; /* size is the section's: a terminator inside does not end it */
 	bool debug; /* .debug_frame: ids and CIE pointers of its own kind, absolute addresses */
 	bool cut; /* more than EH_FRAMES_MAX */
+	bool packed; /* off and size are those of the compressed section */
 };
 
 /* .eh_frame, by the segment that run time uses where there is one. -ENOENT when there is none. */
 int eh_frames_find(struct eh_frames *ret, const struct elf *e);
-/* .debug_frame. -ENOENT when there is none, or it is compressed. */
+/* .debug_frame, compressed or not. -ENOENT when there is none. */
 int eh_frames_find_debug(struct eh_frames *ret, const struct elf *e);
 
 #endif

@@ -183,20 +183,41 @@ static void set_sect(const struct elf *e, struct elf_sect *to, const Elf64_Shdr 
 	};
 }
 
+static void set_frame_sect(const struct elf *e, struct elf_sect *to, const Elf64_Shdr *sh, bool old)
+{
+	Elf64_Shdr as = *sh;
+
+	if (to->size)
+		return;
+	as.sh_flags &= ~(Elf64_Xword)SHF_COMPRESSED;
+	set_sect(e, to, &as);
+	to->packing = old ? ELF_ZDEBUG : sh->sh_flags & SHF_COMPRESSED ? ELF_PACKED : ELF_PLAIN;
+}
+
 static void named_sect(struct elf *e, const char *name, const Elf64_Shdr *sh)
 {
 	const struct {
 		const char *name;
 		struct elf_sect *to;
 	} wanted[] = {
-		{ ".eh_frame", &e->eh_frame },	     { ".plt", &e->plt },
-		{ ".plt.sec", &e->plt_sec },	     { ".plt.got", &e->plt_got },
-		{ ".rela.plt", &e->rela_plt },	     { ".rela.dyn", &e->rela_dyn },
-		{ ".gnu_debugdata", &e->debugdata }, { ".gnu_debuglink", &e->debuglink },
-		{ ".debug_frame", &e->debug_frame }, { ".text", &e->text },
-		{ ".gopclntab", &e->gopclntab },     { ".data.rel.ro.gopclntab", &e->gopclntab },
+		{ ".eh_frame", &e->eh_frame },
+		{ ".plt", &e->plt },
+		{ ".plt.sec", &e->plt_sec },
+		{ ".plt.got", &e->plt_got },
+		{ ".rela.plt", &e->rela_plt },
+		{ ".rela.dyn", &e->rela_dyn },
+		{ ".gnu_debugdata", &e->debugdata },
+		{ ".gnu_debuglink", &e->debuglink },
+		{ ".gopclntab", &e->gopclntab },
+		{ ".data.rel.ro.gopclntab", &e->gopclntab },
+		{ ".text", &e->text },
 	};
 	size_t i;
+
+	if (!strcmp(name, ".debug_frame") || !strcmp(name, ".zdebug_frame")) {
+		set_frame_sect(e, &e->debug_frame, sh, name[1] == 'z');
+		return;
+	}
 
 	for (i = 0; i < ARRAY_SIZE(wanted); i++)
 		if (!strcmp(name, wanted[i].name))

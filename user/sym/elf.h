@@ -47,12 +47,19 @@ struct elf_load {
 	bool exec;
 };
 
+enum elf_packing {
+	ELF_PLAIN = 0,
+	ELF_PACKED, /* SHF_COMPRESSED: a header with the method, then the data */
+	ELF_ZDEBUG, /* .zdebug_*, before there was that flag: "ZLIB", size in 8 bytes, big end first */
+};
+
 /* size 0 = absent. off and size lie inside the file. */
 struct elf_sect {
 	u64 addr;
 	u64 off;
-	u64 size;
+	u64 size; /* as it is in the file */
 	u64 entsize;
+	u8 packing; /* enum elf_packing; only .debug_frame is taken when it is not plain */
 };
 
 struct elf {
@@ -89,5 +96,11 @@ int elf_vaddr_to_off(const struct elf *e, u64 vaddr, u64 *ret_off, u64 *ret_left
 bool elf_in_exec(const struct elf *e, u64 vaddr);
 /* Appends a whole section; -EFBIG over max. The caller frees *ret. */
 int elf_read_sect(const struct elf *e, const struct elf_sect *s, size_t max, u8 **ret);
+/*
+ * A section that is not plain, unpacked; the caller frees *ret. -EFBIG over max, or more than zlib can make
+ * of so few bytes; -ENOTSUP packed in another way than zlib's; -EINVAL damaged.
+ */
+int elf_unpack_sect(const struct elf *e, const struct elf_sect *s, size_t max, u8 **ret,
+		    size_t *ret_size);
 
 #endif

@@ -215,6 +215,71 @@ int gopclntab_find(struct gopclntab *ret, const struct elf *e)
 	return e->sections ? -ENOENT : scan(ret, e);
 }
 
+static bool is_outermost(struct elf_win *names, const struct gopclntab *t, u64 name)
+{
+	static const char *const outermost[] = { "runtime.goexit", "runtime.mstart",
+						 "runtime.rt0_go" };
+	const size_t max = sizeof("runtime.goexit.abi0");
+	size_t n, i;
+	const char *p;
+
+	if (name >= t->names_size)
+		return false;
+	n = (size_t)MIN(t->names_size - name, (u64)max);
+	p = (const char *)elf_win_at(names, t->off + t->names + name, n);
+	for (i = 0; p && i < ARRAY_SIZE(outermost); i++) {
+		size_t len = strlen(outermost[i]);
+
+		/* Since 1.17 the assembler's functions are called after their calling convention, too. */
+		if (n > len && !memcmp(p, outermost[i], len) &&
+		    (!p[len] || (n > len + 5 && !memcmp(p + len, ".abi0", 6))))
+			return true;
+	}
+	return false;
+}
+
+/* Where the name of a function is, among the names. */
+static bool name_of(const struct gopclntab *t, struct elf_win *funcs, const struct func *f,
+		    u32 *ret)
+{
+	u64 at = t->version >= GO_1_18 ? 4 : PTR; /* behind its address */
+	const u8 *p;
+
+	if (f->at > t->size - at)
+		return false;
+	p = elf_win_at(funcs, t->off + f->at + at, 4);
+	if (p)
+		*ret = word(p);
+	return p;
+}
+
+int gopclntab_outermost(const struct elf *e, gopclntab_fn *fn, void *arg)
+{
+	struct elf_win list = { 0 }, funcs = { 0 }, names = { 0 };
+	struct gopclntab t;
+	struct func f;
+	u32 name;
+	u64 i;
+	int r;
+
+	if (gopclntab_find(&t, e) < 0)
+		return 0;
+	r = elf_win_init(&list, &e->src);
+	if (r == 0)
+		r = elf_win_init(&funcs, &e->src);
+	if (r == 0)
+		r = elf_win_init(&names, &e->src);
+	for (i = 0; i < t.nfuncs && r == 0; i++)
+		if (func_at(&t, &list, i, &f) && name_of(&t, &funcs, &f, &name) &&
+		    is_outermost(&names, &t, name) && elf_in_exec(e, f.start) &&
+		    elf_in_exec(e, f.end - 1))
+			r = fn(arg, f.start, f.end);
+	elf_win_release(&list);
+	elf_win_release(&funcs);
+	elf_win_release(&names);
+	return r;
+}
+
 static int add_funcs(struct table_build *b, const struct gopclntab *t, struct elf_win *list,
 		     struct elf_win *funcs)
 {
@@ -226,17 +291,11 @@ static int add_funcs(struct table_build *b, const struct gopclntab *t, struct el
 		r = elf_read(&b->elf->src, t->off + t->names, b->strs + base,
 			     (size_t)t->names_size);
 	for (i = 0; i < t->nfuncs && r == 0; i++) {
-		u64 at = t->version >= GO_1_18 ? 4 : PTR; /* behind its address */
 		struct func f;
-		const u8 *p;
 		u32 name;
 
-		if (!func_at(t, list, i, &f) || f.at > t->size - at)
+		if (!func_at(t, list, i, &f) || !name_of(t, funcs, &f, &name))
 			continue;
-		p = elf_win_at(funcs, t->off + f.at + at, 4);
-		if (!p)
-			continue;
-		name = word(p);
 		if (name >= t->names_size || !b->strs[base + name])
 			continue;
 		r = build_add_symbol(b, f.start, f.end - f.start, base + name, SYM_RUNTIME);

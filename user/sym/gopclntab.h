@@ -3,7 +3,7 @@
  * The table in which every Go program keeps its functions' names, files and lines, for its own stack dumps:
  * it stays when a file is stripped. Layouts by the word that it begins with: Go 1.2 to 1.15, 1.16 and 1.17,
  * 1.18 and 1.19, 1.20 and later. Sources: "Go 1.2 Runtime Symbol Information" (Russ Cox, 2013) and
- * runtime/symtab.go, type pcHeader, of the versions. Inside the sym stage only.
+ * runtime/symtab.go, type pcHeader, of the versions.
  */
 #ifndef SYM_GOPCLNTAB_H
 #define SYM_GOPCLNTAB_H
@@ -37,6 +37,12 @@ struct gopclntab {
 
 /* -ENOENT when there is none, or none that is understood. */
 int gopclntab_find(struct gopclntab *ret, const struct elf *e);
+/*
+ * The functions that nobody called, in code that the file has: where goroutines, and the runtime's own
+ * threads, begin (TOPFRAME in runtime/asm_*.s). fn's not 0 ends it and is returned; -ENOMEM.
+ */
+typedef int gopclntab_fn(void *arg, u64 start, u64 end);
+int gopclntab_outermost(const struct elf *e, gopclntab_fn *fn, void *arg);
 /* Its functions, for the table builder; none is no error. */
 int build_go(struct table_build *b);
 

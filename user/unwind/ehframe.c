@@ -14,6 +14,7 @@
 #include "unwind/ehframe.h"
 
 #define CIE_SLOTS 1024
+#define UNPACKED_MAX (64u << 20)
 
 struct cie {
 	u64 pos; /* + 1, 0 = empty */
@@ -257,8 +258,8 @@ static int walk_all(struct walk *w, ehframe_fn fn, void *arg)
 	return 0;
 }
 
-int ehframe_each(const struct elf *e, const struct eh_frames *where, u64 *steps,
-		 struct ehframe_counts *counts, ehframe_fn fn, void *arg)
+static int each_plain(const struct elf *e, const struct eh_frames *where, u64 *steps,
+		      struct ehframe_counts *counts, ehframe_fn fn, void *arg)
 {
 	struct walk w = { .at = where, .counts = counts, .steps = steps };
 	int r = walk_init(&w, e);
@@ -269,4 +270,30 @@ int ehframe_each(const struct elf *e, const struct eh_frames *where, u64 *steps,
 		counts->cut = 1;
 	walk_release(&w);
 	return r;
+}
+
+int ehframe_each(const struct elf *e, const struct eh_frames *where, u64 *steps,
+		 struct ehframe_counts *counts, ehframe_fn fn, void *arg)
+{
+	struct eh_frames at = *where;
+	struct elf unpacked = *e;
+	_free_ u8 *mem = NULL;
+	size_t size;
+	int r;
+
+	if (!where->packed)
+		return each_plain(e, where, steps, counts, fn, arg);
+	r = elf_unpack_sect(e, &e->debug_frame, UNPACKED_MAX, &mem, &size);
+	if (r == -ENOMEM)
+		return r;
+	if (r < 0) {
+		/* The rest of the file is as good as without it. */
+		counts->cut = 1;
+		return 0;
+	}
+	unpacked.src = (struct elf_src){ .fd = -1, .mem = mem, .size = size };
+	at.off = 0;
+	at.size = size;
+	at.packed = false;
+	return each_plain(&unpacked, &at, steps, counts, fn, arg);
 }

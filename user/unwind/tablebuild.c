@@ -13,10 +13,12 @@
 #include <stdlib.h>
 #include "base/cleanup.h"
 #include "base/map.h"
+#include "sym/gopclntab.h"
 #include "unwind/tablegap.h"
 #include "unwind/tableimage.h"
 
 #define FDES_MAX (2u << 20)
+#define OUTERMOST_MAX 16 /* functions of Go's runtime that nobody called */
 #define RULE_SLOTS (UW_IMAGE_RULES_MAX * 2)
 #define RADIX_BITS 11
 #define RADIX (1u << RADIX_BITS)
@@ -274,12 +276,41 @@ static int read_frames(struct builder *b, const struct eh_frames *where)
 	return settle_runs(b);
 }
 
+/* One rule for a whole function, before others say something of it. */
+static int on_outermost(void *arg, u64 start, u64 end)
+{
+	const struct uw_rule rule = { .cfa = UW_CFA_END };
+	struct builder *b = arg;
+	struct run *run;
+	int r;
+
+	if (start < b->base || end - b->base > b->size || b->nruns == OUTERMOST_MAX)
+		return 0;
+	if (b->nruns == b->cap_runs) {
+		r = grow((void **)&b->runs, &b->cap_runs, FDES_MAX, sizeof(*b->runs));
+		if (r < 0)
+			return r;
+	}
+	run = &b->runs[b->nruns];
+	*run = (struct run){
+		.start = (u32)(start - b->base),
+		.end = (u32)(end - b->base),
+		.first = b->ncells,
+	};
+	r = add_cell(b, run->start, rule_number(b, &rule));
+	b->nruns += r == 0;
+	return r;
+}
+
 static int read_all(struct builder *b)
 {
 	struct eh_frames where;
-	int r = 0;
+	/* Go's call frame information goes on from there to whatever word is above the stack. */
+	int r = gopclntab_outermost(b->elf, on_outermost, b);
 
-	if (eh_frames_find(&where, b->elf) == 0)
+	if (r == 0 && b->nruns)
+		r = settle_runs(b);
+	if (r == 0 && eh_frames_find(&where, b->elf) == 0)
 		r = read_frames(b, &where);
 	b->nmain = b->nruns;
 	if (r == 0 && eh_frames_find_debug(&where, b->elf) == 0)

@@ -9,6 +9,7 @@
  *   - An FDE ends where the next one starts, as it does for a run-time unwinder that searches starts.
  *     Of FDEs with one start the first in the file counts. .debug_frame adds only functions that no FDE
  *     of .eh_frame touches.
+ *   - Go's outermost functions are UW_CFA_END (sym/gopclntab.h).
  *   - "Return address undefined" is UW_CFA_END. glibc says it in _start, and at the first instruction
  *     of a new thread in clone() and clone3(), so walks end there. Its own gap in clone() has
  *     UW_CFA_CLONE. Entry points without call frame information (ld.so's, musl's) are UW_CFA_END too,
