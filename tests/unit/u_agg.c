@@ -433,6 +433,28 @@ static void test_resources(void **state)
 	agg_free(a);
 }
 
+/* Its processes have ended: what they had counted stays, and there is nothing to gauge any more. */
+static void test_target_ends(void **state)
+{
+	struct ev_resource gone = {
+		.hdr = { sizeof(gone), EV_RESOURCE, 0, 0, 0, T0 + 2 * S },
+		.cpu_total_ns = 52 * S,
+	};
+	struct agg *a = agg_with(NULL);
+	const struct agg_resources *s;
+
+	(void)state;
+	look(a, 0, T0, 100, 50 * S, 1000);
+	look(a, 0, T0 + S, 300, 51 * S, 1100);
+	agg_record(a, &gone.hdr);
+	s = &finish(a, T0 + 3 * S)->resources;
+	assert_true(s->rss_bytes.min == 100 && s->rss_bytes.mean == 200);
+	assert_true(s->vms_bytes.min == 200 && s->threads.min == 4 && s->fds.min == 10);
+	assert_true(s->processes.mean == 1);
+	assert_int_equal(s->cpu_ns, 2 * S);
+	agg_free(a);
+}
+
 static void test_series_is_bounded(void **state)
 {
 	struct agg *a = agg_with(NULL);
@@ -745,6 +767,7 @@ int main(void)
 		cmocka_unit_test(test_blocks),
 		cmocka_unit_test(test_blocks_coarsen),
 		cmocka_unit_test(test_resources),
+		cmocka_unit_test(test_target_ends),
 		cmocka_unit_test(test_series_is_bounded),
 		cmocka_unit_test(test_targets),
 		cmocka_unit_test(test_trust),

@@ -99,11 +99,15 @@ static void tick_close(struct resources *r, struct window *w)
 		tick.fds += t->last.fds;
 		processes += t->last.processes;
 	}
-	range_add(r, RSS, &s->rss_bytes, first, tick.rss_bytes);
-	range_add(r, VMS, &s->vms_bytes, first, tick.vms_bytes);
-	range_add(r, THREADS, &s->threads, first, tick.threads);
-	range_add(r, FDS, &s->fds, first, tick.fds);
-	range_add(r, PROCESSES, &s->processes, first, processes);
+	/* When all have ended there is nothing to gauge. */
+	if (processes > 0 || first) {
+		range_add(r, RSS, &s->rss_bytes, first, tick.rss_bytes);
+		range_add(r, VMS, &s->vms_bytes, first, tick.vms_bytes);
+		range_add(r, THREADS, &s->threads, first, tick.threads);
+		range_add(r, FDS, &s->fds, first, tick.fds);
+		range_add(r, PROCESSES, &s->processes, first, processes);
+		r->gauged++;
+	}
 	if (!first && r->tick_ns > r->prev_ns) {
 		double span = (double)(r->tick_ns - r->prev_ns);
 
@@ -168,11 +172,11 @@ void resources_finish(struct resources *r, struct window *w, struct agg_resource
 
 	tick_close(r, w);
 	if (s->samples) {
-		s->rss_bytes.mean = r->totals[RSS] / s->samples;
-		s->vms_bytes.mean = r->totals[VMS] / s->samples;
-		s->threads.mean = r->totals[THREADS] / s->samples;
-		s->fds.mean = r->totals[FDS] / s->samples;
-		s->processes.mean = r->totals[PROCESSES] / s->samples;
+		s->rss_bytes.mean = r->totals[RSS] / r->gauged;
+		s->vms_bytes.mean = r->totals[VMS] / r->gauged;
+		s->threads.mean = r->totals[THREADS] / r->gauged;
+		s->fds.mean = r->totals[FDS] / r->gauged;
+		s->processes.mean = r->totals[PROCESSES] / r->gauged;
 	}
 	/* By time, not by look: looks may be late. */
 	if (r->prev_ns > r->first_ns)

@@ -72,6 +72,7 @@ struct resources {
 	u64 tick_cpu_ns; /* used since the look before */
 	u32 cpu_intervals;
 	double totals[6]; /* of the gauges, for their means */
+	u32 gauged; /* looks in them: those that found a process */
 };
 
 void resources_release(struct resources *r);
