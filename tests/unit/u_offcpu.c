@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "agg/core.h"
+#include "base/cleanup.h"
 
 #define START (100 * NSEC_PER_SEC)
 #define STOP (110 * NSEC_PER_SEC)
@@ -196,6 +197,56 @@ static void test_tree(void **state)
 	agg_free(a);
 }
 
+/* One wait is one bar, wherever its stack was taken; on a processor the scheduler is work as any other. */
+static void test_without_the_scheduler(void **state)
+{
+	const struct ev_frame f[] = { { .addr = 0xffb10, .kind = HP_FRAME_KERNEL },
+				      { .addr = 0xffd10, .kind = HP_FRAME_KERNEL },
+				      { .addr = 0xfff10, .kind = HP_FRAME_KERNEL },
+				      { .addr = 0x1005, .kind = HP_FRAME_NATIVE } };
+	struct {
+		struct ev_wait ev;
+		struct ev_frame f[4];
+	} w = { .ev = { .hdr = { sizeof(w), EV_WAIT, 0, 10, 11, START + 50 * MSEC },
+			.blocked_ns = MSEC,
+			.weight_ns = 10 * MSEC,
+			.reason = HP_WAIT_SLEEP,
+			.nframes = 4,
+			.comm = "web" } };
+	struct {
+		struct ev_sample ev;
+		struct ev_frame f[4];
+	} c = { .ev = { .hdr = { sizeof(c), EV_SAMPLE, 0, 10, 11, START + 60 * MSEC },
+			.nframes = 4,
+			.comm = "web" } };
+	struct agg *a = begin(HP_WAITS_TOTALS | HP_WAITS_STACKS);
+	_release_(buf) struct buf line = BUF_INIT;
+	const struct agg_report *r;
+	u32 pos = 0;
+	u64 weight;
+
+	(void)state;
+	memcpy(w.f, f, sizeof(f));
+	memcpy(c.f, f, sizeof(f));
+	symbol(a, 0, 0xffb00, "__schedule");
+	symbol(a, 0, 0xffd00, "schedule");
+	symbol(a, 0, 0xfff00, "do_nanosleep");
+	symbol(a, 10, 0x1000, "_start");
+	agg_record(a, &w.ev.hdr);
+	agg_record(a, &c.ev.hdr);
+	wait_of(a, START + 70 * MSEC, MSEC, 10 * MSEC, HP_WAIT_SLEEP, "web");
+	r = finish(a);
+	assert_true(agg_folded_tree(r->offcpu.nodes, r->offcpu.nnodes, &pos, &line, &weight));
+	assert_string_equal(line.p, "web;_start;do_nanosleep_[k]");
+	assert_int_equal(weight, 20000);
+	assert_false(agg_folded_tree(r->offcpu.nodes, r->offcpu.nnodes, &pos, &line, &weight));
+	assert_string_equal(r->offcpu.top[0].text, "do_nanosleep_[k]");
+	pos = 0;
+	assert_true(agg_folded_tree(r->cpu.nodes, r->cpu.nnodes, &pos, &line, &weight));
+	assert_string_equal(line.p, "web;_start;do_nanosleep_[k];schedule_[k];__schedule_[k]");
+	agg_free(a);
+}
+
 static void test_not_recorded(void **state)
 {
 	struct agg *a = begin(0);
@@ -213,6 +264,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_totals),
 		cmocka_unit_test(test_tree),
+		cmocka_unit_test(test_without_the_scheduler),
 		cmocka_unit_test(test_not_recorded),
 	};
 

@@ -23,6 +23,7 @@ struct named {
 	u32 text;
 	u32 func; /* without the line */
 	bool hidden;
+	bool scheduler;
 	u8 kind;
 	bool unnamed;
 	bool jit;
@@ -72,6 +73,33 @@ static const char *const entries[] = {
 	"ret_from_fork_[k]",
 	"ret_from_fork_asm_[k]",
 };
+
+/*
+ * How a thread leaves its processor, whatever it waits for. Which of them a wait's stack holds depends on
+ * where it was taken and on what the compiler made one function: a wait ends in the function that waits.
+ */
+static bool is_scheduler(struct slice name)
+{
+	static const char *const names[] = {
+		"schedule",
+		"__schedule",
+		"schedule_preempt_disabled",
+		"io_schedule",
+		"preempt_schedule",
+		"preempt_schedule_common",
+		"preempt_schedule_irq",
+		"preempt_schedule_notrace",
+		"preempt_schedule_thunk",
+		"preempt_schedule_notrace_thunk",
+		"__cond_resched",
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(names); i++)
+		if (slice_eq(name, slice_str(names[i])))
+			return true;
+	return false;
+}
 
 static bool is_entry(const char *text)
 {
@@ -195,8 +223,10 @@ static int name_frames(struct stacks *s, struct named *names)
 		if (y)
 			add_name(&text, strpool_get(&s->texts, y->name));
 		names[i].jit = y ? y->jit : add_unnamed(&text, s, f);
-		if (f->kind == HP_FRAME_KERNEL)
+		if (f->kind == HP_FRAME_KERNEL) {
+			names[i].scheduler = is_scheduler(buf_slice(&text));
 			buf_adds(&text, "_[k]");
+		}
 		names[i].text = strpool_add(&s->texts, buf_slice(&text));
 		names[i].func = names[i].text;
 		names[i].unnamed = !y || y->unnamed;
@@ -263,7 +293,7 @@ static int merge_nodes(const struct named *names, struct tree *t)
 		const u64 *hit = map_find(&map, key);
 
 		up = &t->nodes[at[n->parent]];
-		if (name->hidden) {
+		if (name->hidden || (name->scheduler && of == &s->waits)) {
 			at[i] = at[n->parent];
 		} else if (name->unnamed && name->text == up->text && name->kind == up->kind &&
 			   *strpool_get(&s->texts, name->text).p == '[') {
