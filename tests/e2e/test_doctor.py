@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 
 import pytest
@@ -142,6 +143,26 @@ def test_json(target):
     report = json.loads(profiler.run("doctor", target.pid, "--json").stdout)
     text = json.dumps(report)
     assert "CAP_BPF" in text and str(target.pid) in text
+
+
+@pytest.mark.parametrize("version,note", [("3.7", "not supported"), ("3.11", None),
+                                          ("3.15", "not supported"), ("2.7", "not supported")])
+def test_python_versions(tmp_path, version, note):
+    """A version whose frames are not read is named; any program with such a name will do."""
+    program = tmp_path / f"python{version}"
+    shutil.copy("/bin/sleep", program)
+    target = subprocess.Popen([program, "60"])
+    try:
+        got = profiler.run("doctor", target.pid)
+        verdict = lines_of(got)["runtime"]
+        assert verdict == ("warn" if note else "ok")
+        assert (f"python {version}, a version that is {note}" in got.stdout) == bool(note)
+        report = json.loads(profiler.run("doctor", target.pid, "--json").stdout)
+        assert report["target"]["runtime"] == f"python {version}"
+        assert report["target"]["runtime_note"] == note
+    finally:
+        target.kill()
+        target.wait()
 
 
 def test_feature_table():

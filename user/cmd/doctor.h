@@ -52,6 +52,8 @@ struct check *doctor_add(struct doctor *d, const char *group, const char *key, c
 #define DETAIL(c, ...) snprintf((c)->detail, sizeof((c)->detail), __VA_ARGS__)
 
 void doctor_target(struct doctor *d, const struct target_sel *sel);
+/* NULL, or what is to be known of this version of the runtime: "untested", "not supported". */
+const char *doctor_runtime_note(const struct inspection *t);
 void doctor_probes(struct doctor *d);
 void doctor_kernel(struct doctor *d); /* by the ladder that doctor_probes() chose */
 void doctor_rights(struct doctor *d);

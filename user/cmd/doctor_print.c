@@ -143,6 +143,7 @@ static void json_target(struct json *j, const struct doctor *d)
 	json_cstr(j, "cmdline", t->proc.cmdline);
 	json_cstr(j, "exe", t->proc.exe);
 	json_cstr(j, "runtime", t->proc.runtime);
+	json_cstr(j, "runtime_note", doctor_runtime_note(t));
 	json_cstr(j, "service", t->proc.service);
 	json_u64(j, "started_unix_ms", t->proc.started_unix_ms);
 	json_bool(j, "memory_readable", !t->memory_err);

@@ -13,6 +13,7 @@
 #include "base/runtimes.h"
 #include "cmd/doctor.h"
 #include "load/feat.h"
+#include "unwind/pyversions.h"
 
 /* "WHAT; FIX": messages of target_check() carry both. */
 static void add_refused(struct doctor *d, const struct target_error *err)
@@ -23,15 +24,33 @@ static void add_refused(struct doctor *d, const struct target_error *err)
 	DETAIL(c, "%.*s", fix ? (int)(fix - err->text) : (int)strlen(err->text), err->text);
 }
 
+const char *doctor_runtime_note(const struct inspection *t)
+{
+	unsigned major, minor;
+
+	if (sscanf(t->proc.runtime, "python %u.%u", &major, &minor) != 2 || major > UINT8_MAX ||
+	    minor > UINT8_MAX)
+		return NULL;
+	return py_version_note(major << 24 | minor << 16);
+}
+
 static void check_runtime(struct doctor *d)
 {
 	const struct inspection *t = &d->target;
 	const struct runtime *rt = runtime_find(t->proc.runtime);
 	bool bare = rt && rt->flag && !strstr(t->proc.cmdline, rt->flag);
-	struct check *c = doctor_add(d, "target", "runtime", "runtime", bare ? WARN : OK,
-				     "start it with the flag to have whole stacks");
+	const char *note = doctor_runtime_note(t);
+	struct check *c = doctor_add(
+		d, "target", "runtime", "runtime", bare || note ? WARN : OK,
+		note ? "use a version from 3.8 to 3.14 to have Python functions, files and lines"
+		     : "start it with the flag to have whole stacks");
 
-	if (!rt)
+	if (note)
+		DETAIL(c,
+		       "%s, a version that is %s; its Python frames may be missing: native ones "
+		       "stand in their place",
+		       t->proc.runtime, note);
+	else if (!rt)
 		DETAIL(c, "%s", t->proc.runtime);
 	else
 		DETAIL(c, "%s; frames: %s%s%s; names: %s%s%s%s", t->proc.runtime, rt->frames,
