@@ -201,4 +201,5 @@ def main():
     print("%d files, %d bytes" % (len(files), sum(map(len, files.values()))))
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -41,7 +41,7 @@ static void take_symbol(struct found *f, const char *name, const Elf64_Sym *s)
 	static const char loop[] = "_PyEval_EvalFrameDefault";
 	struct py_range at = { s->st_value, s->st_value + s->st_size };
 
-	if (!s->st_value || s->st_shndx == SHN_UNDEF)
+	if (!s->st_value || s->st_shndx == SHN_UNDEF || at.end < at.start)
 		return;
 	if (!strcmp(name, "_PyRuntime")) {
 		f->runtime = s->st_value;
