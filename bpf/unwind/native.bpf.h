@@ -21,6 +21,11 @@
 
 #define WALK_JUMPS_MAX 8 /* to other stacks by frame pointer, as Go's runtime does */
 
+static __always_inline __u32 uw_hash(__u64 pc)
+{
+	return (__u32)((pc * 0x9e3779b97f4a7c15ULL) >> 40) & (UW_KNOWN - 1);
+}
+
 /* w->map: the mapping that w->pc is in; 0 = none that is known. */
 __weak __noinline int uw_map_find(__u32 slot)
 {
@@ -101,7 +106,57 @@ __weak __noinline int uw_rule_find(__u32 slot)
 	return rule;
 }
 
-#define READ_WORD(dst, at) bpf_probe_read_user(dst, sizeof(*(dst)), (const void *)(at))
+/* w->at: of w->pc, from the maps. 0: it is in no mapping that is known. */
+__weak __noinline int uw_look_up(__u32 slot)
+{
+	struct uw_walk *w = walk_of(slot);
+
+	if (!w || !uw_map_find(slot))
+		return 0;
+	w->at.pc = w->pc;
+	w->at.epoch = w->proc.epoch;
+	w->at.kind = w->map.kind;
+	w->at.rule = w->map.kind == UW_MAP_TABLE ? uw_rule_find(slot) : UW_RULE_NONE;
+	w->at.python = w->map.flags & UW_MAP_PYTHON && python_loop(w);
+	w->known[uw_hash(w->pc)] = w->at;
+	return 1;
+}
+
+/* The same, from what was found before where that is possible. */
+static __always_inline bool uw_find(__u32 slot, struct uw_walk *w)
+{
+	const struct uw_known *k = &w->known[uw_hash(w->pc)];
+
+	if (k->pc != w->pc || k->epoch != w->proc.epoch || !k->epoch)
+		return uw_look_up(slot);
+	w->at = *k;
+	return true;
+}
+
+/* w->two: two words of the stack, the second 0 where it is no memory. Not 0: neither is any. */
+__weak __noinline int uw_read(__u32 slot, __u64 at)
+{
+	struct uw_walk *w = walk_of(slot);
+	__u64 off, from;
+
+	if (!w)
+		return 1;
+	off = at - w->window_at;
+	if (!w->window_at || off > (UW_WINDOW - 2) * 8 || off & 7) {
+		from = at - UW_WINDOW_BELOW;
+		off = UW_WINDOW_BELOW;
+		w->window_at = from;
+		if (bpf_probe_read_user(w->window, sizeof(w->window), (const void *)from)) {
+			w->window_at = 0;
+			w->two[1] = 0;
+			return bpf_probe_read_user(w->two, 16, (const void *)at) &&
+			       bpf_probe_read_user(w->two, 8, (const void *)at);
+		}
+	}
+	w->two[0] = w->window[off >> 3 & (UW_WINDOW - 1)];
+	w->two[1] = w->window[((off >> 3) + 1) & (UW_WINDOW - 1)];
+	return 0;
+}
 
 /* Everything from the ucontext that the kernel laid down for a signal's handler. */
 __weak __noinline int uw_signal(__u32 slot, __u64 ucontext)
@@ -118,25 +173,23 @@ __weak __noinline int uw_signal(__u32 slot, __u64 ucontext)
 }
 
 /* The caller's state, by frame pointer. */
-static __always_inline enum uw_stop step_fp(struct uw_walk *w)
+static __always_inline enum uw_stop step_fp(__u32 slot, struct uw_walk *w)
 {
-	__u64 two[2];
-
 	if (w->bp_lost)
 		return UW_STOP_REGISTER;
-	if (!w->bp || READ_WORD(&two, w->bp))
+	if (!w->bp || uw_read(slot, w->bp))
 		return UW_STOP_FP;
 	if (w->bp + 16 <= w->sp && w->jumps++ >= WALK_JUMPS_MAX)
 		return UW_STOP_STUCK;
 	w->sp = w->bp + 16;
-	w->bp = two[0];
-	w->ip = two[1];
+	w->bp = w->two[0];
+	w->ip = w->two[1];
 	return UW_STOP_NONE;
 }
 
 /* Why the frame's CFA cannot be said, or UW_STOP_NONE and *ret. */
-static __always_inline enum uw_stop rule_cfa(const struct uw_walk *w, const struct uw_rule *r,
-					     __u64 *ret)
+static __always_inline enum uw_stop rule_cfa(__u32 slot, const struct uw_walk *w,
+					     const struct uw_rule *r, __u64 *ret)
 {
 	__u64 base = w->sp;
 
@@ -164,16 +217,17 @@ static __always_inline enum uw_stop rule_cfa(const struct uw_walk *w, const stru
 	}
 	base += r->cfa_off;
 	if (r->cfa == UW_CFA_RSP_DEREF || r->cfa == UW_CFA_RBP_DEREF) {
-		if (READ_WORD(&base, base))
+		if (uw_read(slot, base))
 			return UW_STOP_READ;
-		base += r->cfa_add;
+		base = w->two[0] + r->cfa_add;
 	}
 	*ret = base;
 	return UW_STOP_NONE;
 }
 
 /* The caller's rbp, when it is not the word below the return address. */
-static __always_inline enum uw_stop rule_rbp(struct uw_walk *w, const struct uw_rule *r, __u64 cfa)
+static __always_inline enum uw_stop rule_rbp(__u32 slot, struct uw_walk *w, const struct uw_rule *r,
+					     __u64 cfa)
 {
 	__u64 at = cfa;
 
@@ -191,16 +245,18 @@ static __always_inline enum uw_stop rule_rbp(struct uw_walk *w, const struct uw_
 		w->bp_lost = 1;
 		return UW_STOP_NONE;
 	}
-	if (READ_WORD(&w->bp, at + r->rbp_off))
+	if (uw_read(slot, at + r->rbp_off))
 		return UW_STOP_READ;
+	w->bp = w->two[0];
 	w->bp_lost = 0;
 	return UW_STOP_NONE;
 }
 
-static __always_inline enum uw_stop step_rule(struct uw_walk *w, const struct uw_rule *r)
+static __always_inline enum uw_stop step_rule(__u32 slot, struct uw_walk *w,
+					      const struct uw_rule *r)
 {
-	__u64 cfa = 0, two[2];
-	enum uw_stop stop = rule_cfa(w, r, &cfa);
+	__u64 cfa = 0, ra;
+	enum uw_stop stop = rule_cfa(slot, w, r, &cfa);
 
 	if (stop)
 		return stop;
@@ -209,39 +265,41 @@ static __always_inline enum uw_stop step_rule(struct uw_walk *w, const struct uw
 			return UW_STOP_REGISTER;
 		if (cfa < w->sp)
 			return UW_STOP_STUCK;
-		two[1] = w->reg[r->reg & (WALK_REGS - 1)];
-		stop = rule_rbp(w, r, cfa);
+		ra = w->reg[r->reg & (WALK_REGS - 1)];
+		stop = rule_rbp(slot, w, r, cfa);
 	} else if (cfa <= w->sp) {
 		return UW_STOP_STUCK;
 	} else if (r->rbp == UW_RBP_CFA && r->rbp_off == -16) {
 		/* The most frequent of all: one read instead of two. */
-		if (READ_WORD(&two, cfa - 16))
+		if (uw_read(slot, cfa - 16))
 			return UW_STOP_READ;
-		w->bp = two[0];
+		w->bp = w->two[0];
+		ra = w->two[1];
 		w->bp_lost = 0;
 	} else {
-		if (READ_WORD(&two[1], cfa - 8))
+		if (uw_read(slot, cfa - 8))
 			return UW_STOP_READ;
-		stop = rule_rbp(w, r, cfa);
+		ra = w->two[0];
+		stop = rule_rbp(slot, w, r, cfa);
 	}
 	w->sp = cfa;
-	w->ip = two[1];
+	w->ip = ra;
 	return stop;
 }
 
-/* To the caller of the frame in w, which is in w->map. */
+/* To the caller of the frame in w, by w->at. */
 static __always_inline enum uw_stop step_out(__u32 slot, struct uw_walk *w)
 {
 	const struct uw_rule *r;
 	enum uw_stop stop;
 	__u32 key;
 
-	if (w->map.kind != UW_MAP_TABLE) {
-		if (w->map.kind == UW_MAP_PENDING)
+	if (w->at.kind != UW_MAP_TABLE) {
+		if (w->at.kind == UW_MAP_PENDING)
 			w->pending = 1;
-		stop = step_fp(w);
+		stop = step_fp(slot, w);
 	} else {
-		key = uw_rule_find(slot);
+		key = w->at.rule;
 		r = bpf_map_lookup_elem(&m_uw_rules, &key);
 		if (!r)
 			return UW_STOP_NO_ROW;
@@ -253,10 +311,10 @@ static __always_inline enum uw_stop step_out(__u32 slot, struct uw_walk *w)
 		case UW_CFA_SIGNAL:
 			return uw_signal(slot, w->sp + r->cfa_off);
 		case UW_CFA_FP:
-			stop = step_fp(w);
+			stop = step_fp(slot, w);
 			break;
 		default:
-			stop = step_rule(w, r);
+			stop = step_rule(slot, w, r);
 		}
 	}
 	w->exact = 0;
@@ -293,8 +351,8 @@ __weak __noinline int uw_step(__u32 slot)
 	sp = w->sp;
 	extra = w->exact ? HP_FRAME_EXACT : 0;
 	w->pc = w->exact ? ip : ip - 1;
-	known = uw_map_find(slot);
-	python = known && w->map.flags & UW_MAP_PYTHON && python_loop(w);
+	known = uw_find(slot, w);
+	python = known && w->at.python;
 	if (!python && !walk_add_user(w, ip, extra, HP_FRAME_NATIVE))
 		w->stop = UW_STOP_DEPTH;
 	else if (!known)
@@ -316,6 +374,7 @@ __weak __noinline int user_stack(__u32 slot)
 		return 0;
 	w->map.start = 0;
 	w->map.end = 0;
+	w->window_at = 0;
 	w->bp_lost = 0;
 	w->pending = 0;
 	w->jumps = 0;

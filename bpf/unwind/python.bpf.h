@@ -321,14 +321,25 @@ static __always_inline bool py_within(__u64 at, __u64 lo, __u64 hi)
 	return !hi || (at >= lo && at < hi);
 }
 
-/* The frame of a _PyCFrame, and the one behind it; PY_NOWHERE where there is none. */
-static __always_inline void py_cframe(struct py_walk *p, const struct py_runtime *rt, __u64 at,
+/*
+ * The frame of a _PyCFrame, and the one behind it; PY_NOWHERE where there is none. It is on the stack, and
+ * so more often than not in what the native walk has at hand.
+ */
+static __always_inline void py_cframe(struct uw_walk *w, const struct py_runtime *rt, __u64 at,
 				      __u64 *ret_frame, __u64 *ret_prev)
 {
-	bool there = at && py_read(p, at, PY_CFRAME_BYTES);
+	__u64 off = at - w->window_at;
+	struct py_walk *p = &w->py;
 
-	*ret_frame = there ? py_u64(p, rt->off.cframe_frame) : PY_NOWHERE;
-	*ret_prev = there ? py_u64(p, rt->off.cframe_prev) : 0;
+	*ret_frame = PY_NOWHERE;
+	*ret_prev = 0;
+	if (w->window_at && off <= UW_WINDOW * 8 - PY_CFRAME_BYTES && !(off & 7)) {
+		*ret_frame = w->window[(off + rt->off.cframe_frame) >> 3 & (UW_WINDOW - 1)];
+		*ret_prev = w->window[(off + rt->off.cframe_prev) >> 3 & (UW_WINDOW - 1)];
+	} else if (at && py_read(p, at, PY_CFRAME_BYTES)) {
+		*ret_frame = py_u64(p, rt->off.cframe_frame);
+		*ret_prev = py_u64(p, rt->off.cframe_prev);
+	}
 }
 
 /*
@@ -337,9 +348,10 @@ static __always_inline void py_cframe(struct py_walk *p, const struct py_runtime
  * thread's state in another interpreter, in the place where it always is. False: this native frame
  * has none, yet or any more.
  */
-static __always_inline bool py_enter(struct py_walk *p, const struct py_runtime *rt, __u64 lo,
+static __always_inline bool py_enter(struct uw_walk *w, const struct py_runtime *rt, __u64 lo,
 				     __u64 hi)
 {
+	struct py_walk *p = &w->py;
 	__u64 at;
 
 	if (!p->cframe && !py_state_next(p, rt))
@@ -353,11 +365,11 @@ static __always_inline bool py_enter(struct py_walk *p, const struct py_runtime 
 	} else if (at == p->prev) {
 		p->frame = p->want;
 		p->prev = p->want_prev;
-		py_cframe(p, rt, p->prev, &p->want, &p->want_prev);
+		py_cframe(w, rt, p->prev, &p->want, &p->want_prev);
 		return true;
 	}
-	py_cframe(p, rt, at, &p->frame, &p->prev);
-	py_cframe(p, rt, p->prev, &p->want, &p->want_prev);
+	py_cframe(w, rt, at, &p->frame, &p->prev);
+	py_cframe(w, rt, p->prev, &p->want, &p->want_prev);
 	return true;
 }
 
@@ -459,7 +471,7 @@ __weak __noinline int python_frames(__u32 slot, __u64 lo, __u64 hi)
 		}
 	}
 	cframes = rt->off.flags & PY_CFRAME;
-	if (!p->nstates || !(cframes ? py_enter(p, rt, lo, hi) : p->frame || py_state_next(p, rt)))
+	if (!p->nstates || !(cframes ? py_enter(w, rt, lo, hi) : p->frame || py_state_next(p, rt)))
 		return 0;
 	frame = p->frame;
 	nframes = w->nframes;

@@ -142,7 +142,7 @@ struct uw_map {
 struct uw_proc {
 	__u32 first;
 	__u32 n;
-	__u32 epoch; /* grows with every change */
+	__u32 epoch; /* grows with every change, of any process: no two rows have the same */
 	__u32 python; /* key into m_py_runtimes; 0 = no Python in it */
 };
 

@@ -312,7 +312,7 @@ static void put_proc(struct unwind_procs *p, struct unwind_proc *x)
 	const struct uw_proc proc = {
 		.first = x->maps->first,
 		.n = x->maps->shown,
-		.epoch = ++x->epoch,
+		.epoch = ++p->epoch,
 		.python = x->python,
 	};
 

@@ -31,7 +31,6 @@ struct unwind_maps; /* the mappings that one or more processes have */
 
 struct unwind_proc {
 	u32 tgid;
-	u32 epoch;
 	u32 python; /* see struct uw_proc */
 	struct unwind_maps *maps;
 };
@@ -42,6 +41,7 @@ struct unwind_procs {
 	struct map by_tgid; /* → index in v */
 	struct unwind_proc *v;
 	u32 n;
+	u32 epoch; /* of the row written last */
 	u64 published_ns;
 	u64 round; /* of publishing */
 	bool dirty;
