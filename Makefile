@@ -46,7 +46,7 @@ ifneq ($(SAN),)
 HP_CFLAGS += -fsanitize=$(SAN) -fno-sanitize-recover=all
 HP_LDFLAGS += -fsanitize=$(SAN)
 endif
-HP_LIBS := -lbpf -lelf -lz -lcjson -llzma -l:libiberty.a -lm -lpthread
+HP_LIBS := -lbpf -ldw -lelf -lz -lcjson -llzma -l:libiberty.a -lm -lpthread
 
 BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_$(ARCH) -Iinclude -Ibpf -Ibpf/vmlinux \
 	-Wall -Wextra -Wno-unused-parameter -Wno-missing-declarations

@@ -23,9 +23,6 @@ $(UNIT_BIN): $(TO)/%: $(TO)/tests/unit/%.o $(TEST_LIB)
 	$(call msg,LINK,$@)
 	$(Q)$(CC) -fsanitize=$(TEST_SAN) -o $@ $< $(TEST_LIB) -lcmocka $(HP_LIBS)
 
-# The independent reader that unwind tables are compared with.
-$(TO)/u_unwind_oracle: HP_LIBS += -ldw
-
 # A fuzz target exports LLVMFuzzerTestOneInput; the driver runs its corpus as an ordinary test.
 $(FUZZ_BIN): $(TO)/%: $(TO)/tests/fuzz/%.o $(TO)/tests/fuzz/driver.o $(TEST_LIB)
 	$(call msg,LINK,$@)
@@ -79,6 +76,12 @@ $(O)/bench-tables: $(O)/tests/bench/tables.o $(LIB)
 
 -include $(O)/tests/bench/tables.d
 
+$(O)/bench-symbols: $(O)/tests/bench/symbols.o $(LIB)
+	$(call msg,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(HP_LDFLAGS) $(LDFLAGS) -o $@ $^ $(HP_LIBS)
+
+-include $(O)/tests/bench/symbols.d
+
 $(O)/bench-pages: $(O)/tests/pages/page_tool.o $(LIB)
 	$(call msg,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(HP_LDFLAGS) $(LDFLAGS) -o $@ $^ $(HP_LIBS)
@@ -92,7 +95,8 @@ bench-pages: $(O)/bench-pages
 
 bench:
 	$(Q)tools/install-deps.sh build demo test
-	$(Q)$(MAKE) --no-print-directory all $(O)/bench-tables $(O)/bench-pages
+	$(Q)$(MAKE) --no-print-directory all $(O)/bench-tables $(O)/bench-symbols $(O)/bench-pages
 	$(Q)$(O)/bench-tables
+	$(Q)$(O)/bench-symbols
 	$(Q)O=$(O) /usr/bin/python3 tests/bench/pages.py
 	$(Q)O=$(O) /usr/bin/python3 tests/bench/bench.py $(BENCH)

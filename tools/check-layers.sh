@@ -30,6 +30,7 @@ declare -A may=(
 declare -A bought=(
 	[bpf/]='load'
 	[libelf.h]='load sym'
+	[elfutils/]='sym'
 	[gelf.h]='load sym'
 	[libiberty/]='sym'
 	[lzma.h]='sym'

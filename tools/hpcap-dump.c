@@ -231,6 +231,21 @@ static void line(struct ev_hdr *rec)
 		text("name", ev + 1, ev->name_len);
 		break;
 	}
+	case EV_LINES: {
+		const struct ev_lines *ev = (const struct ev_lines *)rec;
+		const struct ev_line *l = (const struct ev_line *)(ev + 1);
+		const char *p = (const char *)(l + ev->n);
+		u32 i;
+
+		printf(" addr=%llx", (unsigned long long)ev->addr);
+		for (i = 0; i < ev->n; i++) {
+			text("name", p, l[i].name_len);
+			text("file", p + l[i].name_len, l[i].file_len);
+			printf(" line=%u", l[i].line);
+			p += l[i].name_len + l[i].file_len;
+		}
+		break;
+	}
 	case EV_CODE: {
 		const struct ev_code *ev = (const struct ev_code *)rec;
 

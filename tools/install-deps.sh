@@ -20,21 +20,21 @@ mark='hostprof install-deps: remove this file if no installation is running'
 # One line a package: name, or name@glob when any file that matches the glob does as well.
 # A trailing ? marks what some systems do not carry; the tests that want it say so and are skipped.
 packages_build='gcc libc6-dev make clang binutils libbpf-dev libelf-dev zlib1g-dev libcjson-dev
-	liblzma-dev libiberty-dev'
+	liblzma-dev libiberty-dev libdw-dev'
 packages_demo='procps util-linux postgresql@/usr/lib/postgresql/*/bin/initdb python3-fastapi
 	python3-uvicorn python3-uvloop python3-httptools python3-asyncpg python3-psycopg2'
-packages_test='libcmocka-dev g++ gdb libdw-dev liburing-dev libpg-query-dev? clang-format git python3-pytest python3-psycopg
+packages_test='libcmocka-dev g++ gdb liburing-dev libpg-query-dev? clang-format git python3-pytest python3-psycopg
 	python3-sqlalchemy gunicorn openssl nginx wrk tcpdump bpftrace iproute2 debootstrap?'
 
 # More programs to walk stacks of: for `make test-unwind-full` alone.
 packages_stacks='redis-server? redis-tools? nodejs? default-jdk-headless? rustc? golang-go? linux-perf?'
 
 commands_build='gcc make clang bpftool ld'
-headers_build='bpf/libbpf.h libelf.h zlib.h cjson/cJSON.h lzma.h libiberty/demangle.h'
+headers_build='bpf/libbpf.h libelf.h elfutils/libdw.h zlib.h cjson/cJSON.h lzma.h libiberty/demangle.h'
 commands_demo='python3 ps setpriv'
 modules_demo='fastapi uvicorn uvloop httptools asyncpg psycopg2'
 commands_test='g++ gdb clang-format nginx wrk tcpdump bpftrace ip psql gunicorn unshare git'
-headers_test='cmocka.h elfutils/libdw.h liburing.h pg_query.h'
+headers_test='cmocka.h liburing.h pg_query.h'
 modules_test='pytest psycopg sqlalchemy'
 
 say() { printf '%s\n' "install-deps: $*" >&2; }

@@ -64,6 +64,26 @@ struct ev_symbol {
 	__u32 pad0;
 };
 
+#define HP_LINES_MAX 32
+
+/*
+ * Where the source has one address of a process. n struct ev_line follow: functions that were inlined
+ * there, innermost first, at last the function itself, which has no name here but that of its symbol. Then
+ * their texts, each name and file in that order, back to back.
+ */
+struct ev_lines {
+	struct ev_hdr hdr;
+	__u64 addr; /* as the symbol is looked up: inside the call where it is a return address */
+	__u32 n;
+	__u32 pad0;
+};
+
+struct ev_line {
+	__u32 line; /* 0 = not known */
+	__u16 name_len;
+	__u16 file_len;
+};
+
 /*
  * What an interpreter's frames with this code object and instruction are called. name_len bytes of the
  * function's name, then file_len bytes of its file's follow; without a name it is the

@@ -77,7 +77,7 @@ def test_stacks_say_where(hostprof, tmp_path):
     weight = {}
     for line in report.read("offcpu.folded").decode().splitlines():
         stack, us = line.rsplit(" ", 1)
-        frames = stack.split(";")
+        frames = [f.split(" (")[0] if f[:1] != "(" else f for f in stack.split(";")]
         weight[frames[0]] = weight.get(frames[0], 0) + int(us)
         if frames[0] in REASON:
             assert "thread_main" in frames, line

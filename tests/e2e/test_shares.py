@@ -38,7 +38,7 @@ def sampled(report, names):
     found = dict.fromkeys(names, 0)
     for line in report.read("cpu.folded").decode().splitlines():
         stack, count = line.rsplit(" ", 1)
-        for frame in set(stack.split(";")) & found.keys():
+        for frame in {f.split(" (")[0] for f in stack.split(";")} & found.keys():
             found[frame] += int(count)
     return found
 

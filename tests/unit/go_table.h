@@ -43,7 +43,7 @@ static inline size_t go_text(struct go_file *f, size_t *at, const char *s)
 }
 
 /* A table of values: zigzag differences of the value, and of the address. */
-static inline size_t go_values(struct go_file *f, size_t *at, const int (*v)[2], size_t n)
+static inline size_t go_values(struct go_file *f, size_t *at, const int v[][2], size_t n)
 {
 	size_t from = *at, i;
 	int was = -1, pc = 0;
@@ -180,8 +180,14 @@ static inline struct go_file *go_file(int version, int flags)
 	fields[5] = at;
 	f->bytes[f->table + at++] = 0;
 	for (i = 0; i < GO_FUNCS; i++) {
+		int numbers[2][2];
+
+		/* The first version counts its files from one. */
+		memcpy(numbers, files[i], sizeof(numbers));
+		numbers[0][0] += old;
+		numbers[1][0] += old;
 		pcfile[i] =
-			go_values(f, &at, files[i], files[i][1][1] ? 2 : 1) - (old ? 0 : fields[5]);
+			go_values(f, &at, numbers, files[i][1][1] ? 2 : 1) - (old ? 0 : fields[5]);
 		pcline[i] = go_values(f, &at, lines[i], 3) - (old ? 0 : fields[5]);
 	}
 	fields[6] = list;

@@ -15,7 +15,7 @@
 #include <unistd.h>
 #include "base/cleanup.h"
 #include "go_table.h"
-#include "sym/image.h"
+#include "sym/lines.h"
 
 static void load(const struct go_file *f, struct image *img)
 {
@@ -132,6 +132,56 @@ static int run(const char *cmd)
 	return pclose(f);
 }
 
+/* Every 16th address of each function against `go tool addr2line`, which reads the unstripped file. */
+static void lines_like_addr2line(const char *dir, const struct image *img)
+{
+	struct line_frame frames[LINES_INLINES_MAX];
+	struct debug_opener none = { 0 };
+	char path[128], cmd[512], name[4096], place[4096], want[4096];
+	int all = 0, right = 0, inlined = 0;
+	_fclose_ FILE *addrs = NULL;
+	struct lines *l;
+	FILE *said;
+	u32 i, k, n;
+
+	snprintf(path, sizeof(path), "%s/addrs", dir);
+	addrs = fopen(path, "w+e");
+	assert_non_null(addrs);
+	for (i = 0; i < img->table.n; i++)
+		for (k = 0; k < img->table.segs[i].len; k += 16)
+			fprintf(addrs, "%llx\n",
+				(unsigned long long)(img->table.base + img->table.segs[i].start +
+						     k));
+	rewind(addrs);
+	snprintf(cmd, sizeof(cmd), "go tool addr2line %s/full < %s/addrs", dir, dir);
+	said = popen(cmd, "re");
+	assert_non_null(said);
+	snprintf(path, sizeof(path), "%s/bare", dir);
+	assert_int_equal(lines_open(&l, open(path, O_RDONLY | O_CLOEXEC), slice_str(path), &none),
+			 0);
+	while (fgets(name, sizeof(name), said) && fgets(place, sizeof(place), said)) {
+		unsigned long addr;
+
+		assert_int_equal(fscanf(addrs, "%lx", &addr), 1);
+		n = lines_at(l, addr, frames);
+		snprintf(want, sizeof(want), "%s:%u\n", n && frames[0].file ? frames[0].file : "?",
+			 n ? frames[0].line : 0);
+		all++;
+		inlined += n > 1;
+		/* Between functions' ends and the next one's begin it says -1. */
+		if (!strcmp(want, place) || (!n && !strcmp(place, ":-1\n")))
+			right++;
+		else if (all - right < 10)
+			print_message("0x%lx: %s addr2line: %s", addr, want, place);
+	}
+	assert_int_equal(pclose(said), 0);
+	lines_free(l);
+	print_message("%d of %d places as go tool addr2line has them, %d in inlined functions\n",
+		      right, all, inlined);
+	assert_true(all > 10000 && inlined > 500);
+	assert_true(right >= all * 0.995);
+}
+
 static void like_go_nm(void **state)
 {
 	char dir[] = "/tmp/u_gopclntab.XXXXXX", path[128], cmd[512], line[4096];
@@ -185,6 +235,7 @@ static void like_go_nm(void **state)
 			 !strcmp(img.table.names + s->name, name);
 	}
 	assert_int_equal(pclose(f), 0);
+	lines_like_addr2line(dir, &img);
 	image_release(&img);
 	snprintf(cmd, sizeof(cmd), "rm -rf %s", dir);
 	assert_int_equal(run(cmd), 0);

@@ -220,6 +220,108 @@ static void test_unnamed(void **state)
 	agg_free(a);
 }
 
+static void lines(struct agg *a, u32 tgid, u64 addr, u32 n, const char *const names[],
+		  const char *const files[], const u32 numbers[])
+{
+	static union {
+		struct ev_lines rec;
+		u8 mem[8192];
+	} u;
+	struct ev_line *line = (struct ev_line *)(&u.rec + 1);
+	char *p = (char *)(line + n);
+	u32 i;
+
+	memset(&u, 0, sizeof(u));
+	u.rec.hdr.kind = EV_LINES;
+	u.rec.hdr.tgid = tgid;
+	u.rec.addr = addr;
+	u.rec.n = n;
+	for (i = 0; i < n; i++) {
+		line[i] = (struct ev_line){ .line = numbers[i],
+					    .name_len = (u16)strlen(names[i]),
+					    .file_len = (u16)strlen(files[i]) };
+		p = stpcpy(stpcpy(p, names[i]), files[i]);
+	}
+	agg_record(a, &u.rec.hdr);
+}
+
+/* Inlined functions are frames of their own; functions are the same whatever the line. */
+static void test_lines(void **state)
+{
+	const struct ev_frame one[] = { F(0x1010, U), F(0x2011, U), F(0x3011, U) };
+	const struct ev_frame two[] = { F(0x1020, U), F(0x2011, U), F(0x3011, U) };
+	static const char *const names[] = { "inner;x", "outer", "" };
+	static const char *const files[] = { "/src/lib/in.h", "", "/src/app/f.c" };
+	static const char *const none[] = { "" }, *const start[] = { "/x/start.S" };
+	static const u32 numbers[] = { 7, 0, 30 }, zero[] = { 0 };
+	const struct agg_report *r;
+	struct agg *a = agg_at_99(NULL);
+	struct buf text = BUF_INIT;
+	u32 i, leaf = 0;
+
+	(void)state;
+	sample(a, 10, "web", one, 3, false);
+	sample(a, 10, "web", two, 3, false);
+	symbol(a, 10, 0x1000, 0x1100, "leaf", "app");
+	symbol(a, 10, 0x2000, 0x2100, "f", "app");
+	symbol(a, 10, 0x3000, 0x3100, "_start", "app");
+	lines(a, 10, 0x2010, 3, names, files, numbers);
+	lines(a, 10, 0x3010, 1, none, start, zero);
+	lines(a, 10, 0x1020, 1, none, files, numbers);
+	assert_int_equal(agg_finish(a), 0);
+	folded(a, &text);
+	assert_string_equal(text.p,
+			    "web;_start (x/start.S);f (app/f.c:30);outer;inner:x (lib/in.h:7);"
+			    "leaf 1\n"
+			    "web;_start (x/start.S);f (app/f.c:30);outer;inner:x (lib/in.h:7);"
+			    "leaf (lib/in.h:7) 1\n");
+	r = agg_report(a);
+	assert_int_equal(r->trust.stacks.complete, 2);
+	assert_int_equal(r->trust.stacks.frames, 4);
+	for (i = 0; i < r->cpu.ntop; i++)
+		if (!strcmp(r->cpu.top[i].text, "leaf")) {
+			assert_int_equal(r->cpu.top[i].self, 2);
+			leaf++;
+		}
+	assert_int_equal(leaf, 1);
+	buf_release(&text);
+	agg_free(a);
+}
+
+/* Each frame of the deepest stack with as many inlined functions as there can be. */
+static void test_lines_too_deep(void **state)
+{
+	static struct ev_frame f[UW_FRAMES_MAX];
+	const char *names[HP_LINES_MAX], *files[HP_LINES_MAX];
+	static char letters[HP_LINES_MAX][2];
+	static const u32 numbers[HP_LINES_MAX];
+	struct agg *a = agg_at_99(NULL);
+	struct buf text = BUF_INIT;
+	u32 i;
+
+	(void)state;
+	for (i = 0; i < HP_LINES_MAX; i++) {
+		letters[i][0] = i + 1 < HP_LINES_MAX ? (char)('A' + i) : 0;
+		names[i] = letters[i];
+		files[i] = "";
+	}
+	for (i = 0; i < ARRAY_SIZE(f); i++)
+		f[i] = (struct ev_frame){ .addr = 0x1000 + 16 * i, .kind = U };
+	sample(a, 10, "web", f, ARRAY_SIZE(f), false);
+	symbol(a, 10, 0x1000, 0x3000, "f", "app");
+	for (i = 0; i < ARRAY_SIZE(f); i++)
+		lines(a, 10, f[i].addr - (i > 0), HP_LINES_MAX, names, files, numbers);
+	assert_int_equal(agg_finish(a), 0);
+	folded(a, &text);
+	assert_true(text.n > 1000);
+	/* Root, thread, each frame, and as many inlined ones as a way may have. */
+	assert_int_equal(agg_report(a)->cpu.nnodes,
+			 2 + UW_FRAMES_MAX + HP_STACK_MAX + UW_FRAMES_MAX);
+	assert_int_equal(agg_report(a)->cpu.nodes[agg_report(a)->cpu.nnodes - 1].self, 1);
+	buf_release(&text);
+	agg_free(a);
+}
+
 struct listed {
 	struct agg *a;
 	struct agg_addr got[16];
@@ -445,6 +547,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names_and_merging),
 		cmocka_unit_test(test_unnamed),
+		cmocka_unit_test(test_lines),
+		cmocka_unit_test(test_lines_too_deep),
 		cmocka_unit_test(test_unnamed_runs),
 		cmocka_unit_test(test_listing_what_wants_a_name),
 		cmocka_unit_test(test_recursion_counts_once),

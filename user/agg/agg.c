@@ -289,6 +289,9 @@ void agg_record(struct agg *a, const struct ev_hdr *hdr)
 		/* Made when a name was asked for: its time says nothing about the window. */
 		stacks_symbol(&a->stacks, rec);
 		return;
+	case EV_LINES:
+		stacks_lines(&a->stacks, rec);
+		break;
 	case EV_CODE:
 		stacks_code(&a->stacks, rec);
 		return;
@@ -370,6 +373,11 @@ void agg_live(const struct agg *a, struct agg_live *ret)
 size_t agg_unnamed(struct agg *a, void (*fn)(void *arg, const struct agg_addr *addr), void *arg)
 {
 	return stacks_unnamed(&a->stacks, fn, arg);
+}
+
+size_t agg_unlined(struct agg *a, void (*fn)(void *arg, const struct agg_addr *addr), void *arg)
+{
+	return stacks_unlined(&a->stacks, fn, arg);
 }
 
 void agg_ask_again(struct agg *a)

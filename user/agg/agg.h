@@ -40,8 +40,8 @@ void agg_free(struct agg *agg);
 
 /*
  * A record whose size decode has checked against its kind and its own length fields. Kinds
- * TARGET, PROC, RESOURCE, LOSS, WINDOW, COST, NOTE, CONFIG, SAMPLE, WAIT, WAIT_TOTAL, MAPPING, SYMBOL
- * and CODE; others are ignored.
+ * TARGET, PROC, RESOURCE, LOSS, WINDOW, COST, NOTE, CONFIG, SAMPLE, WAIT, WAIT_TOTAL, MAPPING, SYMBOL,
+ * LINES and CODE; others are ignored.
  */
 void agg_record(struct agg *agg, const struct ev_hdr *rec);
 void agg_conn(struct agg *agg, const struct conn_info *c);
@@ -85,6 +85,8 @@ struct agg_addr {
  * listed.
  */
 size_t agg_unnamed(struct agg *agg, void (*fn)(void *arg, const struct agg_addr *a), void *arg);
+/* The same of native frames whose lines were not asked for, named or not; for EV_LINES records. */
+size_t agg_unlined(struct agg *agg, void (*fn)(void *arg, const struct agg_addr *a), void *arg);
 /* The next agg_unnamed() lists what has no name once more. */
 void agg_ask_again(struct agg *agg);
 
@@ -287,7 +289,8 @@ struct agg_resources {
  */
 struct agg_node {
 	const char *text; /* kernel: "name_[k]"; without a name: "libfoo.so+0x1f2a", "[unknown]" */
-	const char *func; /* what the top list goes by; text, for Python without the line */
+	const char *
+		func; /* what the top list goes by: text without file and line, Python's with the file */
 	u32 parent; /* of node 0: 0 */
 	u16 depth;
 	u8 kind; /* enum hp_frame_kind, 0 = thread name or "(truncated)" */

@@ -376,7 +376,7 @@ void agg_route_of(const struct agg *a, u16 target, struct slice method, struct s
 bool agg_folded_tree(const struct agg_node *nodes, u32 count, u32 *pos, struct buf *line,
 		     u64 *ret_weight)
 {
-	u32 up[STACK_DEPTH_MAX + 8], n, i;
+	u32 up[STACK_TREE_DEPTH_MAX + 8], n, i;
 
 	for (i = *pos; i < count; i++)
 		if (nodes[i].self)

@@ -53,6 +53,7 @@ void stacks_release(struct stacks *s)
 	strpool_release(&s->texts);
 	free(s->frames);
 	free(s->frame_of.slots);
+	free(s->lines);
 	free(s->symbols);
 	free(s->mappings);
 	free(s->moments);
@@ -343,6 +344,57 @@ void stacks_code(struct stacks *s, const struct ev_code *rec)
 	f->name = strpool_add(&s->texts, buf_slice(&text));
 }
 
+static u32 place_text(struct stacks *s, struct slice file, u32 line)
+{
+	_release_(buf) struct buf text = BUF_INIT;
+
+	if (!file.n)
+		return 0;
+	buf_adds(&text, " (");
+	buf_add_slice(&text, short_path(file));
+	if (line)
+		buf_addf(&text, ":%u", line);
+	buf_addch(&text, ')');
+	return strpool_add(&s->texts, buf_slice(&text));
+}
+
+void stacks_lines(struct stacks *s, const struct ev_lines *rec)
+{
+	const struct stack_frame want = {
+		.addr = rec->addr,
+		.tgid = rec->hdr.tgid,
+		.kind = HP_FRAME_NATIVE,
+	};
+	const struct ev_line *line = (const struct ev_line *)(rec + 1);
+	const char *p = (const char *)(line + rec->n);
+	s64 frame = frame_get(s, &want);
+	struct stack_frame *f;
+	u32 i;
+
+	if (frame < 0)
+		return;
+	f = &s->frames[frame];
+	f->lined = true;
+	f->lines = s->nlines;
+	f->nlines = 0;
+	for (i = 0; i < rec->n; i++) {
+		struct slice name = slice_of(p, line[i].name_len);
+		struct slice file = slice_of(p + name.n, line[i].file_len);
+
+		p += name.n + file.n;
+		if (s->nlines == STACK_LINES_MAX ||
+		    !array_room(&s->lines, s->nlines, &s->lines_cap, sizeof(*s->lines))) {
+			f->nlines = 0; /* part of them would say something else */
+			return;
+		}
+		s->lines[s->nlines++] = (struct stack_line){
+			.name = name.n ? strpool_add(&s->texts, name) : 0,
+			.place = place_text(s, file, line[i].line),
+		};
+		f->nlines++;
+	}
+}
+
 void stacks_mapping(struct stacks *s, const struct ev_mapping *rec)
 {
 	struct slice path = slice_of(rec + 1, rec->path_len);
@@ -474,28 +526,21 @@ void stacks_ask_again(struct stacks *s)
 		s->frames[i].listed = false;
 }
 
-size_t stacks_unnamed(struct stacks *s, void (*fn)(void *arg, const struct agg_addr *a), void *arg)
+/* Calls fn for all frames that are marked, in order. */
+static size_t list_frames(struct stacks *s, const bool *marked, size_t n,
+			  void (*fn)(void *arg, const struct agg_addr *a), void *arg)
 {
-	struct agg_addr *list = NULL;
-	size_t n = 0, j;
+	struct agg_addr *list = calloc(MAX(n, (size_t)1), sizeof(*list));
+	size_t j;
 	u32 i;
 
-	stacks_sort(s);
-	for (i = 0; i < s->nframes; i++)
-		n += wants_name(&s->frames[i]);
-	if (!n)
-		return 0;
-	list = calloc(n, sizeof(*list));
 	if (!list)
 		return 0;
 	for (i = 0, n = 0; i < s->nframes; i++) {
-		struct stack_frame *f = &s->frames[i];
+		const struct stack_frame *f = &s->frames[i];
 		const struct stack_mapping *m;
 
-		if (!wants_name(f))
-			continue;
-		f->listed = true;
-		if (stacks_symbol_at(s, f->tgid, f->addr))
+		if (!marked[i])
 			continue;
 		m = f->kind == HP_FRAME_NATIVE ? stacks_mapping_at(s, f->tgid, f->addr) : NULL;
 		if (m)
@@ -509,4 +554,40 @@ size_t stacks_unnamed(struct stacks *s, void (*fn)(void *arg, const struct agg_a
 		fn(arg, &list[j]);
 	free(list);
 	return n;
+}
+
+size_t stacks_unnamed(struct stacks *s, void (*fn)(void *arg, const struct agg_addr *a), void *arg)
+{
+	_free_ bool *marked = calloc(MAX(s->nframes, 1U), sizeof(*marked));
+	size_t n = 0;
+	u32 i;
+
+	stacks_sort(s);
+	for (i = 0; marked && i < s->nframes; i++) {
+		struct stack_frame *f = &s->frames[i];
+
+		if (!wants_name(f))
+			continue;
+		f->listed = true;
+		marked[i] = !stacks_symbol_at(s, f->tgid, f->addr);
+		n += marked[i];
+	}
+	return n ? list_frames(s, marked, n, fn, arg) : 0;
+}
+
+size_t stacks_unlined(struct stacks *s, void (*fn)(void *arg, const struct agg_addr *a), void *arg)
+{
+	_free_ bool *marked = calloc(MAX(s->nframes, 1U), sizeof(*marked));
+	size_t n = 0;
+	u32 i;
+
+	stacks_sort(s);
+	for (i = 0; marked && i < s->nframes; i++) {
+		struct stack_frame *f = &s->frames[i];
+
+		marked[i] = f->kind == HP_FRAME_NATIVE && !f->lined;
+		f->lined |= marked[i];
+		n += marked[i];
+	}
+	return n ? list_frames(s, marked, n, fn, arg) : 0;
 }

@@ -15,6 +15,8 @@
 #define STACK_TEXT_MAX (32u << 20)
 #define STACK_TOP_MAX 200
 #define STACK_DEPTH_MAX (HP_STACK_MAX + UW_FRAMES_MAX) /* kernel and user frames */
+#define STACK_TREE_DEPTH_MAX (2 * STACK_DEPTH_MAX) /* and as many that were inlined */
+#define STACK_LINES_MAX (4 * STACK_FRAMES_MAX)
 
 struct stack_frame {
 	u64 addr; /* threads: id of the name in texts */
@@ -26,6 +28,15 @@ struct stack_frame {
 	u8 kind; /* enum hp_frame_kind, 0 = a thread's name or a note */
 	bool hidden; /* Python: the interpreter's own */
 	bool listed; /* given to the caller of agg_unnamed() */
+	bool lined; /* and of agg_unlined() */
+	u8 nlines;
+	u32 lines; /* the first one in struct stacks */
+};
+
+/* A function of an address, and where in the source: as in struct ev_line. */
+struct stack_line {
+	u32 name; /* in texts, 0 = as the symbol says */
+	u32 place; /* " (file:line)" in texts, 0 = not known */
 };
 
 struct stack_node {
@@ -93,6 +104,8 @@ struct stacks {
 	struct stack_frame *frames;
 	u32 nframes, frames_cap;
 	struct stack_index frame_of;
+	struct stack_line *lines;
+	u32 nlines, lines_cap;
 	struct stack_symbol *symbols;
 	u32 nsymbols, symbols_cap;
 	bool symbols_sorted;
@@ -117,6 +130,8 @@ void stacks_moment(struct stacks *s, const struct agg_moment *m);
 void stacks_symbol(struct stacks *s, const struct ev_symbol *rec);
 void stacks_code(struct stacks *s, const struct ev_code *rec);
 void stacks_mapping(struct stacks *s, const struct ev_mapping *rec);
+void stacks_lines(struct stacks *s, const struct ev_lines *rec);
+size_t stacks_unlined(struct stacks *s, void (*fn)(void *arg, const struct agg_addr *a), void *arg);
 void stacks_ask_again(struct stacks *s);
 size_t stacks_unnamed(struct stacks *s, void (*fn)(void *arg, const struct agg_addr *a), void *arg);
 /* Sorts symbols and mappings if needed; the lookups below want that. */

@@ -17,7 +17,7 @@
 #include "base/cleanup.h"
 #include "base/map.h"
 
-#define DEPTH_MAX (STACK_DEPTH_MAX + 4) /* root, thread, "(truncated)", one past the leaf */
+#define DEPTH_MAX (STACK_TREE_DEPTH_MAX + 4) /* root, thread, "(truncated)", one past the leaf */
 
 struct named {
 	u32 text;
@@ -27,6 +27,20 @@ struct named {
 	u8 kind;
 	bool unnamed;
 	bool jit;
+	u32 inlined; /* what was inlined there, outermost first: n in struct names.inlined */
+	u32 ninlined;
+};
+
+/* Names of a function that was inlined: as in struct named. */
+struct inlined {
+	u32 text;
+	u32 func;
+};
+
+struct names {
+	struct named *of; /* by frame */
+	struct inlined *inlined;
+	u32 ninlined;
 };
 
 struct merged {
@@ -36,6 +50,7 @@ struct merged {
 	u8 kind;
 	bool unnamed;
 	bool jit;
+	u16 inlined; /* on the way here */
 	u64 self;
 	u64 total;
 	u32 first; /* children in struct tree.order */
@@ -183,6 +198,14 @@ static bool add_unnamed(struct buf *out, const struct stacks *s, const struct st
 	return false;
 }
 
+static u32 clean_buf(struct stacks *s, const struct buf *raw)
+{
+	_release_(buf) struct buf text = BUF_INIT;
+
+	add_name(&text, buf_slice(raw));
+	return strpool_add(&s->texts, buf_slice(&text));
+}
+
 static u32 clean_text(struct stacks *s, u32 id)
 {
 	struct buf text = BUF_INIT;
@@ -201,35 +224,61 @@ static void name_python(struct stacks *s, const struct stack_frame *f, struct na
 	ret->func = f->func ? clean_text(s, f->func) : ret->text;
 }
 
-static int name_frames(struct stacks *s, struct named *names)
+/* The function's own place goes behind its name; text has the name. */
+static void name_lines(struct stacks *s, const struct stack_frame *f, struct names *names,
+		       struct named *of, struct buf *text)
+{
+	u32 i;
+
+	if (!f->nlines)
+		return;
+	buf_add_slice(text, strpool_get(&s->texts, s->lines[f->lines + f->nlines - 1].place));
+	of->text = clean_buf(s, text);
+	of->inlined = names->ninlined;
+	for (i = f->nlines - 1; i-- > 0;) {
+		const struct stack_line *l = &s->lines[f->lines + i];
+		struct inlined *in = &names->inlined[names->ninlined++];
+
+		buf_clear(text);
+		buf_add_slice(text, strpool_get(&s->texts, l->name));
+		in->func = clean_buf(s, text);
+		buf_add_slice(text, strpool_get(&s->texts, l->place));
+		in->text = clean_buf(s, text);
+	}
+	of->ninlined = f->nlines - 1u;
+}
+
+static int name_frames(struct stacks *s, struct names *to)
 {
 	struct buf text = BUF_INIT;
 	u32 i;
 
 	for (i = 0; i < s->nframes; i++) {
 		const struct stack_frame *f = &s->frames[i];
+		struct named *name = &to->of[i];
 		const struct stack_symbol *y;
 
-		names[i] = (struct named){ .text = (u32)f->addr, .kind = f->kind };
-		names[i].func = names[i].text;
+		*name = (struct named){ .text = (u32)f->addr, .kind = f->kind };
+		name->func = name->text;
 		if (!f->kind)
 			continue;
 		if (f->kind == HP_FRAME_PYTHON) {
-			name_python(s, f, &names[i]);
+			name_python(s, f, name);
 			continue;
 		}
 		y = stacks_symbol_at(s, f->tgid, f->addr);
 		buf_clear(&text);
 		if (y)
 			add_name(&text, strpool_get(&s->texts, y->name));
-		names[i].jit = y ? y->jit : add_unnamed(&text, s, f);
+		name->jit = y ? y->jit : add_unnamed(&text, s, f);
 		if (f->kind == HP_FRAME_KERNEL) {
-			names[i].scheduler = is_scheduler(buf_slice(&text));
+			name->scheduler = is_scheduler(buf_slice(&text));
 			buf_adds(&text, "_[k]");
 		}
-		names[i].text = strpool_add(&s->texts, buf_slice(&text));
-		names[i].func = names[i].text;
-		names[i].unnamed = !y || y->unnamed;
+		name->text = strpool_add(&s->texts, buf_slice(&text));
+		name->func = name->text;
+		name->unnamed = !y || y->unnamed;
+		name_lines(s, f, to, name, &text);
 	}
 	i = text.oom;
 	buf_release(&text);
@@ -267,8 +316,51 @@ static bool is_first(const struct stacks *s, const struct named *names, const st
 	       strcmp(strpool_get(&s->texts, above->text).p, STACK_TRUNCATED) != 0;
 }
 
-static int merge_nodes(const struct named *names, struct tree *t)
+/* The node below `parent` of that name; -1: no memory. */
+static s64 merged_get(struct tree *t, struct map *map, u32 parent, u32 text, u32 func,
+		      const struct named *name)
 {
+	u64 key = (u64)parent << 32 | text;
+	const u64 *hit = map_find(map, key);
+
+	if (hit)
+		return (s64)*hit;
+	if (map_put(map, key, t->n))
+		return -1;
+	t->nodes[t->n] = (struct merged){
+		.parent = parent,
+		.text = text,
+		.func = func,
+		.kind = name->kind,
+		.unnamed = name->unnamed,
+		.jit = name->jit,
+		.inlined = t->nodes[parent].inlined,
+	};
+	return t->n++;
+}
+
+/* The nodes of one frame below `parent`: the function, and what was inlined in it. The last one, or -1. */
+static s64 merged_frame(struct tree *t, struct map *map, u32 parent, const struct named *name,
+			const struct inlined *inlined)
+{
+	s64 at = merged_get(t, map, parent, name->text, name->func, name);
+	u32 i;
+
+	for (i = 0; i < name->ninlined && at >= 0; i++) {
+		u16 above = t->nodes[at].inlined;
+
+		if (above == STACK_DEPTH_MAX)
+			break;
+		at = merged_get(t, map, (u32)at, inlined[i].text, inlined[i].func, name);
+		if (at >= 0)
+			t->nodes[at].inlined = above + 1;
+	}
+	return at;
+}
+
+static int merge_nodes(const struct names *all, struct tree *t)
+{
+	const struct named *names = all->of;
 	const struct stacks *s = t->s;
 	struct stack_tree *of = t->of;
 	u32 *at = t->at = calloc(of->nnodes, sizeof(*at));
@@ -277,20 +369,22 @@ static int merge_nodes(const struct named *names, struct tree *t)
 	struct merged *up;
 	struct map map;
 	u64 through_jit = 0;
+	size_t room = of->nnodes;
 	u32 i;
 	int err = 0;
 
-	t->nodes = calloc(of->nnodes, sizeof(*t->nodes));
+	for (i = 1; i < of->nnodes; i++)
+		room += names[of->nodes[i].frame].ninlined;
+	t->nodes = calloc(room, sizeof(*t->nodes));
 	if (!at || !whole || !jit || !t->nodes)
 		return -ENOMEM;
-	map_init(&map, of->nnodes);
+	map_init(&map, room);
 	t->nodes[0].self = of->nodes[0].self;
 	t->n = 1;
 	for (i = 1; i < of->nnodes; i++) {
 		const struct stack_node *n = &of->nodes[i];
 		const struct named *name = &names[n->frame];
-		u64 key = (u64)at[n->parent] << 32 | name->text;
-		const u64 *hit = map_find(&map, key);
+		s64 down;
 
 		up = &t->nodes[at[n->parent]];
 		if (name->hidden || (name->scheduler && of == &s->waits)) {
@@ -300,25 +394,18 @@ static int merge_nodes(const struct named *names, struct tree *t)
 			/* A walk through code without frame pointers can go on like this. */
 			at[i] = at[n->parent];
 			of->trust.joined++;
-		} else if (hit) {
-			at[i] = (u32)*hit;
 		} else {
-			err = map_put(&map, key, t->n);
-			if (err)
+			down = merged_frame(t, &map, at[n->parent], name,
+					    all->inlined + name->inlined);
+			if (down < 0) {
+				err = -ENOMEM;
 				break;
-			at[i] = t->n++;
-			t->nodes[at[i]] = (struct merged){
-				.parent = at[n->parent],
-				.text = name->text,
-				.func = name->func,
-				.kind = name->kind,
-				.unnamed = name->unnamed,
-				.jit = name->jit,
-			};
+			}
+			at[i] = (u32)down;
 		}
 		t->nodes[at[i]].self += n->self;
 		whole[i] = is_first(s, names, of, i)
-				   ? is_entry(strpool_get(&s->texts, name->text).p)
+				   ? is_entry(strpool_get(&s->texts, name->func).p)
 				   : whole[n->parent];
 		of->trust.complete += whole[i] ? n->by_name : 0;
 		of->trust.stops[UW_STOP_FP] += whole[i] ? 0 : n->by_name;
@@ -511,7 +598,7 @@ static void place_moments(struct stacks *s, const struct tree *t)
 		s->moments[i].node = t->nodes[t->at[s->moments[i].node]].out;
 }
 
-static int finish_tree(struct stacks *s, const struct named *names, struct stack_tree *of)
+static int finish_tree(struct stacks *s, const struct names *names, struct stack_tree *of)
 {
 	struct tree t = { .s = s, .of = of };
 	int err;
@@ -521,7 +608,7 @@ static int finish_tree(struct stacks *s, const struct named *names, struct stack
 	of->trust.truncated = of->truncated;
 	if (!of->samples)
 		return 0;
-	err = count_frames(s, names, of);
+	err = count_frames(s, names->of, of);
 	if (!err)
 		err = merge_nodes(names, &t);
 	if (!err)
@@ -540,16 +627,18 @@ static int finish_tree(struct stacks *s, const struct named *names, struct stack
 
 int stacks_finish(struct stacks *s)
 {
-	_free_ struct named *names = calloc(MAX(s->nframes, 1U), sizeof(*names));
+	_free_ struct named *of = calloc(MAX(s->nframes, 1U), sizeof(*of));
+	_free_ struct inlined *inlined = calloc(MAX(s->nlines, 1U), sizeof(*inlined));
+	struct names names = { .of = of, .inlined = inlined };
 	int err;
 
-	if (!names)
+	if (!of || !inlined)
 		return -ENOMEM;
 	stacks_sort(s);
-	err = name_frames(s, names);
+	err = name_frames(s, &names);
 	if (!err)
-		err = finish_tree(s, names, &s->cpu);
+		err = finish_tree(s, &names, &s->cpu);
 	if (!err)
-		err = finish_tree(s, names, &s->waits);
+		err = finish_tree(s, &names, &s->waits);
 	return err;
 }

@@ -346,10 +346,43 @@ static void name_address(void *arg, const struct agg_addr *at)
 	put_record(a, &rec.ev.hdr);
 }
 
+static void line_address(void *arg, const struct agg_addr *at)
+{
+	struct analyst *a = arg;
+	union {
+		struct ev_lines ev;
+		char bytes[sizeof(struct ev_lines) +
+			   SYM_LINES_MAX * (sizeof(struct ev_line) + 2 * SYM_NAME_MAX) + 8];
+	} rec;
+	struct sym_line lines[SYM_LINES_MAX];
+	u32 i, n = sym_lines(a->sym, at->tgid, at->addr, lines);
+	struct ev_line *line = (struct ev_line *)(&rec.ev + 1);
+	char *p = (char *)(line + n);
+	size_t size;
+
+	if (!n)
+		return;
+	rec.ev = (struct ev_lines){ .addr = at->addr, .n = n };
+	for (i = 0; i < n; i++) {
+		line[i] = (struct ev_line){ .line = lines[i].line,
+					    .name_len = lines[i].name.n,
+					    .file_len = lines[i].file.n };
+		p = mempcpy(p, lines[i].name.n ? lines[i].name.p : "", lines[i].name.n);
+		p = mempcpy(p, lines[i].file.n ? lines[i].file.p : "", lines[i].file.n);
+	}
+	memset(p, 0, 8);
+	size = (size_t)(p - rec.bytes);
+	rec.ev.hdr = (struct ev_hdr){
+		.size = (size + 7) & ~7UL, .kind = EV_LINES, .tgid = at->tgid, .ts_ns = a->last_ns
+	};
+	put_record(a, &rec.ev.hdr);
+}
+
 static void name_addresses(struct analyst *a)
 {
 	sym_refresh(a->sym);
 	agg_unnamed(a->agg, name_address, a);
+	agg_unlined(a->agg, line_address, a);
 }
 
 static u64 own_cpu_ns(void)

@@ -60,6 +60,19 @@ static bool data_ok(const struct ev_data *ev)
 	return true;
 }
 
+static bool lines_ok(const struct ev_lines *ev, u64 room)
+{
+	const struct ev_line *line = (const struct ev_line *)(ev + 1);
+	u64 texts = 0;
+	u32 i;
+
+	if (ev->n > HP_LINES_MAX || ev->n * sizeof(*line) > room)
+		return false;
+	for (i = 0; i < ev->n; i++)
+		texts += (u64)line[i].name_len + line[i].file_len;
+	return texts <= room - ev->n * sizeof(*line);
+}
+
 /* The variable part of a record whose fixed part is there: do its own lengths fit? */
 static bool variable_ok(const struct ev_hdr *hdr)
 {
@@ -96,6 +109,8 @@ static bool variable_ok(const struct ev_hdr *hdr)
 
 		return (u64)ev->name_len + ev->file_len <= room;
 	}
+	case EV_LINES:
+		return lines_ok((const struct ev_lines *)hdr, room);
 	case EV_NOTE:
 		return ((const struct ev_note *)hdr)->len <= room;
 	case EV_CONFIG:

@@ -46,8 +46,17 @@ void frame_text_parse(const struct agg_node *node, struct frame_text *ret)
 	u32 line = 0;
 
 	*ret = (struct frame_text){ .function = s };
+	/* Native code: what the text has beyond the function. */
+	if (node->kind == HP_FRAME_NATIVE) {
+		size_t n = node->func ? strlen(node->func) : 0;
+
+		paren = n && n < s.n && !memcmp(s.p, node->func, n) ? s.p + n : NULL;
+		if (!paren || strncmp(paren, " (", 2))
+			return;
+	}
 	/* Parentheses of other languages are arguments; file names may have some too. */
-	if (node->kind != HP_FRAME_PYTHON || !paren || paren == s.p || s.p[s.n - 1] != ')')
+	if ((node->kind != HP_FRAME_PYTHON && node->kind != HP_FRAME_NATIVE) || !paren ||
+	    paren == s.p || s.p[s.n - 1] != ')')
 		return;
 	open = (size_t)(paren - s.p) + 2;
 	if (open == s.n - 1)

@@ -8,7 +8,6 @@
 
 #define HEAD 72 /* bytes of the longest header */
 #define SCAN_MAX (256ull << 20) /* bytes of a file without sections that are looked at */
-#define PTR 8
 
 static u32 word(const u8 *p)
 {
@@ -29,7 +28,7 @@ static u64 pointer(const u8 *p)
 /* 0 = none of them. */
 static u8 version_of(const u8 *p)
 {
-	if (p[4] || p[5] || (p[6] != 1 && p[6] != 2 && p[6] != 4) || p[7] != PTR)
+	if (p[4] || p[5] || (p[6] != 1 && p[6] != 2 && p[6] != 4) || p[7] != GO_PTR)
 		return 0;
 	switch (word(p)) {
 	case 0xfffffffb:
@@ -47,7 +46,7 @@ static u8 version_of(const u8 *p)
 /* The bytes that one entry of the list of functions takes. */
 static u64 entry_size(const struct gopclntab *t)
 {
-	return t->version >= GO_1_18 ? 8 : 2 * PTR;
+	return t->version >= GO_1_18 ? 8 : 2 * GO_PTR;
 }
 
 /*
@@ -88,27 +87,27 @@ static int read_head(struct gopclntab *t, const struct elf *e, u64 off, u64 size
 	*t = (struct gopclntab){ .off = off, .size = size, .version = version_of(head) };
 	t->quantum = head[6];
 	t->nfuncs = pointer(p);
-	p += PTR;
+	p += GO_PTR;
 	switch (t->version) {
 	case 0:
 		return -ENOENT;
 	case GO_1_2:
-		t->funcs = 8 + PTR;
+		t->funcs = 8 + GO_PTR;
 		t->names_size = size;
 		break;
 	default:
-		p += PTR; /* how many files */
+		p += GO_PTR; /* how many files */
 		if (t->version >= GO_1_18) {
 			t->text = pointer(p);
 			if (!t->text)
 				t->text = text_base(e, off + (u64)(p - head));
-			p += PTR;
+			p += GO_PTR;
 		}
 		t->names = pointer(p);
-		t->units = pointer(p + PTR);
-		t->files = pointer(p + 2 * PTR);
-		t->tables = pointer(p + 3 * PTR);
-		t->funcs = pointer(p + 4 * PTR);
+		t->units = pointer(p + GO_PTR);
+		t->files = pointer(p + 2 * GO_PTR);
+		t->tables = pointer(p + 3 * GO_PTR);
+		t->funcs = pointer(p + 4 * GO_PTR);
 		t->names_size = t->units - t->names;
 	}
 	if (!t->nfuncs || t->nfuncs > GOPCLNTAB_FUNCS_MAX || t->names > t->units ||
@@ -117,7 +116,7 @@ static int read_head(struct gopclntab *t, const struct elf *e, u64 off, u64 size
 		return -ENOENT;
 	if (t->version == GO_1_2) {
 		/* Behind the list is where the list of files is. */
-		u64 at = t->funcs + t->nfuncs * entry_size(t) + PTR;
+		u64 at = t->funcs + t->nfuncs * entry_size(t) + GO_PTR;
 		u32 files;
 
 		if (at > size - 4 || elf_read(&e->src, off + at, &files, sizeof(files)) < 0 ||
@@ -128,14 +127,7 @@ static int read_head(struct gopclntab *t, const struct elf *e, u64 off, u64 size
 	return 0;
 }
 
-struct func {
-	u64 start;
-	u64 end;
-	u64 at; /* of what is known of it, from the table's begin */
-};
-
-/* The function number i: its addresses. */
-static bool func_at(const struct gopclntab *t, struct elf_win *w, u64 i, struct func *ret)
+bool gopclntab_func(const struct gopclntab *t, struct elf_win *w, u64 i, struct gopclntab_func *ret)
 {
 	u64 size = entry_size(t);
 	const u8 *p = elf_win_at(w, t->off + t->funcs + i * size, (size_t)(size + size / 2));
@@ -148,8 +140,8 @@ static bool func_at(const struct gopclntab *t, struct elf_win *w, u64 i, struct 
 		ret->end = t->text + word(p + 8);
 	} else {
 		ret->start = pointer(p);
-		ret->at = pointer(p + PTR);
-		ret->end = pointer(p + 2 * PTR);
+		ret->at = pointer(p + GO_PTR);
+		ret->end = pointer(p + 2 * GO_PTR);
 		if (t->version == GO_1_16)
 			ret->at += t->funcs;
 	}
@@ -160,12 +152,12 @@ static bool func_at(const struct gopclntab *t, struct elf_win *w, u64 i, struct 
 static bool is_table(const struct gopclntab *t, const struct elf *e)
 {
 	struct elf_win w;
-	struct func f;
+	struct gopclntab_func f;
 	bool ok;
 
 	if (elf_win_init(&w, &e->src) < 0)
 		return false;
-	ok = func_at(t, &w, 0, &f) && elf_in_exec(e, f.start) && f.at < t->size;
+	ok = gopclntab_func(t, &w, 0, &f) && elf_in_exec(e, f.start) && f.at < t->size;
 	elf_win_release(&w);
 	return ok;
 }
@@ -239,10 +231,10 @@ static bool is_outermost(struct elf_win *names, const struct gopclntab *t, u64 n
 }
 
 /* Where the name of a function is, among the names. */
-static bool name_of(const struct gopclntab *t, struct elf_win *funcs, const struct func *f,
-		    u32 *ret)
+static bool name_of(const struct gopclntab *t, struct elf_win *funcs,
+		    const struct gopclntab_func *f, u32 *ret)
 {
-	u64 at = t->version >= GO_1_18 ? 4 : PTR; /* behind its address */
+	u64 at = t->version >= GO_1_18 ? 4 : GO_PTR; /* behind its address */
 	const u8 *p;
 
 	if (f->at > t->size - at)
@@ -257,7 +249,7 @@ int gopclntab_outermost(const struct elf *e, gopclntab_fn *fn, void *arg)
 {
 	struct elf_win list = { 0 }, funcs = { 0 }, names = { 0 };
 	struct gopclntab t;
-	struct func f;
+	struct gopclntab_func f;
 	u32 name;
 	u64 i;
 	int r;
@@ -270,7 +262,7 @@ int gopclntab_outermost(const struct elf *e, gopclntab_fn *fn, void *arg)
 	if (r == 0)
 		r = elf_win_init(&names, &e->src);
 	for (i = 0; i < t.nfuncs && r == 0; i++)
-		if (func_at(&t, &list, i, &f) && name_of(&t, &funcs, &f, &name) &&
+		if (gopclntab_func(&t, &list, i, &f) && name_of(&t, &funcs, &f, &name) &&
 		    is_outermost(&names, &t, name) && elf_in_exec(e, f.start) &&
 		    elf_in_exec(e, f.end - 1))
 			r = fn(arg, f.start, f.end);
@@ -291,10 +283,10 @@ static int add_funcs(struct table_build *b, const struct gopclntab *t, struct el
 		r = elf_read(&b->elf->src, t->off + t->names, b->strs + base,
 			     (size_t)t->names_size);
 	for (i = 0; i < t->nfuncs && r == 0; i++) {
-		struct func f;
+		struct gopclntab_func f;
 		u32 name;
 
-		if (!func_at(t, list, i, &f) || !name_of(t, funcs, &f, &name))
+		if (!gopclntab_func(t, list, i, &f) || !name_of(t, funcs, &f, &name))
 			continue;
 		if (name >= t->names_size || !b->strs[base + name])
 			continue;

@@ -11,6 +11,7 @@
 #include "sym/table.h"
 
 #define GOPCLNTAB_FUNCS_MAX TABLE_SYMS_MAX
+#define GO_PTR 8
 
 enum gopclntab_version {
 	GO_1_2 = 1,
@@ -37,6 +38,15 @@ struct gopclntab {
 
 /* -ENOENT when there is none, or none that is understood. */
 int gopclntab_find(struct gopclntab *ret, const struct elf *e);
+struct gopclntab_func {
+	u64 start;
+	u64 end;
+	u64 at; /* of what is known of it: its address, then words; from the table's begin */
+};
+
+/* Function number i < nfuncs. w: a window on the file. */
+bool gopclntab_func(const struct gopclntab *t, struct elf_win *w, u64 i,
+		    struct gopclntab_func *ret);
 /*
  * The functions that nobody called, in code that the file has: where goroutines, and the runtime's own
  * threads, begin (TOPFRAME in runtime/asm_*.s). fn's not 0 ends it and is returned; -ENOMEM.

@@ -15,11 +15,21 @@
 #include "sym/cache.h"
 #include "sym/demangle.h"
 #include "sym/kallsyms.h"
+#include "sym/lines.h"
 #include "sym/maps.h"
 #include "sym/perfmap.h"
 #include "sym/sym.h"
 
 #define PERF_MAPS_MAX 32 /* processes whose generated code is named */
+#define LINES_FILES_MAX 16 /* whose lines are known at a time */
+#define LINE_TEXT_MAX 511 /* bytes of a function's name, or a file's */
+
+/* Where the lines of a loaded file are. */
+struct file_lines {
+	u32 file, gen; /* as in struct maps_entry; 0 = free */
+	u64 used;
+	struct lines *lines; /* NULL: it has none */
+};
 
 struct process_code {
 	u32 tgid; /* 0 = free */
@@ -37,6 +47,9 @@ struct sym {
 	struct process_code code[PERF_MAPS_MAX];
 	u64 round;
 	u64 perf_maps_cut;
+	struct file_lines lines[LINES_FILES_MAX];
+	u64 lines_clock;
+	char texts[SYM_LINES_MAX][2][LINE_TEXT_MAX + 1];
 	u64 files_failed;
 	u64 mappings_refused;
 	char name[SYM_NAME_MAX + 1];
@@ -67,6 +80,8 @@ void sym_free(struct sym *s)
 	for (i = 0; i < PERF_MAPS_MAX; i++)
 		if (s->code[i].tgid)
 			perfmap_release(&s->code[i].map);
+	for (i = 0; i < LINES_FILES_MAX; i++)
+		lines_free(s->lines[i].lines);
 	maps_release(&s->maps);
 	cache_release(&s->cache);
 	kallsyms_release(&s->kernel);
@@ -357,6 +372,61 @@ static int resolve_user(struct sym *s, u32 tgid, u64 addr, struct sym_name *ret)
 	else
 		set_bracketed(s, ret);
 	return e->err;
+}
+
+/* Of the file that e is a mapping of, which is loaded. */
+static struct lines *lines_of(struct sym *s, u32 tgid, const struct maps_entry *e)
+{
+	struct debug_arg arg = { s, tgid };
+	struct debug_opener debug = { s->ops->open_debug ? open_debug : NULL, &arg };
+	struct file_lines *at = &s->lines[0];
+	u32 i;
+	int fd;
+
+	for (i = 0; i < LINES_FILES_MAX; i++) {
+		if (s->lines[i].file == e->file && s->lines[i].gen == e->file_gen) {
+			s->lines[i].used = ++s->lines_clock;
+			return s->lines[i].lines;
+		}
+		if (s->lines[i].used < at->used)
+			at = &s->lines[i];
+	}
+	lines_free(at->lines);
+	*at = (struct file_lines){ e->file, e->file_gen, ++s->lines_clock, NULL };
+	fd = s->ops->open_mapping(s->arg, tgid, &e->m);
+	if (fd >= 0 && lines_open(&at->lines, fd, e->m.path, &debug) < 0)
+		at->lines = NULL;
+	return at->lines;
+}
+
+u32 sym_lines(struct sym *s, u32 tgid, u64 addr, struct sym_line ret[SYM_LINES_MAX])
+{
+	struct maps_entry *e = maps_find(&s->maps, tgid, addr);
+	struct line_frame frames[LINES_INLINES_MAX];
+	const struct image *img;
+	struct lines *l;
+	u32 i, n;
+	u64 vaddr;
+
+	if (!e || !e->m.path.n || e->m.path.p[0] != '/' || is_anon(e->m.path))
+		return 0;
+	img = load_image(s, tgid, e);
+	if (!img || elf_off_to_vaddr(&img->elf, addr - e->m.start + e->m.file_off, &vaddr, NULL))
+		return 0;
+	l = lines_of(s, tgid, e);
+	n = l ? lines_at(l, vaddr, frames) : 0;
+	for (i = 0; i < n; i++) {
+		char *name = s->texts[i][0], *file = s->texts[i][1];
+
+		ret[i] = (struct sym_line){ .line = frames[i].line };
+		if (frames[i].name)
+			ret[i].name = slice_of(
+				name, demangle(frames[i].name, name, sizeof(s->texts[i][0])));
+		if (frames[i].file)
+			ret[i].file = slice_of(file, printable(slice_str(frames[i].file), file,
+							       sizeof(s->texts[i][1])));
+	}
+	return n;
 }
 
 int sym_resolve(struct sym *s, u32 tgid, u64 addr, struct sym_name *ret)

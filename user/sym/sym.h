@@ -92,6 +92,21 @@ int sym_add_mapping(struct sym *s, const struct ev_mapping *m, struct slice path
 /* Forgets the mappings of a process that ended or called exec. */
 void sym_forget(struct sym *s, u32 tgid);
 
+#define SYM_LINES_MAX 32 /* frames of one address */
+
+/* What the source says of an address; slices are valid until the next call on the same struct sym. */
+struct sym_line {
+	struct slice name; /* as in struct sym_name; empty: the function that sym_resolve() names */
+	struct slice file; /* printable; empty = not known */
+	u32 line; /* 0 = not known */
+};
+
+/*
+ * The functions inlined at addr, innermost first, and at last the function itself, with files and lines.
+ * 0 = nothing is known: no debug information, or over a bound.
+ */
+u32 sym_lines(struct sym *s, u32 tgid, u64 addr, struct sym_line ret[SYM_LINES_MAX]);
+
 /* Perf maps are read on when they are next needed: call it before a number of questions. */
 void sym_refresh(struct sym *s);
 
