@@ -310,6 +310,11 @@ static __always_inline enum uw_stop step_out(__u32 slot, struct uw_walk *w)
 			return UW_STOP_END;
 		case UW_CFA_SIGNAL:
 			return uw_signal(slot, w->sp + r->cfa_off);
+		case UW_CFA_FP_END:
+			if (!w->bp_lost && !w->bp)
+				return UW_STOP_END;
+			stop = step_fp(slot, w);
+			break;
 		case UW_CFA_FP:
 			stop = step_fp(slot, w);
 			break;

@@ -51,6 +51,7 @@ enum uw_cfa {
 	 * during the call, and a thread id or an error after it.
 	 */
 	UW_CFA_CLONE,
+	UW_CFA_FP_END, /* as UW_CFA_FP, and the outermost frame when rbp is 0 */
 };
 
 /* Where the caller's rbp is. */

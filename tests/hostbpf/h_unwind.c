@@ -213,7 +213,7 @@ static void t_garbage(void **state)
 			struct uw_rule *r = &w.arrays.rules[rnd(&g.seed) % 64];
 			u64 x = rnd(&g.seed);
 
-			*r = (struct uw_rule){ .cfa = (u8)(x % 13),
+			*r = (struct uw_rule){ .cfa = (u8)(x % 14),
 					       .rbp = (u8)(x >> 8 & 7),
 					       .ra = (u8)(x >> 16 & 3) == 1,
 					       .reg = (u8)(x >> 24),

@@ -214,7 +214,7 @@ static inline struct go_file *go_file(int version, int flags)
 		go_put(f, f->table + at, wide ? GO_TEXT + starts[i] : starts[i], entry / 2);
 		e = f->table + at + entry / 2;
 		go_put(f, e, name[i], 4);
-		/* arguments, deferreturn (or frame), stack depths: not read */
+		/* arguments, deferreturn (or frame), stack depths: 0 */
 		go_put(f, e + 16, pcfile[i], 4);
 		go_put(f, e + 20, pcline[i], 4);
 		at += entry / 2 + 48;

@@ -14,6 +14,7 @@
 #define LINES_MAX 65536U
 #define LINE_BYTES (8 * IMAGE_LINE_WORDS)
 #define MAPS_MAX 64U
+#define FILL 0x5a
 #define SNAPSHOTS_MAX 1024U
 #define RAW_MAX (64U << 20)
 #define MAGIC 0x31677568 /* "hug1" */
@@ -99,19 +100,26 @@ static struct uwimage_line *line_of(struct uwimage_memory *m, u64 at)
 
 static int read_lines(struct uwimage_memory *m, u64 at, u8 *dst, u32 n, bool ask)
 {
+	u64 words[IMAGE_LINE_WORDS];
+
 	while (n) {
 		u32 off = at % LINE_BYTES, take = MIN(LINE_BYTES - off, n), i;
 		struct uwimage_line *line = line_of(m, at - off);
 
-		if (!line)
+		if (!line && !m->filled)
 			return -EFAULT;
+		memset(words, FILL, sizeof(words));
 		for (i = off / 8; i <= (off + take - 1) / 8; i++) {
-			if (!(line->known & 1U << i))
+			bool known = line && line->known & 1U << i;
+
+			if (!known && !m->filled)
 				return -EFAULT;
-			if (ask)
+			if (known)
+				words[i] = line->word[i];
+			if (known && ask)
 				line->asked |= (u8)(1U << i);
 		}
-		memcpy(dst, (const u8 *)line->word + off, take);
+		memcpy(dst, (const u8 *)words + off, take);
 		at += take;
 		dst += take;
 		n -= take;

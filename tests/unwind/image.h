@@ -36,6 +36,7 @@ struct uwimage_memory {
 	u32 n, cap;
 	uwk_read_fn *fetch; /* NULL: there is no more than is there */
 	void *arg;
+	bool filled; /* what is not known can be read, too, and is nothing sensible */
 };
 
 void uwimage_memory_init(struct uwimage_memory *m, uwk_read_fn *fetch, void *arg);

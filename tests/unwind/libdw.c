@@ -22,6 +22,7 @@ struct dwstacks {
 	uwk_read_fn *read;
 	void *arg;
 	struct dwstack *out;
+	bool ended, cut; /* see after_go() */
 };
 
 /* What find_debug() below has to go by: libdw hands it no argument of the caller's. */
@@ -165,19 +166,63 @@ static bool has_cfi(Dwfl *dwfl, u64 pc)
 	return covers(eh, pc - eh_bias) || covers(debug, pc - bias);
 }
 
+/* Go's own debug information says of no function that it is the outermost, or switches stacks. */
+static bool is_one_of(const char *name, const char *const *list, u32 n)
+{
+	u32 i;
+
+	for (i = 0; name && i < n; i++) {
+		size_t len = strlen(list[i]);
+
+		/* Behind a dot is which way of passing arguments it has. */
+		if (!strncmp(name, list[i], len) && (!name[len] || name[len] == '.'))
+			return true;
+	}
+	return false;
+}
+
+static const char *const go_first[] = { "runtime.goexit", "runtime.mstart", "runtime.rt0_go",
+					"_rt0_amd64_linux", "runtime.mcall" };
+static const char *const go_switch[] = { "runtime.systemstack", "runtime.mcall",
+					 "runtime.morestack",	"runtime.asmcgocall",
+					 "runtime.gogo",	"runtime.nanotime1",
+					 "runtime.walltime",	"time.now",
+					 "runtime.sigtramp",	"runtime.sigreturn" };
+
+/* By the names in d->debug, what is not known of a Go program's frames is left out. */
+static int after_go(struct dwstacks *d, const char *name)
+{
+	struct dwstack *out = d->out;
+
+	if (is_one_of(name, go_switch, ARRAY_SIZE(go_switch)) && out->by_cfi == out->n) {
+		out->by_cfi--;
+		d->cut = true;
+	}
+	if (!is_one_of(name, go_first, ARRAY_SIZE(go_first)))
+		return DWARF_CB_OK;
+	d->ended = true;
+	return DWARF_CB_ABORT;
+}
+
 static int on_frame(Dwfl_Frame *frame, void *arg)
 {
 	struct dwstacks *d = arg;
 	struct dwstack *out = d->out;
+	Dwfl_Module *mod;
+	Dwarf_Addr pc, at;
 	bool exact;
-	Dwarf_Addr pc;
 
 	if (!dwfl_frame_pc(frame, &pc, &exact) || out->n == ARRAY_SIZE(out->pc))
 		return DWARF_CB_ABORT;
-	if (out->by_cfi == out->n && has_cfi(d->dwfl, exact ? pc : pc - 1))
+	at = pc;
+	if (!exact)
+		at--;
+	if (out->by_cfi == out->n && !d->cut && has_cfi(d->dwfl, at))
 		out->by_cfi++;
 	out->pc[out->n++] = pc;
-	return DWARF_CB_OK;
+	if (!d->debug || !(mod = dwfl_addrmodule(d->dwfl, at)))
+		return DWARF_CB_OK;
+	return after_go(d, dwfl_module_addrname(mod, at));
 }
 
 void dwstacks_walk(struct dwstacks *d, const struct user_regs_struct *regs, uwk_read_fn *read,
@@ -189,7 +234,8 @@ void dwstacks_walk(struct dwstacks *d, const struct user_regs_struct *regs, uwk_
 	d->read = read;
 	d->arg = arg;
 	d->out = ret;
-	ret->whole = !dwfl_getthread_frames(d->dwfl, (pid_t)d->pid, on_frame, d);
+	d->ended = d->cut = false;
+	ret->whole = !dwfl_getthread_frames(d->dwfl, (pid_t)d->pid, on_frame, d) || d->ended;
 	if (!ret->whole)
 		ret->why = dwfl_errmsg(-1);
 }

@@ -26,8 +26,8 @@ struct dwstack {
 };
 
 /*
- * debug: a file with the debug information of the program itself, NULL = none. Other debug files are
- * not looked for: what is on disk is what hostprof has too. -ESRCH, -ENOMEM.
+ * debug: a file with the debug information of the program itself, which is of Go, NULL = none. Other
+ * debug files are not looked for: what is on disk is what hostprof has too. -ESRCH, -ENOMEM.
  */
 int dwstacks_new(struct dwstacks **ret, u32 pid, const char *debug);
 void dwstacks_free(struct dwstacks *d);

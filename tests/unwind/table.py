@@ -28,7 +28,7 @@ HZ = 199
 WAYS = ("cpu", "cpu dwarf", "cpu fp", "wait", "wait dwarf", "wait fp")
 # In its code: mov $__NR_clone3,%eax; syscall. And __NR_clone.
 CLONES = (b"\xb8\xb3\x01\x00\x00\x0f\x05", b"\xb8\x38\x00\x00\x00\x0f\x05")
-GO_FIRST = re.compile(r"^([0-9a-f]+) [tT] (runtime\.goexit|runtime\.mstart|_?rt0_amd64|runtime\.rt0_go)"
+GO_FIRST = re.compile(r"^([0-9a-f]+) [tT] (runtime\.goexit|runtime\.mstart|runtime\.mcall|_?rt0_amd64|runtime\.rt0_go)"
                       r"(\.abi0|_linux)?$")
 
 
@@ -79,7 +79,7 @@ class First:
                 m = GO_FIRST.match(line)
                 if m:
                     self.add(exe, int(m[1], 16) - code[0][1] + code[0][0],
-                             512 if "rt0" in m[2] else 32)
+                             512 if "rt0" in m[2] else 96 if "mcall" in m[2] else 32)
 
     def look(self, path, data, off, program):
         code, entry = segments(data)

@@ -233,12 +233,12 @@ class Node(Target):
 
 
 class Java(Target):
-    def __init__(self):
+    def __init__(self, *options):
         super().__init__()
         os.makedirs(CACHE, exist_ok=True)
         subprocess.run([system("javac"), "-d", CACHE, os.path.join(WORKLOADS, "Web.java")],
                        check=True)
-        self.process([system("java"), "-Xmx200m", "-cp", CACHE, "Web", "PORT"])
+        self.process([system("java"), "-Xmx200m", *options, "-cp", CACHE, "Web", "PORT"])
 
 
 def pyenv():
@@ -270,12 +270,13 @@ ALL = {
     "Rust": lambda pg: Rust(),
     "Node": lambda pg: Node(),
     "Java": lambda pg: Java(),
+    "Java, frame pointers": lambda pg: Java("-XX:+PreserveFramePointer"),
 }
 for _version, _argv in pyenv().items():
     ALL[f"python{_version} shared"] = lambda pg, argv=_argv: Asyncio(argv)
 
 # What every run of the tests takes, for a minute; the rest goes with `make test-unwind-full`.
-SHORT = ("python3.11 FastAPI uvloop", "PostgreSQL", "nginx", "C++")
+SHORT = ("python3.11 FastAPI uvloop", "PostgreSQL", "nginx", "C++", "Go")
 
 
 @contextlib.contextmanager

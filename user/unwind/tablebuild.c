@@ -15,6 +15,7 @@
 #include "base/map.h"
 #include "sym/gopclntab.h"
 #include "unwind/tablegap.h"
+#include "unwind/tablego.h"
 #include "unwind/tableimage.h"
 
 #define FDES_MAX (2u << 20)
@@ -159,6 +160,18 @@ static bool in_main(const struct builder *b, u32 start, u32 end)
 	return lo < b->nmain && b->runs[lo].start < end;
 }
 
+/* Room for one more. */
+static int reserve_run(struct builder *b)
+{
+	if (b->nruns == FDES_MAX) {
+		b->counts->cut = 1;
+		return -ENOSPC;
+	}
+	if (b->nruns < b->cap_runs)
+		return 0;
+	return grow((void **)&b->runs, &b->cap_runs, FDES_MAX, sizeof(*b->runs));
+}
+
 static int on_fde(void *arg, const struct ehframe_fde *fde)
 {
 	struct builder *b = arg;
@@ -172,15 +185,9 @@ static int on_fde(void *arg, const struct ehframe_fde *fde)
 		b->counts->outside++;
 		return 0;
 	}
-	if (b->nruns == FDES_MAX) {
-		b->counts->cut = 1;
-		return -ENOSPC;
-	}
-	if (b->nruns == b->cap_runs) {
-		r = grow((void **)&b->runs, &b->cap_runs, FDES_MAX, sizeof(*b->runs));
-		if (r < 0)
-			return r;
-	}
+	r = reserve_run(b);
+	if (r < 0)
+		return r;
 	if (fde->signal && start > b->base && gap_is_restorer(b->elf, start))
 		start--;
 	if (b->nmain && in_main(b, (u32)(start - b->base), (u32)(fde->end - b->base)))
@@ -286,11 +293,9 @@ static int on_outermost(void *arg, u64 start, u64 end)
 
 	if (start < b->base || end - b->base > b->size || b->nruns == OUTERMOST_MAX)
 		return 0;
-	if (b->nruns == b->cap_runs) {
-		r = grow((void **)&b->runs, &b->cap_runs, FDES_MAX, sizeof(*b->runs));
-		if (r < 0)
-			return r;
-	}
+	r = reserve_run(b);
+	if (r < 0)
+		return r;
 	run = &b->runs[b->nruns];
 	*run = (struct run){
 		.start = (u32)(start - b->base),
@@ -299,6 +304,63 @@ static int on_outermost(void *arg, u64 start, u64 end)
 	};
 	r = add_cell(b, run->start, rule_number(b, &rule));
 	b->nruns += r == 0;
+	return r;
+}
+
+static int on_go_row(void *arg, u64 at, const struct uw_rule *rule)
+{
+	struct builder *b = arg;
+
+	b->counts->rows++;
+	return add_cell(b, (u32)(at - b->base), rule_number(b, rule));
+}
+
+static int add_go_func(struct builder *b, struct tablego *g, const struct tablego_func *f)
+{
+	u64 start = f->start;
+	struct run *run;
+	int r = reserve_run(b);
+
+	if (r < 0)
+		return r;
+	/* Return addresses are looked up at pc - 1, and nothing has called this one. */
+	if (f->restorer && start > b->base)
+		start--;
+	if (in_main(b, (u32)(start - b->base), (u32)(f->end - b->base)))
+		return 0;
+	run = &b->runs[b->nruns];
+	*run = (struct run){
+		.start = (u32)(start - b->base),
+		.end = (u32)(f->end - b->base),
+		.first = b->ncells,
+	};
+	r = tablego_rows(g, f, &b->steps, on_go_row, b);
+	if (run->n)
+		b->cells[run->first].at = run->start;
+	if (run->n && run->end > run->start) {
+		b->nruns++;
+		b->counts->go++;
+	}
+	return r;
+}
+
+static int read_go(struct builder *b)
+{
+	struct tablego g;
+	struct tablego_func f;
+	u64 i;
+	int r = tablego_open(&g, b->elf);
+
+	for (i = 0; r == 0 && i < g.tab.nfuncs; i++)
+		if (tablego_func(&g, i, &f) && f.start >= b->base && f.end - b->base <= b->size &&
+		    elf_in_exec(b->elf, f.start) && elf_in_exec(b->elf, f.end - 1))
+			r = add_go_func(b, &g, &f);
+	tablego_release(&g);
+	/* Full, or none: what there is is used. */
+	if (r < 0 && r != -ENOSPC && r != -ENOENT && r != -ETIME)
+		return r;
+	r = settle_runs(b);
+	b->nmain = b->nruns;
 	return r;
 }
 
@@ -313,6 +375,8 @@ static int read_all(struct builder *b)
 	if (r == 0 && eh_frames_find(&where, b->elf) == 0)
 		r = read_frames(b, &where);
 	b->nmain = b->nruns;
+	if (r == 0)
+		r = read_go(b);
 	if (r == 0 && eh_frames_find_debug(&where, b->elf) == 0)
 		r = read_frames(b, &where);
 	return r;

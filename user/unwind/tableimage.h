@@ -19,8 +19,9 @@
  *     (musl, Go). Its row starts a byte early, because return addresses are looked up at pc - 1.
  *   - Linkage tables (.plt, .plt.sec, .plt.got) have the rules that ld writes for them where another
  *     linker wrote none (lld, mold), if their instructions are those.
+ *   - Go's functions have the rules of Go's own table (tablego.h) where .eh_frame has none.
  *   - 4 KiB and more without an FDE that begin functions with a frame pointer again and again are
- *     UW_CFA_FP: V8's builtins in node, Go. What else has no FDE (constants between OpenSSL's
+ *     UW_CFA_FP: V8's builtins in node, Go before 1.17. What else has no FDE (constants between OpenSSL's
  *     functions, padding) stays UW_RULE_NONE.
  *   - A program that cannot be run on, and frames that no rule can hold, are UW_RULE_NONE and counted.
  *     Never a rule that is nearly right.
@@ -51,8 +52,10 @@ struct unwind_counts {
 	u32 clones; /* gaps of clone() */
 	u32 entries; /* entry points without an FDE */
 	u32 plts; /* pieces of linkage tables without an FDE */
+	u32 go; /* functions by Go's own table */
 	u32 pointed; /* stretches of code that keeps frame pointers */
 	u32 cut; /* 1: something was left out for the bounds */
+	u32 pad0;
 };
 
 /*
