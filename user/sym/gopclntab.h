@@ -36,13 +36,6 @@ struct gopclntab {
 	u8 quantum; /* bytes that one step of an address is */
 };
 
-/* One of its functions. */
-struct gopclntab_func {
-	u64 start;
-	u64 end;
-	u64 at; /* of what is known of it, from the table's begin: its address, then other fields */
-};
-
 /* -ENOENT when there is none, or none that is understood. */
 int gopclntab_find(struct gopclntab *ret, const struct elf *e);
 struct gopclntab_func {
@@ -60,9 +53,6 @@ bool gopclntab_func(const struct gopclntab *t, struct elf_win *w, u64 i,
  */
 typedef int gopclntab_fn(void *arg, u64 start, u64 end);
 int gopclntab_outermost(const struct elf *e, gopclntab_fn *fn, void *arg);
-/* The function number i < t->nfuncs, read through w. ret->at is not checked. */
-bool gopclntab_func(const struct gopclntab *t, struct elf_win *w, u64 i,
-		    struct gopclntab_func *ret);
 /* Its functions, for the table builder; none is no error. */
 int build_go(struct table_build *b);
 
