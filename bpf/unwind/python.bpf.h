@@ -373,12 +373,15 @@ static __always_inline bool py_enter(struct uw_walk *w, const struct py_runtime 
 	return true;
 }
 
-/* The _PyCFrame of a frame further out: on the C stack, or the outermost one in the thread state. */
+/* The _PyCFrame of a frame further out: on the C stack, or the outermost one of a thread state. */
 static __always_inline bool py_outward(const struct py_walk *p, __u64 hi)
 {
-	__u64 tstate = p->states[(p->state - 1) & (PY_STATES_MAX - 1)];
+	__u32 i;
 
-	return p->prev >= hi || p->prev - tstate < PY_THREAD_MAX;
+	for (i = 0; i < PY_STATES_MAX; i++)
+		if (i < p->nstates && p->prev - p->states[i] < PY_THREAD_MAX)
+			return true;
+	return p->prev >= hi;
 }
 
 /* Are the n frames just added, of the native frame [lo, hi), what that runs? */
