@@ -99,4 +99,5 @@ bench:
 	$(Q)$(O)/bench-tables
 	$(Q)$(O)/bench-symbols
 	$(Q)O=$(O) /usr/bin/python3 tests/bench/pages.py
+	$(Q)O=$(O) /usr/bin/python3 tests/bench/stacks.py
 	$(Q)O=$(O) /usr/bin/python3 tests/bench/bench.py $(BENCH)
