@@ -17,7 +17,8 @@ SAMPLES_MIN = 10
 # Those outside of the spin itself: writing the path, and the first line.
 EQUAL = 0.97
 
-FRAME = re.compile(r"(.+) \((?:[^():]*/)?([^/():]+):(\d+)\)$")
+# Python's; frames of C have files, too, where there is debug information.
+FRAME = re.compile(r"(.+) \((?:[^():]*/)?([^/():]+\.py|<[^<>]+>):(\d+)\)$")
 
 
 def python_frames(stack):
