@@ -20,6 +20,7 @@
 enum walk_use {
 	WALK_ONCPU,
 	WALK_OFFCPU,
+	WALK_WAKER,
 	WALK_UPROBE,
 	WALK_USES,
 };
@@ -186,6 +187,18 @@ static __always_inline bool walk_add(struct uw_walk *w, __u64 addr, __u32 extra,
 	f->check[0] = 0;
 	f->check[1] = 0;
 	f->check[2] = 0;
+	*(volatile __u32 *)&w->nframes = n + 1;
+	return true;
+}
+
+/* As it is. False: no room is left. */
+static __always_inline bool walk_add_frame(struct uw_walk *w, const struct ev_frame *f)
+{
+	__u32 n = *(volatile __u32 *)&w->nframes;
+
+	if (n >= STACK_FRAMES)
+		return false;
+	w->frames[n] = *f;
 	*(volatile __u32 *)&w->nframes = n + 1;
 	return true;
 }

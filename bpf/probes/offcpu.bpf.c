@@ -6,8 +6,11 @@
  * the switch its memory is not there yet. That is the end of __schedule() (tracepoint sched_exit_tp),
  * or the exit of the system call that waited.
  *
+ * Whoever wakes a thread leaves its name in the thread's row; when the wait is long enough already to be
+ * drawn for sure, the innermost frames of its stack, too.
+ *
  * The rows of m_waits are the threads' own: only the processor that a thread leaves or comes to writes
- * its row, under the run queue's lock, and wakers write two words of it. Rows are made ahead, because
+ * its row, under the run queue's lock, and wakers write what is theirs in it under the thread's. Rows are made ahead, because
  * here nothing may be allocated.
  *
  * The stack is not taken on leaving, where it could be read as well: an unwind takes 5 to 15 us, and
@@ -19,6 +22,7 @@
 
 #define WAITS_MAX 8192
 #define WAIT_RECORD_MAX (sizeof(struct ev_wait) + STACK_FRAMES * sizeof(struct ev_frame))
+#define WAKER_SLACK_NS (1000 * 1000)
 #define COMM_NS (100 * 1000 * 1000) /* a thread's name is read again after so long */
 
 extern __u32 live;
@@ -198,6 +202,7 @@ static __always_inline __u64 wait_over(struct wait_state *st, __u64 now)
 		blocked = woken - since;
 	}
 	total->count++;
+	st->waits++;
 	total->blocked_ns += blocked;
 	total->runqueue_ns += now - woken;
 	st->blocked_ns = blocked;
@@ -239,6 +244,9 @@ static __always_inline void wait_leave(struct task_struct *task, bool typed, __u
 	st->what = state ? WAIT_BLOCKED : WAIT_RUNNABLE;
 	st->reason = HP_WAIT_NONE;
 	st->weight_ns = 0; /* a stack that nobody came to take */
+	st->woken_by = HP_WAKER_UNKNOWN;
+	st->nwaker = 0;
+	st->draw = bpf_get_prandom_u32();
 	if (state && !(state & TASK_DEAD))
 		wait_why(st, task, typed, tgid, state, true);
 	if (now - st->comm_ns > COMM_NS || state & TASK_DEAD)
@@ -248,8 +256,11 @@ static __always_inline void wait_leave(struct task_struct *task, bool typed, __u
 		wait_end(key);
 }
 
-/* Is this wait to have its stack taken? Its weight, 0 = no. */
-static __always_inline __u64 wait_draw(__u64 len)
+/*
+ * Is this wait to have its stack taken? Its weight, 0 = no. The lot is drawn when it begins, so one that
+ * is drawn by its length so far is drawn in the end.
+ */
+static __always_inline __u64 wait_draw(const struct wait_state *st, __u64 len)
 {
 	__u64 all = wait_draw_ns;
 
@@ -257,7 +268,7 @@ static __always_inline __u64 wait_draw(__u64 len)
 		return 0;
 	if (len >= all)
 		return len;
-	return bpf_get_prandom_u32() % (__u32)all < len ? all : 0;
+	return st->draw % (__u32)all < len ? all : 0;
 }
 
 static __always_inline void wait_came(struct wait_state *st, __u64 now)
@@ -268,7 +279,7 @@ static __always_inline void wait_came(struct wait_state *st, __u64 now)
 	change_begin(st);
 	len = wait_over(st, now);
 	st->what = WAIT_RUNNING;
-	st->weight_ns = blocked ? wait_draw(len) : 0;
+	st->weight_ns = blocked ? wait_draw(st, len) : 0;
 	change_end(st);
 }
 
@@ -305,11 +316,61 @@ static __always_inline int on_switch(bool typed, bool preempted, struct task_str
 	return 0;
 }
 
+/* The innermost frames of the current thread, of a target. */
+static __always_inline void waker_stack(struct wait_state *st, __u32 tgid)
+{
+	__u32 slot = walk_slot(WALK_WAKER), i, n;
+	struct uw_walk *w = walk_of(slot);
+
+	if (!w)
+		return;
+	walk_begin(w);
+	if (!walk_process(w, tgid) || !regs_of_task(w))
+		return;
+	w->nuser = UW_FRAMES_MAX - HP_WAKER_FRAMES;
+	user_stack(slot);
+	n = *(volatile __u32 *)&w->nframes;
+	for (i = 0; i < HP_WAKER_FRAMES && i < n; i++)
+		st->waker[i] = w->frames[i];
+	st->nwaker = i;
+}
+
+/*
+ * Says who wakes st's thread: the current task, or an interrupt on top of it. Only of waits that may be
+ * drawn: those that are long enough by now, or may be with as much time in the run queue and some more.
+ */
+static __always_inline void wait_waker(struct wait_state *st, __u64 now)
+{
+	__u64 len = now - st->since_ns, ids;
+	struct wait_call call;
+
+	st->nwaker = 0;
+	st->woken_by = HP_WAKER_UNKNOWN;
+	if (st->what != WAIT_BLOCKED || !wait_draw(st, 2 * len + WAKER_SLACK_NS))
+		return;
+	if (cfg_task_pt_regs)
+		wait_call_of(bpf_get_current_task_btf(), true, &call);
+	else
+		wait_call_of((struct task_struct *)bpf_get_current_task(), false, &call);
+	ids = current_ids();
+	if (call.nr < 0 || !(__u32)bpf_get_current_pid_tgid()) { /* the idle task */
+		st->woken_by = HP_WAKER_INTERRUPT;
+		return;
+	}
+	st->woken_by = HP_WAKER_THREAD;
+	st->waker_tgid = ids >> 32;
+	st->waker_tid = (__u32)ids;
+	bpf_get_current_comm(st->waker_comm, sizeof(st->waker_comm));
+	if (wait_draw(st, len))
+		waker_stack(st, ids >> 32);
+}
+
 /* Something is about to make a thread runnable: the current task, or an interrupt on top of it. */
 static __always_inline int on_waking(bool typed, struct task_struct *task)
 {
 	__u32 tgid, key;
 	struct wait_state *st;
+	__u64 now;
 
 	if (!live)
 		return 0;
@@ -320,8 +381,9 @@ static __always_inline int on_waking(bool typed, struct task_struct *task)
 	st = bpf_map_lookup_elem(&m_waits, &key);
 	if (!st)
 		return 0; /* seeding makes it, or the thread itself when it comes */
-	st->waker_tid = (__u32)current_ids();
-	st->wake_ns = bpf_ktime_get_ns();
+	now = bpf_ktime_get_ns();
+	wait_waker(st, now);
+	st->wake_ns = now;
 	return 0;
 }
 
@@ -434,6 +496,7 @@ static __always_inline int take_stack(void *ctx, struct wait_state *st, enum wai
 	__u64 size; /* 5.10 follows bounds of whole registers only */
 	struct ev_wait *ev;
 	struct uw_walk *w;
+	__u32 nframes, i;
 	long k = 0;
 
 	w = walk_of(slot);
@@ -444,6 +507,10 @@ static __always_inline int take_stack(void *ctx, struct wait_state *st, enum wai
 		k = bpf_get_stack(ctx, w->words, HP_STACK_MAX * 8, skip);
 	walk_add_words(w, k, HP_FRAME_KERNEL);
 	wait_user(ctx, w, slot, st->tgid);
+	nframes = *(volatile __u32 *)&w->nframes;
+	for (i = 0; i < HP_WAKER_FRAMES && i < st->nwaker; i++)
+		if (!walk_add_frame(w, &st->waker[i]))
+			break;
 	size = walk_record_size(w, struct ev_wait);
 	barrier_var(size); /* the verifier must see the bound, and the compiler knows it already */
 	if (!size || size > WAIT_RECORD_MAX)
@@ -459,15 +526,21 @@ static __always_inline int take_stack(void *ctx, struct wait_state *st, enum wai
 	ev->runqueue_ns = st->runqueue_ns;
 	ev->weight_ns = st->weight_ns;
 	ev->cpu = bpf_get_smp_processor_id();
+	ev->on_ns = st->on_ns;
+	ev->before = st->waits - 1;
+	ev->waker_tgid = st->waker_tgid;
 	ev->waker_tid = st->waker_tid;
+	ev->woken_by = st->woken_by;
 	ev->nr = st->nr;
 	ev->reason = st->reason;
-	ev->nframes = w->nframes;
+	ev->nframes = nframes;
+	ev->nwaker = w->nframes - nframes;
 	ev->unwind = w->unwind;
 	ev->stop = w->stop;
 	if (k == HP_STACK_MAX * 8 && w->unwind == HP_UNWIND_FP)
 		ev->stop = UW_STOP_DEPTH;
 	bpf_get_current_comm(ev->comm, sizeof(ev->comm));
+	__builtin_memcpy(ev->waker_comm, st->waker_comm, sizeof(ev->waker_comm));
 	if (bpf_ringbuf_output(&m_events, ev, size, BPF_RB_NO_WAKEUP))
 		drop(DROP_RING_FULL);
 	st->weight_ns = 0;

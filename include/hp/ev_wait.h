@@ -33,23 +33,40 @@ enum hp_wait {
 	HP_WAIT_MAX = 16,
 };
 
-/* A wait that was drawn. nframes struct ev_frame follow, as in struct ev_sample. */
+enum hp_waker {
+	HP_WAKER_UNKNOWN = 0, /* not looked at, or nobody: it had hardly been blocked */
+	HP_WAKER_THREAD = 1, /* in a system call; an interrupt on top of one is taken for it */
+	HP_WAKER_INTERRUPT = 2, /* a timer, a device */
+};
+
+#define HP_WAKER_FRAMES 8 /* the innermost ones */
+
+/*
+ * A wait that was drawn. nframes struct ev_frame follow, as in struct ev_sample, then nwaker of the
+ * thread that woke it, of the process alone. Between two records of a thread, what `before` and on_ns have
+ * grown by says how much of that time it ran, and in how many waits that were not drawn it did not.
+ */
 struct ev_wait {
 	struct ev_hdr hdr; /* ts_ns: when the thread was back on a processor */
 	__u64 blocked_ns;
 	__u64 runqueue_ns;
 	__u64 weight_ns; /* what it stands for */
+	__u64 on_ns; /* the thread's time on a processor since it is followed, */
+	__u32 before; /* and its waits, this one not counted */
 	__u32 cpu;
-	/* Who ran on the processor that woke it; in an interrupt whoever that was. 0 = nobody. */
+	/* Who woke it, with HP_WAKER_THREAD. */
+	__u32 waker_tgid;
 	__u32 waker_tid;
 	__s32 nr; /* of the system call, -1 = none */
+	__u16 nframes;
+	__u16 nwaker;
 	__u8 reason; /* enum hp_wait */
 	__u8 unwind; /* enum hp_unwind */
 	__u8 stop; /* enum uw_stop */
-	__u8 pad0;
-	__u16 nframes;
-	__u16 pad1[3];
+	__u8 woken_by; /* enum hp_waker */
+	__u8 pad0[4];
 	char comm[HP_COMM_LEN];
+	char waker_comm[HP_COMM_LEN];
 };
 
 enum hp_wait_flags {

@@ -96,16 +96,24 @@ struct wait_state {
 	__u64 task; /* struct task_struct *: numbers are reused */
 	__u32 tgid;
 	__u32 tid;
+	__u32 waker_tgid;
 	__u32 waker_tid;
+	__u32 draw; /* what decides whether this wait is drawn */
 	__s32 nr; /* of the wait under way, or the last one: */
 	__u16 target;
 	__u8 reason; /* enum hp_wait */
-	__u8 pad0[5];
+	__u8 nwaker; /* frames of the waker's stack */
+	__u8 woken_by; /* enum hp_waker */
+	__u8 pad0[3];
+	__u32 waits; /* that are over */
+	__u32 pad2;
 	/* Of the wait that was drawn, until its stack is taken; weight_ns 0 = none: */
 	__u64 blocked_ns;
 	__u64 runqueue_ns;
 	__u64 weight_ns;
 	char comm[HP_COMM_LEN];
+	char waker_comm[HP_COMM_LEN];
+	struct ev_frame waker[HP_WAKER_FRAMES];
 	struct wait_total total[HP_WAIT_MAX];
 	__u32 pad1;
 	__u32 changing;

@@ -33,6 +33,8 @@ struct row { /* a thread */
 	double weight[HP_WAIT_MAX]; /* of sampled waits */
 	u32 stacks;
 	u32 deep; /* of them with kernel and user frames */
+	u32 woken[HP_WAIT_MAX]; /* of them ended by somebody, */
+	u32 by_waker[HP_WAIT_MAX]; /* and that was the workload's waker */
 	u32 tid;
 	char comm[16];
 	bool ended;
@@ -82,6 +84,9 @@ static void on_wait_record(void *arg, const struct ev_hdr *rec)
 		r->stacks++;
 		assert_true(ev->weight_ns >= ev->blocked_ns + ev->runqueue_ns);
 		r->deep += ev->nframes && f[ev->nframes - 1].kind == HP_FRAME_NATIVE;
+		r->woken[ev->reason] += ev->woken_by != HP_WAKER_UNKNOWN;
+		r->by_waker[ev->reason] +=
+			ev->woken_by == HP_WAKER_THREAD && !strcmp(ev->waker_comm, "w_waker");
 	}
 }
 
@@ -232,6 +237,9 @@ static void check_thread(struct seen_waits *s, const struct waits_thread *t)
 	if (is > own * 1.01 + MS + slack || is + queued(r, 0) < own * 0.99 - MS - slack)
 		fail_msg("%s waited %.3f ms (and was preempted for %.3f), not %.3f", t->name,
 			 is / MS, queued(r, 0) / MS, own / MS);
+	/* Inside a call a thread may also wait for another one's change of the address space. */
+	if (t->kind >= WAITS_PIPE && t->kind <= WAITS_EVENTFD)
+		assert_true(r->by_waker[why] + 2 >= r->woken[why]);
 	/* Where files are in memory nobody waits for them. */
 	if (own - queued(r, 0) > 5 * MS + slack)
 		assert_true(r->last[why].count > 0);

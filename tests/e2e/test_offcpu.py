@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 
-from lib import profiler, procs
+from lib import procs, profiler, protobuf
 
 WAITS = os.path.join(profiler.OUTPUT, "test", "waits")
 REASON = {"w_sleep": "sleep", "w_pipe": "pipe", "w_futex": "futex", "w_socket": "socket",
@@ -157,3 +157,103 @@ def test_profiles_for_other_tools(hostprof, tmp_path):
     want = sum(w for s, w in zip(profile["samples"], profile["weights"])
                if any(frames[i]["name"] == "thread_main" for i in s)) / 1000
     assert abs(float(row[3].removesuffix("us")) - want) <= 1, (row, want)
+
+
+WOKEN = {"w_pipe": "pipe", "w_futex": "futex", "w_socket": "socket", "w_poll": "socket",
+         "w_epoll": "idle", "w_event": "event"}
+
+
+def functions(frames):
+    """Without file and line."""
+    return [f.split(" (")[0] for f in frames]
+
+
+def test_wakers(hostprof, tmp_path):
+    """One thread wakes all that wait for others, in a function of its own."""
+    report, _, _ = run_waits(hostprof, tmp_path, 2500, 0, "--no-http", "--no-db")
+    by = {}
+    for line in report.read("wakers.folded").decode().splitlines():
+        stack, us = line.rsplit(" ", 1)
+        thread, reason, waker, *frames = stack.split(";")
+        row = by.setdefault((thread, reason), {"all": 0, "w_waker": 0, "frames": 0})
+        row["all"] += int(us)
+        row["w_waker"] += int(us) * (waker == "by w_waker")
+        row["frames"] += int(us) * ("waker_main" in functions(frames))
+    for thread, reason in WOKEN.items():
+        row = by[thread, f"({reason})"]
+        assert row["w_waker"] == row["all"] > 500000, (thread, row)
+        # Stacks are taken of those that were long enough when they were woken; the rest waited to run, too.
+        assert row["frames"] >= 0.5 * row["all"], (thread, row)
+        said = next(w for w in report.summary["offcpu"]["wakers"]
+                    if (w["thread"], w["reason"]) == (thread, reason))
+        assert said["waker"] == "w_waker" and "waker_main" in functions(said["top"]), said
+        assert abs(said["blocked_s"] - row["all"] / 1e6) < 1e-3
+    sleep = by["w_sleep", "(sleep)"]
+    assert sleep["w_waker"] == 0 and ("w_sleep", "sleep", "an interrupt") in {
+        (w["thread"], w["reason"], w["waker"]) for w in report.summary["offcpu"]["wakers"]}
+    text = report.read("PERFORMANCE_REPORT.md").decode()
+    assert "| Until woken by |" in text and "w_waker" in text
+
+
+STEPS = """
+import sys, threading, time
+sys.stdin.readline()
+on = time.thread_time()
+for i in range(60):
+    time.sleep(0.02)
+    end = time.thread_time() + 0.005
+    while time.thread_time() < end:
+        pass
+print(time.thread_time() - on, flush=True)
+sys.stdin.readline()
+"""
+
+
+def slices(report):
+    """[(tid, name, seconds)] of the timeline's tracks of states."""
+    tracks, open_slices, found = {}, {}, []
+    trace = protobuf.message(report.read("timeline.pftrace"))
+    for packet in map(protobuf.message, trace[1]):
+        if packet[60]:
+            track = protobuf.message(packet[60][0])
+            if track[2] == [b"state"]:
+                tracks[track[1][0]] = track[5][0] & 0xffffffff
+        if packet[11]:
+            event = protobuf.message(packet[11][0])
+            (track,), (kind,), (at,) = event[11], event[9], packet[8]
+            if kind == 1:
+                assert track not in open_slices
+                open_slices[track] = event[23][0].decode(), at
+            else:
+                name, begin = open_slices.pop(track)
+                found.append((tracks[track], name, (at - begin) / 1e9))
+    assert not open_slices
+    return found
+
+
+def test_timeline_of_states(hostprof):
+    """Every wait of 20 ms is in it, and between them the thread runs."""
+    work = procs.Process([procs.PYTHON, "-c", STEPS], stdin=-1)
+    run = hostprof(str(work.pid), "-d", "0", "--no-http", "--no-db")
+    work.write("go\n")
+    procs.wait_for(lambda: work.out or not work.running(), 60, "the workload to end")
+    report = run.stop()
+    work.write("leave\n")
+    assert work.wait() == 0, work.stderr
+    (t,) = report.summary["offcpu"]["threads"]
+    mine = [(name, s) for tid, name, s in slices(report) if tid == t["tid"]]
+    slept = [s for name, s in mine if name == "blocked: sleep"]
+    why = t["by_reason"]["sleep"]
+    assert len(slept) == why["count"] == 60
+    assert abs(sum(slept) - why["blocked_s"]) < 1e-3
+    queued = sum(s for name, s in mine if name == "runnable")
+    assert abs(queued - why["runqueue_s"]) < 1e-3 + t["runqueue_s"] - why["runqueue_s"]
+    ran = 0
+    for name, s in mine:
+        if name == "running":
+            ran += s
+        elif name.startswith("running "):
+            ran += s * int(name.split()[1]) / 100
+    # 59 of 60 steps lie between two waits; percents are whole ones.
+    own = float(work.out[0]) * 59 / 60
+    assert abs(ran - own) < 0.02 * own + SWITCH_S * 120 + 59 * 0.005 * 0.01, (ran, own)

@@ -11,7 +11,8 @@ from lib import procs, profiler, servers
 
 SAME = ("summary.json", "PERFORMANCE_REPORT.md", "cpu.folded", "cpu.svg", "cpu.html",
         "cpu.pb.gz", "cpu.speedscope.json", "timeline.pftrace", "offcpu.folded", "offcpu.svg",
-        "offcpu.html", "offcpu.pb.gz", "offcpu.speedscope.json", "requests.ndjson")
+        "offcpu.html", "offcpu.pb.gz", "offcpu.speedscope.json", "wakers.folded",
+        "wakers.html", "requests.ndjson")
 
 
 @pytest.fixture(scope="module")

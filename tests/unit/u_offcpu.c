@@ -247,6 +247,75 @@ static void test_without_the_scheduler(void **state)
 	agg_free(a);
 }
 
+/* 30 ms and then 10 ms in the run queue; the waker's one frame is 0x2005 of process 20, tid 0: an interrupt. */
+static void woken_by(struct agg *a, u64 ts, u32 tid, u32 reason, const char *waker, u32 waker_tid)
+{
+	struct {
+		struct ev_wait ev;
+		struct ev_frame f[2];
+	} r = { .ev = { .hdr = { sizeof(r), EV_WAIT, 0, 10, tid, ts },
+			.blocked_ns = 30 * MSEC,
+			.runqueue_ns = 10 * MSEC,
+			.weight_ns = 40 * MSEC,
+			.reason = (u8)reason,
+			.waker_tgid = 20,
+			.waker_tid = waker_tid,
+			.woken_by = waker_tid ? HP_WAKER_THREAD : HP_WAKER_INTERRUPT,
+			.unwind = HP_UNWIND_TABLES,
+			.stop = UW_STOP_END,
+			.comm = "web",
+			.nframes = 1,
+			.nwaker = 1 },
+		.f = { { .addr = 0x1005, .kind = HP_FRAME_NATIVE },
+		       { .addr = 0x2005, .kind = HP_FRAME_NATIVE, .extra = HP_FRAME_EXACT } } };
+
+	snprintf(r.ev.waker_comm, sizeof(r.ev.waker_comm), "%s", waker);
+	agg_record(a, &r.ev.hdr);
+}
+
+static void test_wakers(void **state)
+{
+	struct agg *a = begin(HP_WAITS_TOTALS | HP_WAITS_STACKS);
+	struct buf line = BUF_INIT, text = BUF_INIT;
+	const struct agg_report *r;
+	u32 pos = 0;
+	u64 weight;
+
+	(void)state;
+	symbol(a, 10, 0x1000, "_start");
+	symbol(a, 20, 0x2000, "unlock");
+	woken_by(a, START + 300 * MSEC, 12, HP_WAIT_FUTEX, "job;1", 21);
+	woken_by(a, START + 200 * MSEC, 11, HP_WAIT_FUTEX, "job;1", 21);
+	woken_by(a, START + 100 * MSEC, 12, HP_WAIT_SOCKET, "stale", 0);
+	/* Whoever ran when the timer came did not do it. */
+	woken_by(a, START + 400 * MSEC, 12, HP_WAIT_SLEEP, "other", 33);
+	r = finish(a);
+	buf_adds(&text, "");
+	while (agg_folded_tree(r->offcpu.waker_nodes, r->offcpu.nwaker_nodes, &pos, &line,
+			       &weight)) {
+		buf_add_slice(&text, buf_slice(&line));
+		buf_addf(&text, " %lu\n", (unsigned long)weight);
+	}
+	assert_string_equal(text.p, "web;(futex);by job:1;unlock 60000\n"
+				    "web;(sleep);by an interrupt 30000\n"
+				    "web;(socket);by an interrupt 30000\n");
+	assert_int_equal(r->offcpu.nwakings, 3);
+	assert_string_equal(r->offcpu.wakings[0].waker, "job:1");
+	assert_int_equal(r->offcpu.wakings[0].reason, HP_WAIT_FUTEX);
+	assert_int_equal(r->offcpu.wakings[0].weight_us, 60000);
+	assert_string_equal(r->offcpu.wakings[0].top[0], "unlock");
+	assert_null(r->offcpu.wakings[0].top[1]);
+	assert_int_equal(r->offcpu.nstates, 4);
+	assert_int_equal(r->offcpu.states[0].tid, 11);
+	assert_int_equal(r->offcpu.states[1].ts_ns, START + 100 * MSEC);
+	assert_string_equal(r->offcpu.states[1].waker, "");
+	assert_string_equal(r->offcpu.states[2].waker, "job;1");
+	assert_string_equal(r->offcpu.states[3].waker, "");
+	buf_release(&line);
+	buf_release(&text);
+	agg_free(a);
+}
+
 static void test_not_recorded(void **state)
 {
 	struct agg *a = begin(0);
@@ -265,6 +334,7 @@ int main(void)
 		cmocka_unit_test(test_totals),
 		cmocka_unit_test(test_tree),
 		cmocka_unit_test(test_without_the_scheduler),
+		cmocka_unit_test(test_wakers),
 		cmocka_unit_test(test_not_recorded),
 	};
 

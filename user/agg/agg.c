@@ -6,6 +6,7 @@
  * Each feeding function finds the row and counts; only a row that is new allocates.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "agg/core.h"
@@ -224,12 +225,39 @@ static void record_sample(struct agg *a, const struct ev_sample *rec)
 				  });
 }
 
+/* Of a wait that stands for weight_us, the part that ended when it was woken. */
+static void record_waker(struct agg *a, const struct ev_wait *rec, u64 weight_us)
+{
+	char reason[32], waker[HP_COMM_LEN + sizeof(WAKER_PREFIX)] = WAKER_INTERRUPT;
+	double blocked = (double)rec->blocked_ns, all = blocked + (double)rec->runqueue_ns;
+	char comm[HP_COMM_LEN];
+	struct slice name = stacks_comm(rec->waker_comm, comm);
+	/* A timer ends a sleep, on top of whatever runs there then. */
+	bool known = rec->woken_by == HP_WAKER_THREAD && rec->reason != HP_WAIT_SLEEP;
+	const struct stack_sample in = {
+		.tgid = rec->waker_tgid,
+		.comm = rec->comm,
+		.groups = { reason, waker },
+		.frames = (const struct ev_frame *)(rec + 1) + rec->nframes,
+		.nframes = known ? rec->nwaker : 0,
+		.truncated = known && rec->nwaker == HP_WAKER_FRAMES,
+		.unwind = HP_UNWIND_TABLES,
+		.stop = UW_STOP_DEPTH,
+		.weight = (u64)((double)weight_us * blocked / all),
+	};
+
+	snprintf(reason, sizeof(reason), "(%s)", agg_wait_key(rec->reason));
+	if (known)
+		snprintf(waker, sizeof(waker), WAKER_PREFIX "%.*s", (int)name.n, name.p);
+	stacks_add(&a->stacks, &a->stacks.wakers, &in);
+}
+
 static void record_wait(struct agg *a, const struct ev_wait *rec)
 {
 	const struct stack_sample in = {
 		.tgid = rec->hdr.tgid,
 		.comm = rec->comm,
-		.group = rec->reason == HP_WAIT_IDLE ? STACK_IDLE : NULL,
+		.groups = { rec->reason == HP_WAIT_IDLE ? STACK_IDLE : NULL },
 		.frames = (const void *)(rec + 1),
 		.nframes = rec->nframes,
 		.truncated = rec->stop == UW_STOP_DEPTH,
@@ -238,8 +266,12 @@ static void record_wait(struct agg *a, const struct ev_wait *rec)
 		.weight = offcpu_weight(&a->offcpu, &a->window, rec),
 	};
 
-	if (in.weight)
-		stacks_add(&a->stacks, &a->stacks.waits, &in);
+	if (!in.weight)
+		return;
+	stacks_add(&a->stacks, &a->stacks.waits, &in);
+	offcpu_state(&a->offcpu, rec);
+	if (rec->blocked_ns && rec->woken_by != HP_WAKER_UNKNOWN)
+		record_waker(a, rec, in.weight);
 }
 
 void agg_record(struct agg *a, const struct ev_hdr *hdr)

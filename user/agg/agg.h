@@ -351,6 +351,37 @@ struct agg_thread {
 	struct agg_wait by_reason[HP_WAIT_MAX]; /* [HP_WAIT_NONE]: pushed off its processor */
 };
 
+/*
+ * A sampled wait of a thread: blocked until woken, then in the run queue until ts_ns. Between two of a thread
+ * that follow each other it ran for what on_ns has grown by; `before` grows by one when there was no other
+ * wait between them.
+ */
+struct agg_state {
+	u64 ts_ns;
+	u64 blocked_ns;
+	u64 runqueue_ns;
+	u64 on_ns;
+	u32 before;
+	u32 tgid;
+	u32 tid;
+	u8 reason; /* enum hp_wait */
+	char name[HP_COMM_LEN]; /* of the thread; not cleaned */
+	char waker[HP_COMM_LEN]; /* "" = an interrupt, or not known */
+};
+#define AGG_STATES_MAX (200 * 1000) /* 16 MB */
+
+#define AGG_WAKER_TOP 3
+
+/* Who woke a thread from waits for one reason; from the sampled waits. */
+struct agg_waking {
+	const char *thread;
+	const char *waker; /* its name; "an interrupt": a timer, a device */
+	u8 reason; /* enum hp_wait */
+	u64 weight_us; /* time that was waited until then */
+	const char
+		*top[AGG_WAKER_TOP]; /* innermost first: where it mostly did so; NULL = no more */
+};
+
 /* Where threads waited. Totals are exact; the tree is of a sample, its weights are microseconds. */
 struct agg_offcpu {
 	bool recorded;
@@ -368,6 +399,13 @@ struct agg_offcpu {
 	u32 nnodes;
 	const struct agg_top *top; /* without what waits for work */
 	u32 ntop;
+	const struct agg_node *waker_nodes; /* thread, reason, waker, then where the waker was */
+	u32 nwaker_nodes;
+	const struct agg_state *states; /* by thread (tgid, tid), then time */
+	u32 nstates;
+	u64 states_more; /* not kept: past AGG_STATES_MAX */
+	const struct agg_waking *wakings; /* the most first */
+	u32 nwakings; /* at most 100 */
 };
 
 /* Connections that could not be read. Sorted by conns desc, then texts. */

@@ -22,6 +22,8 @@ void offcpu_release(struct offcpu *o)
 	map_release(&o->of);
 	free(o->threads);
 	free(o->rows);
+	free(o->wakings);
+	free(o->states);
 }
 
 static struct offcpu_thread *thread_new(struct offcpu *o, const struct ev_wait_total *rec, u64 key)
@@ -74,6 +76,49 @@ void offcpu_total(struct offcpu *o, const struct ev_wait_total *rec)
 	t->on_ns = MAX(t->on_ns, rec->on_ns);
 	t->ended |= rec->flags & HP_WAIT_ENDED;
 	memcpy(t->comm, rec->comm, sizeof(t->comm));
+}
+
+void offcpu_state(struct offcpu *o, const struct ev_wait *rec)
+{
+	u32 cap = o->states_cap ? o->states_cap * 2 : 256;
+	struct agg_state *s = o->states;
+
+	if (o->nstates == o->states_cap && o->nstates < AGG_STATES_MAX) {
+		s = realloc(s, cap * sizeof(*s));
+		if (s) {
+			o->states = s;
+			o->states_cap = cap;
+		}
+	}
+	if (o->nstates >= MIN(o->states_cap, (u32)AGG_STATES_MAX)) {
+		o->states_more++;
+		return;
+	}
+	s = &o->states[o->nstates++];
+	*s = (struct agg_state){ .ts_ns = rec->hdr.ts_ns,
+				 .blocked_ns = rec->blocked_ns,
+				 .runqueue_ns = rec->runqueue_ns,
+				 .on_ns = rec->on_ns,
+				 .before = rec->before,
+				 .tgid = rec->hdr.tgid,
+				 .tid = rec->hdr.tid,
+				 .reason = rec->reason };
+	memcpy(s->name, rec->comm, sizeof(s->name) - 1);
+	if (rec->woken_by == HP_WAKER_THREAD && rec->reason != HP_WAIT_SLEEP)
+		memcpy(s->waker, rec->waker_comm, sizeof(s->waker) - 1);
+}
+
+static int cmp_state(const void *pa, const void *pb)
+{
+	const struct agg_state *a = pa, *b = pb;
+
+	if (a->tgid != b->tgid)
+		return a->tgid < b->tgid ? -1 : 1;
+	if (a->tid != b->tid)
+		return a->tid < b->tid ? -1 : 1;
+	if (a->ts_ns != b->ts_ns)
+		return a->ts_ns < b->ts_ns ? -1 : 1;
+	return a->before < b->before ? -1 : a->before > b->before;
 }
 
 u64 offcpu_weight(struct offcpu *o, const struct window *w, const struct ev_wait *rec)
@@ -151,9 +196,79 @@ static int cmp_thread(const void *pa, const void *pb)
 	return strcmp(a->name, b->name);
 }
 
-int offcpu_finish(struct offcpu *o, const struct window *w, const struct stack_tree *t,
+static int cmp_waking(const void *pa, const void *pb)
+{
+	const struct agg_waking *a = pa, *b = pb;
+	int c;
+
+	if (a->weight_us != b->weight_us)
+		return a->weight_us > b->weight_us ? -1 : 1;
+	c = strcmp(a->thread, b->thread);
+	if (!c)
+		c = (int)a->reason - (int)b->reason;
+	return c ? c : strcmp(a->waker, b->waker);
+}
+
+static u8 reason_of(const char *group)
+{
+	u8 i;
+
+	for (i = 0; i < HP_WAIT_MAX; i++) {
+		const char *key = agg_wait_key(i);
+		size_t n = strlen(key);
+
+		if (!strncmp(group + 1, key, n) && !strcmp(group + 1 + n, ")"))
+			return i;
+	}
+	return HP_WAIT_OTHER;
+}
+
+/* A waker's node, and where below it most of the weight is. */
+static void make_waking(const struct stack_tree *t, u32 node, struct agg_waking *ret)
+{
+	const struct agg_node *n = t->out, *reason = &n[n[node].parent];
+	u32 i, best = node;
+
+	for (i = node + 1; i < t->nout && n[i].depth > n[node].depth; i++)
+		if (n[i].kind && (best == node || n[i].self > n[best].self))
+			best = i;
+	*ret = (struct agg_waking){
+		.thread = n[reason->parent].text,
+		.waker = n[node].text + strlen(WAKER_PREFIX),
+		.reason = reason_of(reason->text),
+		.weight_us = n[node].total,
+	};
+	for (i = 0; i < AGG_WAKER_TOP && best > node && n[best].kind; i++) {
+		ret->top[i] = n[best].text;
+		best = n[best].parent;
+	}
+}
+
+/* The rows of the tree of wakers: thread, reason, waker are its depths 1 to 3. */
+static int make_wakings(struct offcpu *o, const struct stack_tree *t, struct agg_offcpu *ret)
+{
+	u32 i, n = 0;
+
+	for (i = 0; i < t->nout; i++)
+		n += t->out[i].depth == 3;
+	o->wakings = calloc(MAX(n, 1U), sizeof(*o->wakings));
+	if (!o->wakings)
+		return -ENOMEM;
+	for (i = 0, n = 0; i < t->nout; i++)
+		if (t->out[i].depth == 3 && t->out[i].text[0] == WAKER_PREFIX[0])
+			make_waking(t, i, &o->wakings[n++]);
+	qsort(o->wakings, n, sizeof(*o->wakings), cmp_waking);
+	ret->waker_nodes = t->out;
+	ret->nwaker_nodes = t->nout;
+	ret->wakings = o->wakings;
+	ret->nwakings = MIN(n, OFFCPU_WAKINGS_MAX);
+	return 0;
+}
+
+int offcpu_finish(struct offcpu *o, const struct window *w, const struct stacks *s,
 		  struct strpool *texts, struct agg_offcpu *ret)
 {
+	const struct stack_tree *t = &s->waits;
 	u32 i, r, n = 0;
 
 	*ret = (struct agg_offcpu){
@@ -185,5 +300,10 @@ int offcpu_finish(struct offcpu *o, const struct window *w, const struct stack_t
 	ret->threads = o->rows;
 	ret->nthreads = MIN(n, OFFCPU_LISTED_MAX);
 	ret->threads_more = n - ret->nthreads;
-	return 0;
+	if (o->nstates)
+		qsort(o->states, o->nstates, sizeof(*o->states), cmp_state);
+	ret->states = o->states;
+	ret->nstates = o->nstates;
+	ret->states_more = o->states_more;
+	return make_wakings(o, &s->wakers, ret);
 }

@@ -13,6 +13,11 @@
 
 #define OFFCPU_THREADS_MAX 32768
 #define OFFCPU_LISTED_MAX 200 /* threads in the report */
+#define OFFCPU_WAKINGS_MAX 100
+
+/* Nodes of the tree of wakers, below the reason. */
+#define WAKER_PREFIX "by "
+#define WAKER_INTERRUPT "by an interrupt"
 
 struct offcpu_thread {
 	u64 first_ns;
@@ -37,15 +42,21 @@ struct offcpu {
 	u64 rest_ns; /* of weights, below a microsecond */
 	u64 refused; /* threads past the limit */
 	struct agg_thread *rows;
+	struct agg_waking *wakings;
+	struct agg_state *states;
+	u32 nstates, states_cap;
+	u64 states_more;
 };
 
 void offcpu_init(struct offcpu *o);
 void offcpu_release(struct offcpu *o);
 void offcpu_total(struct offcpu *o, const struct ev_wait_total *rec);
+/* Keeps when it was. */
+void offcpu_state(struct offcpu *o, const struct ev_wait *rec);
 /* A sampled wait: what of its weight lies in the window, in microseconds. */
 u64 offcpu_weight(struct offcpu *o, const struct window *w, const struct ev_wait *rec);
 /* After stacks_finish(). Texts go into the pool. 0 or -ENOMEM. */
-int offcpu_finish(struct offcpu *o, const struct window *w, const struct stack_tree *t,
+int offcpu_finish(struct offcpu *o, const struct window *w, const struct stacks *s,
 		  struct strpool *texts, struct agg_offcpu *ret);
 
 #endif

@@ -347,7 +347,7 @@ int agg_finish(struct agg *a)
 		err = stacks_finish(&a->stacks);
 	if (err)
 		return err;
-	err = offcpu_finish(&a->offcpu, &a->window, &a->stacks.waits, &a->texts, &r->offcpu);
+	err = offcpu_finish(&a->offcpu, &a->window, &a->stacks, &a->texts, &r->offcpu);
 	if (err)
 		return err;
 	r->trust.wait_stacks = a->stacks.waits.trust;

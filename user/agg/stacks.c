@@ -41,7 +41,8 @@ int stacks_init(struct stacks *s, u32 max_nodes)
 	memset(s, 0, sizeof(*s));
 	if (strpool_init(&s->texts, STACK_SYMBOLS_MAX, STACK_TEXT_MAX))
 		return -ENOMEM;
-	if (tree_init(&s->cpu, max_nodes) || tree_init(&s->waits, max_nodes)) {
+	if (tree_init(&s->cpu, max_nodes) || tree_init(&s->waits, max_nodes) ||
+	    tree_init(&s->wakers, max_nodes)) {
 		stacks_release(s);
 		return -ENOMEM;
 	}
@@ -59,6 +60,7 @@ void stacks_release(struct stacks *s)
 	free(s->moments);
 	tree_release(&s->cpu);
 	tree_release(&s->waits);
+	tree_release(&s->wakers);
 	memset(s, 0, sizeof(*s));
 }
 
@@ -183,8 +185,7 @@ static s64 text_frame(struct stacks *s, struct slice text)
 	return frame_get(s, &f);
 }
 
-/* Thread names are at most 15 bytes; what separates frames in folded stacks may not be in one. */
-static struct slice clean_comm(const char comm[HP_COMM_LEN], char out[HP_COMM_LEN])
+struct slice stacks_comm(const char comm[HP_COMM_LEN], char out[HP_COMM_LEN])
 {
 	size_t i, n = strnlen(comm, HP_COMM_LEN - 1);
 
@@ -225,9 +226,9 @@ u32 stacks_add(struct stacks *s, struct stack_tree *t, const struct stack_sample
 	t->samples++;
 	t->weight += in->weight;
 	/* A process that sets thread names at random must not fill the tree with them. */
-	at = text_node(s, t, 0, clean_comm(in->comm, comm), t->nnodes < t->nodes_max + 64);
-	if (in->group)
-		at = text_node(s, t, at, slice_str(in->group), t->nnodes < t->nodes_max + 64);
+	at = text_node(s, t, 0, stacks_comm(in->comm, comm), t->nnodes < t->nodes_max + 64);
+	for (i = 0; i < ARRAY_SIZE(in->groups) && in->groups[i]; i++)
+		at = text_node(s, t, at, slice_str(in->groups[i]), t->nnodes < t->nodes_max + 64);
 	if (truncated)
 		at = text_node(s, t, at, SLICE(STACK_TRUNCATED), false);
 	for (i = n; i-- > 0;) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Sampled stacks as call trees of addresses, and the names that turn them into trees of functions. One
- * tree for what ran, one for what waited; threads, addresses and names are the same for both.
+ * tree for what ran, one for what waited, one for who woke that; threads, addresses and names are the same
+ * for all.
  */
 #ifndef AGG_STACKS_H
 #define AGG_STACKS_H
@@ -87,7 +88,8 @@ struct stack_tree {
 struct stack_sample {
 	u32 tgid;
 	const char *comm; /* HP_COMM_LEN bytes */
-	const char *group; /* a node below the thread's name, as if it had called; NULL = none */
+	const char
+		*groups[2]; /* nodes below the thread's name, as if they had called; NULL = none */
 	const struct ev_frame *frames; /* innermost first */
 	u32 nframes;
 	bool truncated;
@@ -119,10 +121,13 @@ struct stacks {
 	u32 nmoments, moments_cap;
 	u64 moments_more;
 	struct stack_tree waits; /* weights are microseconds */
+	struct stack_tree wakers; /* likewise: thread, reason, waker, the waker's own frames */
 };
 
 int stacks_init(struct stacks *s, u32 max_nodes);
 void stacks_release(struct stacks *s);
+/* A thread's name, at most 15 bytes, without what separates frames in folded stacks; in `out`, or a text. */
+struct slice stacks_comm(const char comm[HP_COMM_LEN], char out[HP_COMM_LEN]);
 /* Returns the sample's node. */
 u32 stacks_add(struct stacks *s, struct stack_tree *t, const struct stack_sample *in);
 /* Keeps when and where a sample of the CPU tree was taken. */

@@ -17,7 +17,8 @@
 #include "base/cleanup.h"
 #include "base/map.h"
 
-#define DEPTH_MAX (STACK_TREE_DEPTH_MAX + 4) /* root, thread, "(truncated)", one past the leaf */
+#define DEPTH_MAX                                                                                  \
+	(STACK_TREE_DEPTH_MAX + 6) /* root, thread, groups, "(truncated)", one past the leaf */
 
 struct named {
 	u32 text;
@@ -640,5 +641,7 @@ int stacks_finish(struct stacks *s)
 		err = finish_tree(s, &names, &s->cpu);
 	if (!err)
 		err = finish_tree(s, &names, &s->waits);
+	if (!err)
+		err = finish_tree(s, &names, &s->wakers);
 	return err;
 }

@@ -246,6 +246,15 @@ static void name_python(struct analyst *a, u32 tgid, const void *frames, u32 nfr
 		pynames_sample(a->pynames, tgid, frames, nframes);
 }
 
+static void name_wait(struct analyst *a, const struct ev_wait *ev)
+{
+	const struct ev_frame *f = (const void *)(ev + 1);
+
+	name_python(a, ev->hdr.tgid, f, ev->nframes);
+	if (ev->nwaker)
+		name_python(a, ev->waker_tgid, f + ev->nframes, ev->nwaker);
+}
+
 /*
  * Tables are made while nothing else is to be done; when records never stop coming, half of the time.
  */
@@ -519,8 +528,7 @@ static void on_record(struct analyst *a, struct ev_hdr *rec)
 			    ((struct ev_sample *)rec)->nframes);
 		break;
 	case EV_WAIT:
-		name_python(a, rec->tgid, (struct ev_wait *)rec + 1,
-			    ((struct ev_wait *)rec)->nframes);
+		name_wait(a, (struct ev_wait *)rec);
 		break;
 	}
 	put_record(a, rec);

@@ -92,7 +92,7 @@ static int write_pages(const struct pair *p, const struct common_opts *common)
 		log_err("%s", outs.err);
 		return EXIT_FAILED;
 	}
-	for (kind = 0; kind < PROFILE_KINDS; kind++)
+	for (kind = PROFILE_CPU; kind <= PROFILE_WAITS; kind++)
 		if (profile_recorded(p->before, kind) && profile_recorded(p->after, kind) &&
 		    write_page(p, kind, &outs))
 			return EXIT_FAILED;

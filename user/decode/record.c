@@ -85,7 +85,10 @@ static bool variable_ok(const struct ev_hdr *hdr)
 		return ((const struct ev_sample *)hdr)->nframes * sizeof(struct ev_frame) <= room;
 	case EV_WAIT:
 		return ((const struct ev_wait *)hdr)->reason < HP_WAIT_MAX &&
-		       ((const struct ev_wait *)hdr)->nframes * sizeof(struct ev_frame) <= room;
+		       (((const struct ev_wait *)hdr)->nframes +
+			((const struct ev_wait *)hdr)->nwaker) *
+				       sizeof(struct ev_frame) <=
+			       room;
 	case EV_TARGET: {
 		const struct ev_target *ev = (const struct ev_target *)hdr;
 

@@ -138,13 +138,13 @@ static void add_named(struct buf *out, const struct change *c, u32 n, bool less)
 
 int compare_text(const struct agg *before, const struct agg *after, struct buf *out)
 {
-	static const char *const heads[PROFILE_KINDS] = {
+	static const char *const heads[] = {
 		[PROFILE_CPU] = "cpu, in cores",
 		[PROFILE_WAITS] = "off cpu but idle, in seconds a second",
 	};
 	u32 kind, n;
 
-	for (kind = 0; kind < PROFILE_KINDS; kind++) {
+	for (kind = 0; kind < ARRAY_SIZE(heads); kind++) {
 		_free_ struct change *changes = NULL;
 		struct side s[2];
 

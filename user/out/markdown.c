@@ -454,6 +454,33 @@ static void put_waits(struct buf *out, const struct agg_offcpu *o)
 		 "by another thread.\n\n");
 }
 
+/* Timers and devices end most waits of a quiet process and tell nothing. */
+static void put_wakings(struct buf *out, const struct agg_offcpu *o)
+{
+	u32 i, k, n = 0;
+
+	for (i = 0; i < o->nwakings && n < (u32)ROWS_MAX; i++) {
+		const struct agg_waking *w = &o->wakings[i];
+
+		if (!strcmp(w->waker, "an interrupt") || w->reason == HP_WAIT_IDLE)
+			continue;
+		if (!n++)
+			buf_adds(out, "| Thread | Waited for | Until woken by | In | Time |\n"
+				      "|---|---|---|---|--:|\n");
+		buf_adds(out, "|");
+		put_cell(out, w->thread, NAME_CELLS, true);
+		buf_addf(out, " %s |", agg_wait_key(w->reason));
+		put_cell(out, w->waker, NAME_CELLS, true);
+		for (k = 0; k < 1 && w->top[k]; k++)
+			put_cell(out, w->top[k], NAME_CELLS, true);
+		if (!w->top[0])
+			buf_adds(out, " |");
+		buf_addf(out, " %s |\n", fmt_dur(FMT, (double)w->weight_us * 1e3));
+	}
+	if (n)
+		buf_adds(out, "\n");
+}
+
 static void put_offcpu(struct buf *out, const struct agg_report *rep)
 {
 	const struct agg_offcpu *o = &rep->offcpu;
@@ -481,6 +508,7 @@ static void put_offcpu(struct buf *out, const struct agg_report *rep)
 	}
 	if (o->nthreads)
 		buf_adds(out, "\n");
+	put_wakings(out, o);
 	if (!o->ntop)
 		return;
 	buf_addf(out,

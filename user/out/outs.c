@@ -15,6 +15,11 @@ static bool has_wait_stacks(const struct agg_report *rep)
 	return rep->offcpu.stacks;
 }
 
+static bool has_times(const struct agg_report *rep)
+{
+	return has_cpu(rep) || has_wait_stacks(rep);
+}
+
 const struct output outputs[OUT_FORMATS] = {
 	[OUT_MD] = { "md", "PERFORMANCE_REPORT.md", out_markdown, NULL, true },
 	[OUT_JSON] = { "json", "summary.json", out_summary, NULL, true },
@@ -24,7 +29,7 @@ const struct output outputs[OUT_FORMATS] = {
 	[OUT_PPROF] = { "pprof", "cpu.pb.gz", out_cpu_pprof, has_cpu, true },
 	[OUT_SPEEDSCOPE] = { "speedscope", "cpu.speedscope.json", out_cpu_speedscope, has_cpu,
 			     true },
-	[OUT_PERFETTO] = { "perfetto", "timeline.pftrace", out_timeline, has_cpu, true },
+	[OUT_PERFETTO] = { "perfetto", "timeline.pftrace", out_timeline, has_times, true },
 	[OUT_NDJSON] = { "ndjson", "requests.ndjson", NULL, NULL, false },
 	[OUT_OFFCPU_SVG] = { "svg", "offcpu.svg", out_offcpu_svg, has_wait_stacks, true },
 	[OUT_OFFCPU_FOLDED] = { "folded", "offcpu.folded", out_offcpu_folded, has_wait_stacks,
@@ -33,6 +38,9 @@ const struct output outputs[OUT_FORMATS] = {
 	[OUT_OFFCPU_PPROF] = { "pprof", "offcpu.pb.gz", out_offcpu_pprof, has_wait_stacks, true },
 	[OUT_OFFCPU_SPEEDSCOPE] = { "speedscope", "offcpu.speedscope.json", out_offcpu_speedscope,
 				    has_wait_stacks, true },
+	[OUT_WAKERS_FOLDED] = { "folded", "wakers.folded", out_wakers_folded, has_wait_stacks,
+				true },
+	[OUT_WAKERS_HTML] = { "html", "wakers.html", out_wakers_html, has_wait_stacks, true },
 };
 
 u32 outs_default_formats(void)

@@ -38,6 +38,8 @@ enum out_format {
 	OUT_OFFCPU_HTML,
 	OUT_OFFCPU_PPROF,
 	OUT_OFFCPU_SPEEDSCOPE,
+	OUT_WAKERS_FOLDED,
+	OUT_WAKERS_HTML,
 	OUT_FORMATS,
 };
 #define OUT_BIT(format) (1u << (format))
@@ -75,6 +77,8 @@ int out_offcpu_svg(const struct agg *agg, struct buf *out, const struct out_opts
 int out_offcpu_html(const struct agg *agg, struct buf *out, const struct out_opts *opts);
 int out_offcpu_pprof(const struct agg *agg, struct buf *out, const struct out_opts *opts);
 int out_offcpu_speedscope(const struct agg *agg, struct buf *out, const struct out_opts *opts);
+int out_wakers_folded(const struct agg *agg, struct buf *out, const struct out_opts *opts);
+int out_wakers_html(const struct agg *agg, struct buf *out, const struct out_opts *opts);
 
 /* Colour only on a terminal that can, and not under NO_COLOR or --no-color. */
 bool out_use_color(int fd, bool no_color);

@@ -1,18 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * timeline.pftrace: CPU samples in time, by thread and CPU, for the Perfetto UI and trace_processor
+ * timeline.pftrace: CPU samples and threads' states in time, for the Perfetto UI and trace_processor
  * (ui.perfetto.dev). Fields are those of protos/perfetto/trace/trace_packet.proto and what it includes.
  *
  *   clock snapshot (times are CLOCK_MONOTONIC, tied to the real time) ─ defaults and interned names,
- *   frames, stacks ─ a track for each process and thread ─ a PerfSample for each sample
+ *   frames, stacks ─ a track for each process and thread ─ a PerfSample for each sample ─ a track of
+ *   states for each thread that was seen waiting, with slices
  *
  * A stack is interned once, by its node in the call tree, its outermost frame first. The thread's name at the
- * top of the tree is not a frame here, it names the thread. Only what ran is in it: between two samples
- * nothing is said about a thread.
+ * top of the tree is not a frame here, it names the thread. Between two samples nothing is said about what
+ * a thread ran.
+ *
+ * States come from sampled waits: all long ones are among them. Between two of a thread it was "running" when
+ * there was no other wait, and else "running N %", with how many there were.
  */
 #include "out/outs.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include "base/cleanup.h"
 #include "out/fmt.h"
@@ -21,11 +26,13 @@
 
 #define SEQUENCE 1
 #define THREAD_UUID (1ULL << 32)
+#define STATE_UUID (1ULL << 33)
 
 enum packet_field {
 	PACKET_CLOCKS = 6,
 	PACKET_TIME = 8,
 	PACKET_SEQUENCE = 10,
+	PACKET_EVENT = 11,
 	PACKET_INTERNED = 12,
 	PACKET_FLAGS = 13,
 	PACKET_DEFAULTS_CLOCK = 58,
@@ -38,6 +45,11 @@ enum packet_field {
 enum sequence_flag {
 	FLAG_CLEARED = 1,
 	FLAG_NEEDS_STATE = 2,
+};
+
+enum slice_type {
+	SLICE_BEGIN = 1,
+	SLICE_END = 2,
 };
 
 enum clock {
@@ -239,45 +251,62 @@ static void add_process(struct trace *t, u32 tgid)
 	pb_close(t->out, packet);
 }
 
-static void add_thread(struct trace *t, const struct agg_moment *m)
+static void add_thread(struct trace *t, u32 tgid, u32 tid, const char *name)
 {
-	const struct agg_node *nodes = t->rep->cpu.nodes;
 	size_t packet = packet_open(t, FLAG_NEEDS_STATE), track = pb_open(t->out, PACKET_TRACK),
 	       msg;
-	u32 at = m->node;
 
-	while (nodes[at].depth > 1)
-		at = nodes[at].parent;
-	pb_u64(t->out, 1, THREAD_UUID | m->tid);
-	pb_u64(t->out, 5, m->tgid);
+	pb_u64(t->out, 1, THREAD_UUID | tid);
+	pb_u64(t->out, 5, tgid);
 	msg = pb_open(t->out, 4);
-	pb_u64(t->out, 1, m->tgid);
-	pb_u64(t->out, 2, m->tid);
-	add_text(t, 5, nodes[at].text);
+	pb_u64(t->out, 1, tgid);
+	pb_u64(t->out, 2, tid);
+	add_text(t, 5, name);
 	pb_close(t->out, msg);
 	pb_close(t->out, track);
 	pb_close(t->out, packet);
 }
 
+static const char *thread_name(const struct agg_node *nodes, u32 at)
+{
+	while (nodes[at].depth > 1)
+		at = nodes[at].parent;
+	return nodes[at].text;
+}
+
+static int see_thread(struct trace *t, struct map *seen, u32 tgid, u32 tid, const char *name)
+{
+	int err = 0;
+
+	if (!map_find(seen, tgid)) {
+		err = map_put(seen, tgid, 1);
+		add_process(t, tgid);
+	}
+	if (!err && !map_find(seen, THREAD_UUID | tid)) {
+		err = map_put(seen, THREAD_UUID | tid, 1);
+		add_thread(t, tgid, tid, name);
+	}
+	return err;
+}
+
 static int add_tracks(struct trace *t)
 {
+	const struct agg_offcpu *offcpu = &t->rep->offcpu;
 	const struct agg_cpu *cpu = &t->rep->cpu;
 	struct map seen;
 	u32 i;
 	int err = 0;
 
-	map_init(&seen, 2 * (size_t)cpu->nmoments);
+	map_init(&seen, 2 * ((size_t)cpu->nmoments + offcpu->nstates));
 	for (i = 0; i < cpu->nmoments && !err; i++) {
 		const struct agg_moment *m = &cpu->moments[i];
 
-		if (!map_find(&seen, m->tgid)) {
-			err = map_put(&seen, m->tgid, 1);
-			add_process(t, m->tgid);
-		}
-		if (!err && !map_find(&seen, THREAD_UUID | m->tid)) {
-			err = map_put(&seen, THREAD_UUID | m->tid, 1);
-			add_thread(t, m);
-		}
+		err = see_thread(t, &seen, m->tgid, m->tid, thread_name(cpu->nodes, m->node));
+	}
+	for (i = 0; i < offcpu->nstates && !err; i++) {
+		const struct agg_state *s = &offcpu->states[i];
+
+		err = see_thread(t, &seen, s->tgid, s->tid, s->name);
 	}
 	map_release(&seen);
 	return err;
@@ -297,6 +326,94 @@ static void add_sample(struct trace *t, const struct agg_moment *m)
 	pb_u64(t->out, 5, kernel ? MODE_KERNEL : MODE_USER);
 	pb_close(t->out, sample);
 	pb_close(t->out, packet);
+}
+
+static void add_note(struct trace *t, const char *key, const char *text)
+{
+	size_t note = pb_open(t->out, 4);
+
+	pb_bytes(t->out, 10, slice_str(key));
+	add_text(t, 6, text);
+	pb_close(t->out, note);
+}
+
+/* One slice of a track of states; nothing when it has no length. */
+static void add_slice(struct trace *t, u32 tid, u64 from, u64 to, const char *name,
+		      const char *waker)
+{
+	size_t packet, event;
+	u32 type;
+
+	if (to <= from)
+		return;
+	for (type = SLICE_BEGIN; type <= SLICE_END; type++) {
+		packet = packet_open(t, FLAG_NEEDS_STATE);
+		pb_u64(t->out, PACKET_TIME, type == SLICE_BEGIN ? from : to);
+		event = pb_open(t->out, PACKET_EVENT);
+		pb_u64(t->out, 9, type);
+		pb_u64(t->out, 11, STATE_UUID | tid);
+		if (type == SLICE_BEGIN)
+			pb_bytes(t->out, 23, slice_str(name));
+		if (type == SLICE_BEGIN && waker && *waker)
+			add_note(t, "woken by", waker);
+		pb_close(t->out, event);
+		pb_close(t->out, packet);
+	}
+}
+
+static void add_state_track(struct trace *t, u32 tid)
+{
+	size_t packet = packet_open(t, FLAG_NEEDS_STATE), track = pb_open(t->out, PACKET_TRACK);
+
+	pb_u64(t->out, 1, STATE_UUID | tid);
+	pb_u64(t->out, 5, THREAD_UUID | tid);
+	pb_bytes(t->out, 2, SLICE("state"));
+	pb_close(t->out, track);
+	pb_close(t->out, packet);
+}
+
+/* From the end of one wait to the start of the next. */
+static void add_between(struct trace *t, const struct agg_state *a, const struct agg_state *b,
+			u64 until)
+{
+	u64 length = until > a->ts_ns ? until - a->ts_ns : 0;
+	u64 on = b->on_ns > a->on_ns ? b->on_ns - a->on_ns : 0;
+	u32 others = b->before - a->before - 1;
+	char name[80] = "running";
+
+	if (!length)
+		return;
+	if (others)
+		snprintf(name, sizeof(name), "running %.0f %%, %u short waits",
+			 100 * MIN((double)on / (double)length, 1.0), others);
+	add_slice(t, b->tid, a->ts_ns, until, name, NULL);
+}
+
+static void add_states(struct trace *t)
+{
+	const struct agg_offcpu *o = &t->rep->offcpu;
+	const struct agg_state *before = NULL;
+	u32 i;
+
+	for (i = 0; i < o->nstates; i++) {
+		const struct agg_state *s = &o->states[i];
+		u64 woken = s->ts_ns - MIN(s->runqueue_ns, s->ts_ns);
+		u64 from = woken - MIN(s->blocked_ns, woken);
+		char name[48];
+
+		if (before && (before->tid != s->tid || before->tgid != s->tgid))
+			before = NULL;
+		if (!before)
+			add_state_track(t, s->tid);
+		else
+			add_between(t, before, s, from);
+		/* A wait may have begun before the window, but not before the one before it was over. */
+		from = MAX(from, before ? before->ts_ns : t->rep->window.start_ns);
+		snprintf(name, sizeof(name), "blocked: %s", agg_wait_key(s->reason));
+		add_slice(t, s->tid, from, woken, name, s->waker);
+		add_slice(t, s->tid, MAX(woken, from), s->ts_ns, "runnable", NULL);
+		before = s;
+	}
 }
 
 int out_timeline(const struct agg *agg, struct buf *out, const struct out_opts *opts)
@@ -321,5 +438,7 @@ int out_timeline(const struct agg *agg, struct buf *out, const struct out_opts *
 		err = add_tracks(&t);
 	for (i = 0; !err && i < rep->cpu.nmoments; i++)
 		add_sample(&t, &rep->cpu.moments[i]);
+	if (!err)
+		add_states(&t);
 	return out->oom ? -ENOMEM : err;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The two profiles of a report as files: where the processor's time went (cpu.*, in samples) and where
- * threads waited (offcpu.*, in microseconds). Folded stacks, flame graph, interactive page, profiles for
- * other tools, and a page that compares two reports. All that differs between the two kinds is what
+ * The profiles of a report as files: where the processor's time went (cpu.*, in samples), where threads
+ * waited (offcpu.*, in microseconds), and who ended their waits (wakers.*, likewise). Folded stacks, flame graph, interactive page, profiles for
+ * other tools, and a page that compares two reports. All that differs between the kinds is what
  * profile_init() says.
  */
 #include "out/profiles.h"
@@ -69,6 +69,14 @@ static int profile_init(struct profile *p, const struct agg *agg, enum profile_k
 		p->unit = "samples";
 		p->unit_ns = rep->window.sample_hz ? 1e9 / rep->window.sample_hz : 0;
 		say_samples(rep, &p->detail);
+	} else if (kind == PROFILE_WAKERS) {
+		p->nodes = rep->offcpu.waker_nodes;
+		p->n = rep->offcpu.nwaker_nodes;
+		p->what = "wakers";
+		p->heading = "Wakers";
+		p->unit_ns = NSEC_PER_USEC;
+		buf_adds(&p->detail, "time that threads waited, by thread, what for, and who woke "
+				     "them, with the innermost frames of the waker");
 	} else {
 		p->nodes = rep->offcpu.nodes;
 		p->n = rep->offcpu.nnodes;
@@ -218,6 +226,18 @@ int out_offcpu_speedscope(const struct agg *agg, struct buf *out, const struct o
 {
 	(void)opts;
 	return exported(agg, PROFILE_WAITS, out, export_speedscope);
+}
+
+int out_wakers_folded(const struct agg *agg, struct buf *out, const struct out_opts *opts)
+{
+	(void)opts;
+	return folded(agg, PROFILE_WAKERS, out);
+}
+
+int out_wakers_html(const struct agg *agg, struct buf *out, const struct out_opts *opts)
+{
+	(void)opts;
+	return html(agg, PROFILE_WAKERS, out);
 }
 
 bool profile_recorded(const struct agg *agg, enum profile_kind kind)

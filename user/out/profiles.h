@@ -9,6 +9,7 @@
 enum profile_kind {
 	PROFILE_CPU,
 	PROFILE_WAITS,
+	PROFILE_WAKERS,
 	PROFILE_KINDS,
 };
 

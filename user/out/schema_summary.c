@@ -230,6 +230,16 @@ static const struct schema thread[] = { { "target", S_INT, NULL, NULL, NULL },
 					{ "by_reason", S_MAP, waits, REASONS, NULL },
 					{ 0 } };
 
+static const struct schema waker[] = {
+	{ "thread", S_STR, NULL, "that waited", NULL },
+	{ "reason", S_STR, NULL, "a key of by_reason", NULL },
+	{ "waker", S_STR, NULL, "name of the thread that woke it, or 'an interrupt'", NULL },
+	{ "blocked_s", S_NUM, NULL, "estimated from the sampled waits", NULL },
+	{ "top", S_ARR, ITEM(S_STR, NULL, NULL, NULL),
+	  "functions that the waker mostly was in then, innermost first", NULL },
+	{ 0 }
+};
+
 static const struct schema offcpu[] = {
 	{ "on_cpu_s", S_NUM, NULL, "of all threads, as what follows", NULL },
 	{ "blocked_s", S_NUM, NULL, NULL, NULL },
@@ -240,6 +250,8 @@ static const struct schema offcpu[] = {
 	{ "threads", S_ARR, ITEM(S_OBJ, thread, NULL, NULL),
 	  "by what they waited but for work, the most first", NULL },
 	{ "threads_more", S_INT, NULL, "threads past the list's limit", NULL },
+	{ "wakers", S_ARR, ITEM(S_OBJ, waker, NULL, NULL),
+	  "who ended sampled waits, by their time, the most first", NULL },
 	{ 0 }
 };
 

@@ -374,6 +374,28 @@ static void put_thread(struct json *j, const struct agg_thread *t)
 	json_end_obj(j);
 }
 
+static void put_wakings(struct json *j, const struct agg_offcpu *o)
+{
+	u32 i, k;
+
+	json_arr(j, "wakers");
+	for (i = 0; i < o->nwakings; i++) {
+		const struct agg_waking *w = &o->wakings[i];
+
+		json_obj(j, NULL);
+		json_cstr(j, "thread", w->thread);
+		json_cstr(j, "reason", agg_wait_key(w->reason));
+		json_cstr(j, "waker", w->waker);
+		json_num(j, "blocked_s", (double)w->weight_us / 1e6);
+		json_arr(j, "top");
+		for (k = 0; k < AGG_WAKER_TOP && w->top[k]; k++)
+			json_cstr(j, NULL, w->top[k]);
+		json_end_arr(j);
+		json_end_obj(j);
+	}
+	json_end_arr(j);
+}
+
 static void put_offcpu(struct json *j, const struct agg_offcpu *o)
 {
 	u32 i;
@@ -394,6 +416,7 @@ static void put_offcpu(struct json *j, const struct agg_offcpu *o)
 		put_thread(j, &o->threads[i]);
 	json_end_arr(j);
 	json_u64(j, "threads_more", o->threads_more);
+	put_wakings(j, o);
 	json_end_obj(j);
 }
 
