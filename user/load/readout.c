@@ -211,13 +211,15 @@ int probes_waits(struct probes *p, bool all, u32 flags, probes_record_fn *fn, vo
 		const u64 *seen;
 
 		prev = &key;
+		/* Before the copy: what it says then held at that time, or began later. */
+		now_ns = clock_mono_ns();
 		if (copy_wait(p, key, &st))
 			continue;
 		seen = map_find(&p->wait_seen, key);
 		if (!all && seen && *seen == st.changed)
 			continue;
 		map_put(&p->wait_seen, key, st.changed);
-		now_ns = MAX(clock_mono_ns(), st.since_ns);
+		now_ns = MAX(now_ns, st.since_ns);
 		add_under_way(&st, now_ns);
 		err = give_wait(&st, now_ns, flags, fn, arg);
 	}
