@@ -18,7 +18,7 @@
  */
 #include "lib/wait.bpf.h"
 #include "unwind/gil.bpf.h"
-#include "unwind/native.bpf.h"
+#include "unwind/user.bpf.h"
 
 #define WAITS_MAX 8192
 #define WAIT_RECORD_MAX (sizeof(struct ev_wait) + STACK_FRAMES * sizeof(struct ev_frame))
@@ -466,23 +466,6 @@ int wait_seed(struct bpf_iter__task *ctx)
 	return 0;
 }
 
-static __always_inline void wait_user(void *ctx, struct uw_walk *w, __u32 slot, __u32 tgid)
-{
-	long u;
-
-	if (walk_process(w, tgid)) {
-		if (regs_of_task(w))
-			user_stack(slot);
-		return;
-	}
-	u = bpf_get_stack(ctx, w->words, HP_STACK_MAX * 8, BPF_F_USER_STACK);
-	walk_add_words(w, u, HP_FRAME_NATIVE);
-	if (u < 0)
-		drop(DROP_STACK_FAULT);
-	if (u == HP_STACK_MAX * 8)
-		w->stop = UW_STOP_DEPTH;
-}
-
 /* The innermost kernel frames say how this program came to run, and that threads wait by schedule(). */
 enum wait_frames {
 	FRAMES_TRACEPOINT = 4, /* the program, bpf_trace_run1, __schedule, schedule */
@@ -506,7 +489,7 @@ static __always_inline int take_stack(void *ctx, struct wait_state *st, enum wai
 	if (skip != FRAMES_ALL)
 		k = bpf_get_stack(ctx, w->words, HP_STACK_MAX * 8, skip);
 	walk_add_words(w, k, HP_FRAME_KERNEL);
-	wait_user(ctx, w, slot, st->tgid);
+	walk_user(w, slot, ctx, st->tgid, false);
 	nframes = *(volatile __u32 *)&w->nframes;
 	for (i = 0; i < HP_WAKER_FRAMES && i < st->nwaker; i++)
 		if (!walk_add_frame(w, &st->waker[i]))

@@ -3,25 +3,7 @@
  * CPU samples: a perf event on every CPU, filtered by process. Kernel frames by the kernel's own unwinder,
  * user frames by unwind tables; by frame pointers alone for a process that has none yet.
  */
-#include "unwind/native.bpf.h"
-
-static __always_inline void sample_user(struct bpf_perf_event_data *ctx, struct uw_walk *w,
-					__u32 slot, __u32 tgid)
-{
-	long u;
-
-	if (walk_process(w, tgid)) {
-		if (walk_sampled(w, ctx))
-			user_stack(slot);
-		return;
-	}
-	u = bpf_get_stack(ctx, w->words, HP_STACK_MAX * 8, BPF_F_USER_STACK);
-	walk_add_words(w, u, HP_FRAME_NATIVE);
-	if (u < 0)
-		drop(DROP_STACK_FAULT);
-	if (u == HP_STACK_MAX * 8)
-		w->stop = UW_STOP_DEPTH;
-}
+#include "unwind/user.bpf.h"
 
 static __always_inline int sample(struct bpf_perf_event_data *ctx)
 {
@@ -40,7 +22,7 @@ static __always_inline int sample(struct bpf_perf_event_data *ctx)
 	walk_begin(w);
 	k = bpf_get_stack(ctx, w->words, HP_STACK_MAX * 8, 0);
 	walk_add_words(w, k, HP_FRAME_KERNEL);
-	sample_user(ctx, w, slot, pid_tgid >> 32);
+	walk_user(w, slot, ctx, pid_tgid >> 32, true);
 	size = walk_record_size(w, struct ev_sample);
 	if (!size)
 		return 0;
