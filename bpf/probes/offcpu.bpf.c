@@ -458,7 +458,9 @@ int wait_seed(struct bpf_iter__task *ctx)
 	state = task_state(task);
 	if (state & TASK_DEAD)
 		return 0;
-	what = BPF_CORE_READ(task, on_cpu) ? WAIT_RUNNING : state ? WAIT_BLOCKED : WAIT_RUNNABLE;
+	what = BPF_CORE_READ_BITFIELD_PROBED(task, on_cpu) ? WAIT_RUNNING
+	       : state					   ? WAIT_BLOCKED
+							   : WAIT_RUNNABLE;
 	st = wait_of(task, tgid, key_of(task, true), what, waits_since);
 	if (!st || st->what != WAIT_BLOCKED || st->reason || st->on_ns)
 		return 0;

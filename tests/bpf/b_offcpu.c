@@ -141,6 +141,18 @@ static void near_to(const char *what, const char *who, double is, double should,
 
 static void adds_up(const struct row *r)
 {
+	double sum = on_cpu(r) + all_queued(r) + all_blocked(r);
+	u32 i;
+
+	/* Said whole when it does not: which part went wrong is not seen in the sum. */
+	for (i = 0; i < HP_WAIT_MAX && fabs(sum - wall(r)) > 0.005 * wall(r); i++)
+		if (r->last[i].count || r->last[i].blocked_ns || r->last[i].runqueue_ns || !i)
+			print_message("%u: reason %u, %llu waits, blocked %llu to %llu, runnable "
+				      "%llu to %llu, on %llu to %llu, at %llu to %llu\n",
+				      r->tid, i, r->last[i].count, r->base[i].blocked_ns,
+				      r->last[i].blocked_ns, r->base[i].runqueue_ns,
+				      r->last[i].runqueue_ns, r->base[i].on_ns, r->last[i].on_ns,
+				      r->base[i].hdr.ts_ns, r->last[i].hdr.ts_ns);
 	near_to("on, runnable and blocked", r->comm, on_cpu(r) + all_queued(r) + all_blocked(r),
 		wall(r), 0.005, 0);
 }
