@@ -6,9 +6,10 @@
 
 A line for each kernel × rung × case as it is done; then the table, also in OUTPUT/kernels/table.md;
 OUTPUT/kernels/junit.xml for tests/run.sh, and verifier.txt: what each kernel's verifier went through.
-Guests run one a processor. A guest that hangs, or dies, fails all the cases that it did not report, and
-the end of its console is printed. A few failures are run again, once and named: an emulated processor that
-its host takes away stands still for longer than anything that is tested here. What fails twice has failed.
+Guests run one a processor; cases that compare clocks run in a second one (rungs.TIMED). A guest that
+hangs, or dies, fails all the cases that it did not report, and the end of its console is printed. A few
+failures are run again, once and named: an emulated processor that its host takes away stands still for
+longer than anything that is tested here. What fails twice has failed.
 """
 
 import argparse
@@ -45,6 +46,8 @@ class Kernel:
         self.args = args
         self.base = base
         self.rows = rungs.rungs(args.full, args.rung)
+        if not args.rung or rungs.TIMED_ROW["name"] in args.rung:
+            self.rows.append(dict(rungs.TIMED_ROW))
         for row in self.rows:
             row["limit_s"] = args.case_timeout
         self.results = {}  # (rung, case): {status, detail, seconds}
@@ -71,16 +74,17 @@ class Kernel:
         else:
             self.notes.append(line)
 
-    def run(self):
-        self.verifier = []
+    def boot(self, rows, icount):
+        """One guest, which reports the cases of these rows."""
         work = os.path.join(self.args.output, "kernels", f"work-{self.series}-{os.getpid()}.cpio")
         try:
             directory = debs.kernel(self.series)
             self.release = debs.version(directory)
-            job = ("cat > /tmp/rungs.json <<'END'\n" + json.dumps(self.rows) +
+            job = ("cat > /tmp/rungs.json <<'END'\n" + json.dumps(rows) +
                    "\nEND\nexec python3 tests/kernels/guest/cases.py /tmp/rungs.json\n")
             image.work(self.args.output, work, job)
-            guest = qemu.Guest(directory, [self.base, work], self.args.memory, self.args.cpus)
+            guest = qemu.Guest(directory, [self.base, work], self.args.memory, self.args.cpus,
+                               icount)
             begin = time.monotonic()
             status = guest.boot(self.on_line, self.args.timeout)
             took = time.monotonic() - begin
@@ -97,10 +101,17 @@ class Kernel:
         finally:
             if os.path.exists(work):
                 os.unlink(work)
-        for row in self.rows:
+        for row in rows:
             for case in row["cases"]:
                 if (row["name"], case) not in self.results:
                     self.result(row["name"], case, "failed", why, 0)
+
+    def run(self):
+        for icount in (False, True):
+            rows = [r for r in self.rows if (r["name"] == rungs.TIMED_ROW["name"]) == icount]
+            if rows:
+                self.verifier = []
+                self.boot(rows, icount)
 
     def failed(self):
         return [key for key, r in self.results.items() if r["status"] == "failed"]
@@ -133,11 +144,12 @@ def cell(result):
 
 def table(kernels):
     """Markdown: kernel × rung, a column a case."""
-    lines = ["| kernel | transfers | arrivals | " + " | ".join(rungs.ALL) + " |",
-             "|---|---|---|" + "---|" * len(rungs.ALL)]
+    columns = rungs.ALL + rungs.TIMED
+    lines = ["| kernel | transfers | arrivals | " + " | ".join(columns) + " |",
+             "|---|---|---|" + "---|" * len(columns)]
     for k in kernels:
         for row in k.rows:
-            cells = [cell(k.results.get((row["name"], case))) for case in rungs.ALL]
+            cells = [cell(k.results.get((row["name"], case))) for case in columns]
             lines.append(f"| {k.release or k.series} | {row['transfers']} | {row['arrivals']} | " +
                          " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"

@@ -36,6 +36,12 @@ ROWS = (
     ("raw", "tcp_probe", ("fentry", "tracepoint", "kprobe", "data_ready"),
      ("sys_tp", "tcp_probe", WHOLE), SHORT),
 )
+# Cases that compare clocks, in a guest of their own whose clock counts instructions: an emulated processor
+# that its host takes away between two of them makes them disagree by as long as that lasts. They do without
+# sockets, so the ladder does not matter to them.
+TIMED = ("b_offcpu", "b_unwind")
+TIMED_ROW = dict(name="icount", transfers="-", arrivals="-", without=[], needs=[], all=list(TIMED),
+                 cases=list(TIMED))
 # Rows whose cost icount.py compares.
 COSTS = ("fentry/sk_data_ready", "tracepoint/sk_data_ready", "kprobe/sk_data_ready",
          "raw/sk_data_ready")
