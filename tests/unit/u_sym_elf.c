@@ -217,6 +217,40 @@ static void debug_file_must_belong(void **state)
 	image_release(&img);
 }
 
+/* 20 KB that unpack to more than is taken. */
+static void debugdata_bomb(void **state)
+{
+	const size_t size = 72u << 20;
+	_free_ u8 *zeros = calloc(1, size), *packed = malloc(FILE_MAX), *out = NULL;
+	_close_ int fd = -1, file = -1;
+	char path[256];
+	struct elf_src src;
+	struct image img;
+	struct debug_opener none = { 0 };
+	size_t n = 0, got;
+	struct elf e;
+
+	(void)state;
+	assert_true(zeros && packed);
+	assert_int_equal(lzma_easy_buffer_encode(0, LZMA_CHECK_CRC32, NULL, zeros, size, packed, &n,
+						 FILE_MAX),
+			 LZMA_OK);
+	assert_true(n < 64 * 1024);
+	snprintf(path, sizeof(path), "%s/bomb.xz", dir);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_int_equal(fd_write_all(fd, packed, n), 0);
+	assert_int_equal(run("objcopy --add-section .gnu_debugdata=bomb.xz bare.so bomb.so"), 0);
+	file = open_file("bomb.so");
+	assert_int_equal(elf_src_fd(&src, file), 0);
+	assert_int_equal(elf_open(&e, &src), 0);
+	assert_int_equal(debugdata_unpack(&e, &out, &got), -EFBIG);
+	assert_null(out);
+	/* The names that the file has of its own stay. */
+	assert_int_equal(image_load(&img, &src, SLICE("/x"), &none), 0);
+	assert_true(img.table.cut && img.table.n > 0);
+	image_release(&img);
+}
+
 static void path_of_link_stays_inside(void **state)
 {
 	static const char *const bad[] = { "lib.so", "", "/a/../../etc/lib.so", "/./lib.so",
@@ -492,6 +526,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sources_of_names),
+		cmocka_unit_test(debugdata_bomb),
 		cmocka_unit_test(debug_file_must_belong),
 		cmocka_unit_test(path_of_link_stays_inside),
 		cmocka_unit_test(truncated_anywhere),
