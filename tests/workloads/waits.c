@@ -142,8 +142,8 @@ static void *thread_main(void *arg)
 			job->failed = true;
 			break;
 		}
-		t->waited_ns +=
-			clock_ns(CLOCK_MONOTONIC) - at - (clock_ns(CLOCK_THREAD_CPUTIME_ID) - on);
+		at = clock_ns(CLOCK_MONOTONIC) - at;
+		t->waited_ns += (int64_t)(at - (clock_ns(CLOCK_THREAD_CPUTIME_ID) - on));
 		t->waits++;
 		/* Once round: what is in memory by now makes nobody wait. */
 		if (t->kind == WAITS_FAULT && t->waits == FILE_BLOCKS)
@@ -259,10 +259,10 @@ int main(int argc, char **argv)
 	n = waits_run(argv[1], (unsigned)strtoul(argv[2], NULL, 10),
 		      (int)strtoul(argv[3], NULL, 10), t);
 	for (i = 0; i < n; i++)
-		printf("{\"name\":\"%s\",\"tid\":%d,\"waits\":%llu,\"waited_ns\":%llu,"
+		printf("{\"name\":\"%s\",\"tid\":%d,\"waits\":%llu,\"waited_ns\":%lld,"
 		       "\"wall_ns\":%llu,\"cpu_ns\":%llu,\"runqueue_ns\":%llu}\n",
 		       t[i].name, t[i].tid, (unsigned long long)t[i].waits,
-		       (unsigned long long)t[i].waited_ns, (unsigned long long)t[i].wall_ns,
+		       (long long)t[i].waited_ns, (unsigned long long)t[i].wall_ns,
 		       (unsigned long long)t[i].cpu_ns, (unsigned long long)t[i].runqueue_ns);
 	fflush(stdout);
 	if (!fgets(line, sizeof(line), stdin))

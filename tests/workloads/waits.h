@@ -28,7 +28,7 @@ struct waits_thread {
 	int tid;
 	char name[16];
 	uint64_t waits; /* calls that may have blocked */
-	uint64_t waited_ns; /* in them, by the thread's own clock */
+	int64_t waited_ns; /* in them, by the thread's own clocks; may be a little below 0 */
 	uint64_t wall_ns; /* from its first to its last instruction here */
 	uint64_t cpu_ns; /* of that, on a processor */
 	uint64_t runqueue_ns; /* as /proc/self/task/TID/schedstat says */
