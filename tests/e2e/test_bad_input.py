@@ -77,7 +77,7 @@ def test_help_names_what_exists():
     assert profiler.run("help").stdout == got.stdout
     refuse(USAGE, "help", "attahc", says="attach")
     refuse(USAGE, "help", "attach", "report", says="one command")
-    for command in ("daemon", "simulate", "compare"):
+    for command in ("daemon", "simulate"):
         assert command not in got.stdout
     assert profiler.run("attach", "--version").stdout.startswith("hostprof ")
 
