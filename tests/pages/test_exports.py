@@ -4,13 +4,19 @@ pprof, by `go tool pprof`. Needs no browser."""
 import collections
 import gzip
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 
 import profiles
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
+
+from lib.protobuf import message, one, varint  # noqa: E402
 
 PLAIN = [profiles.parse(line) for line in """
 uvicorn:o 100
@@ -45,34 +51,6 @@ def export(build, tmp_path_factory):
     return run
 
 
-# ---- protocol buffers, as the encoding's own document has them ----
-
-def varint(data, at):
-    value = shift = 0
-    while True:
-        value |= (data[at] & 127) << shift
-        shift += 7
-        at += 1
-        if not data[at - 1] & 128:
-            return value, at
-
-
-def message(data):
-    """{field: [int or bytes]}; a length that does not fit fails."""
-    fields, at = collections.defaultdict(list), 0
-    while at < len(data):
-        key, at = varint(data, at)
-        if key & 7 == 0:
-            value, at = varint(data, at)
-        else:
-            assert key & 7 == 2, "neither varint nor bytes"
-            n, at = varint(data, at)
-            value, at = data[at:at + n], at + n
-            assert len(value) == n
-        fields[key >> 3].append(value)
-    return fields
-
-
 def packed(fields, number):
     out = []
     for data in fields[number]:
@@ -81,11 +59,6 @@ def packed(fields, number):
             value, at = varint(data, at)
             out.append(value)
     return out
-
-
-def one(fields, number):
-    assert len(fields[number]) <= 1
-    return fields[number][0] if fields[number] else 0
 
 
 class Pprof:
