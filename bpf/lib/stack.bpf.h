@@ -53,12 +53,20 @@ enum walk_reg {
 struct uw_known {
 	__u64 pc;
 	__u32 epoch; /* 0 = nothing */
-	__u16 rule;
+	__u16 rule; /* with a table; else the mapping's `word` */
 	__u8 kind; /* enum uw_map_kind */
 	__u8 python; /* in the interpreter's loop */
 };
 
 #define UW_KNOWN 512
+
+/* What an interpreter's frame says of itself, from its frame pointer: see UW_CFA_FP. */
+struct uw_own {
+	__s32 word;
+	__s32 extra;
+	__s32 sp;
+	__u32 pad0;
+};
 
 /*
  * The part of the C stack that the walk is in, read in one piece: a read costs 75 ns and more, however
@@ -78,6 +86,7 @@ struct uw_walk {
 	struct uw_map map; /* the one found last; consecutive frames are often in the same */
 	struct uw_known at; /* of pc */
 	__u64 two[2]; /* words of the stack */
+	struct uw_own own; /* of the frame under way, while the step to its caller is made */
 	__u64 window_at; /* 0 = nowhere */
 	__u32 lo; /* of the search under way: in map memory, so that the verifier does not */
 	__u32 n; /* follow every way through it */

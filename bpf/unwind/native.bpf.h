@@ -116,7 +116,7 @@ __weak __noinline int uw_look_up(__u32 slot)
 	w->at.pc = w->pc;
 	w->at.epoch = w->proc.epoch;
 	w->at.kind = w->map.kind;
-	w->at.rule = w->map.kind == UW_MAP_TABLE ? uw_rule_find(slot) : UW_RULE_NONE;
+	w->at.rule = w->map.kind == UW_MAP_TABLE ? uw_rule_find(slot) : (__u8)w->map.word;
 	w->at.python = w->map.flags & UW_MAP_PYTHON && python_loop(w);
 	w->known[uw_hash(w->pc)] = w->at;
 	return 1;
@@ -172,18 +172,53 @@ __weak __noinline int uw_signal(__u32 slot, __u64 ucontext)
 	return UW_STOP_NONE;
 }
 
+/* What the frame runs, behind its own entry. Not 0: no room is left. */
+__weak __noinline int uw_method(__u32 slot)
+{
+	struct uw_walk *w = walk_of(slot);
+	__u32 extra = 0;
+
+	if (!w)
+		return 1;
+	if (w->own.extra && !uw_read(slot, w->bp + w->own.extra))
+		extra = (__u32)w->two[0];
+	if (uw_read(slot, w->bp + w->own.word))
+		return 0;
+	return !walk_add_user(w, w->two[0], extra, HP_FRAME_METHOD);
+}
+
+/* The caller's stack pointer where the frame has kept it: w->bp + 16, or further out. */
+__weak __noinline int uw_sender(__u32 slot)
+{
+	struct uw_walk *w = walk_of(slot);
+
+	if (!w)
+		return 0;
+	if (!uw_read(slot, w->bp + w->own.sp) && w->two[0] > w->sp)
+		w->sp = w->two[0];
+	return 0;
+}
+
 /* The caller's state, by frame pointer. */
 static __always_inline enum uw_stop step_fp(__u32 slot, struct uw_walk *w)
 {
+	__u64 bp, ip;
+
 	if (w->bp_lost)
 		return UW_STOP_REGISTER;
 	if (!w->bp || uw_read(slot, w->bp))
 		return UW_STOP_FP;
 	if (w->bp + 16 <= w->sp && w->jumps++ >= WALK_JUMPS_MAX)
 		return UW_STOP_STUCK;
+	bp = w->two[0];
+	ip = w->two[1];
+	if (w->own.word && uw_method(slot))
+		return UW_STOP_DEPTH;
 	w->sp = w->bp + 16;
-	w->bp = w->two[0];
-	w->ip = w->two[1];
+	if (w->own.sp)
+		uw_sender(slot);
+	w->bp = bp;
+	w->ip = ip;
 	return UW_STOP_NONE;
 }
 
@@ -297,6 +332,9 @@ static __always_inline enum uw_stop step_out(__u32 slot, struct uw_walk *w)
 	if (w->at.kind != UW_MAP_TABLE) {
 		if (w->at.kind == UW_MAP_PENDING)
 			w->pending = 1;
+		w->own.word = (__s8)w->at.rule * 8;
+		w->own.extra = 0;
+		w->own.sp = 0;
 		stop = step_fp(slot, w);
 	} else {
 		key = w->at.rule;
@@ -311,11 +349,12 @@ static __always_inline enum uw_stop step_out(__u32 slot, struct uw_walk *w)
 		case UW_CFA_SIGNAL:
 			return uw_signal(slot, w->sp + r->cfa_off);
 		case UW_CFA_FP_END:
-			if (!w->bp_lost && !w->bp)
-				return UW_STOP_END;
-			stop = step_fp(slot, w);
-			break;
 		case UW_CFA_FP:
+			if (r->cfa == UW_CFA_FP_END && !w->bp_lost && !w->bp)
+				return UW_STOP_END;
+			w->own.word = r->cfa_off;
+			w->own.extra = r->rbp_off;
+			w->own.sp = r->cfa_add;
 			stop = step_fp(slot, w);
 			break;
 		default:

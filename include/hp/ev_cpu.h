@@ -7,6 +7,11 @@ enum hp_frame_kind {
 	HP_FRAME_KERNEL = 1,
 	HP_FRAME_NATIVE = 2,
 	HP_FRAME_PYTHON = 3,
+	/*
+	 * No frame of its own, but what the native frame in front of it runs: the address of an object
+	 * of the runtime (HotSpot's Method, V8's JSFunction). Named, it stands in that frame's place.
+	 */
+	HP_FRAME_METHOD = 4,
 };
 
 enum hp_unwind {
@@ -21,7 +26,8 @@ enum hp_frame_extra { /* of native frames */
 /* One frame: an address, or for an interpreter what names it. Innermost first. */
 struct ev_frame {
 	__u64 addr; /* kernel or user address; interpreter: code object */
-	__u32 extra; /* interpreter: instruction index; native, by tables: enum hp_frame_extra */
+	/* Interpreter: instruction index; method: what its rule says; native, by tables: enum hp_frame_extra. */
+	__u32 extra;
 	__u8 kind; /* enum hp_frame_kind */
 	__u8 check[3]; /* interpreter: of the code object, so that a reused address is noticed */
 };
@@ -85,9 +91,9 @@ struct ev_line {
 };
 
 /*
- * What an interpreter's frames with this code object and instruction are called. name_len bytes of the
- * function's name, then file_len bytes of its file's follow; without a name it is the
- * interpreter's own and is not shown.
+ * What an interpreter's frames with this code object and instruction, or this method, are called. name_len
+ * bytes of the function's name, then file_len bytes of its file's follow; without a name it is the
+ * interpreter's own and is not shown, and a method is not.
  */
 struct ev_code {
 	struct ev_hdr hdr;
@@ -98,7 +104,7 @@ struct ev_code {
 	__u32 first_line; /* of the function */
 	__u16 name_len;
 	__u16 file_len;
-	__u32 pad0;
+	__u32 kind; /* enum hp_frame_kind; 0: HP_FRAME_PYTHON */
 };
 
 #endif

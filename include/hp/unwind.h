@@ -41,7 +41,14 @@ enum uw_cfa {
 	UW_CFA_PLT, /* rsp + 8, and 8 more from offset cfa_off of a 16-byte entry on */
 	UW_CFA_REG, /* register reg + cfa_off: only in the innermost frame */
 	UW_CFA_SIGNAL, /* all registers from the ucontext at rsp + cfa_off */
-	UW_CFA_FP, /* frame pointer step: rbp + 16, whatever code this is */
+	/*
+	 * Frame pointer step: rbp + 16, whatever code this is. Of an interpreter's frames the other
+	 * fields say more; each is 0 where it does not: cfa_add: the caller's stack pointer is
+	 * *(rbp + cfa_add), where that is further out (the interpreter had moved it for arguments);
+	 * cfa_off: *(rbp + cfa_off) is what the frame runs, an entry of kind HP_FRAME_METHOD; rbp_off:
+	 * the low half of *(rbp + rbp_off) is that entry's `extra`.
+	 */
+	UW_CFA_FP,
 	/*
 	 * rsp + cfa_off, but the outermost frame when rax is 0; innermost frame only. It is the few
 	 * bytes between the syscall instruction of clone() and the new thread's first instruction:
@@ -131,7 +138,8 @@ struct uw_map {
 	__u32 npages;
 	__u8 kind; /* enum uw_map_kind */
 	__u8 flags; /* enum uw_map_flags */
-	__u8 pad0[6];
+	__s8 word; /* 0, or of UW_MAP_FP: *(rbp + 8 * word) is what the frame runs, as in UW_CFA_FP */
+	__u8 pad0[5];
 };
 
 #define UW_FRAMES_MAX 256 /* user frames of one walk */

@@ -87,6 +87,7 @@ static int bind_mapping(void *arg, const struct unwind_request *m)
 		.bias = m->bias,
 		.table = m->table,
 		.flags = m->flags,
+		.word = m->word,
 	};
 
 	return unwinder_bind(((struct world *)arg)->kernel, &req);

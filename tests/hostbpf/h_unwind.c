@@ -218,6 +218,7 @@ static void t_garbage(void **state)
 					       .ra = (u8)(x >> 16 & 3) == 1,
 					       .reg = (u8)(x >> 24),
 					       .cfa_off = (s32)(x >> 32) >> (x >> 4 & 31),
+					       .cfa_add = (s32)(rnd(&g.seed) & 0xff) - 0x80,
 					       .rbp_off = (s32)(x >> 20 & 0xff) - 0x80 };
 			w.arrays.rows[rnd(&g.seed) % w.arrays.nrows] = (struct uw_row){
 				.at = (u16)rnd(&g.seed),
@@ -234,6 +235,7 @@ static void t_garbage(void **state)
 				.page = (u32)(rnd(&g.seed) % 70),
 				.npages = (u32)(rnd(&g.seed) % 70),
 				.kind = (u8)(rnd(&g.seed) % 5),
+				.word = (s8)rnd(&g.seed),
 			};
 		}
 		for (j = 0; j < 21; j++)
@@ -298,6 +300,114 @@ static void t_bounds(void **state)
 	uwk_walk(&w.arrays, &w.proc, regs, read_endless, NULL, &s);
 	assert_int_equal(s.n, 0);
 	assert_int_equal(s.stop, UW_STOP_NONE);
+	uwworld_release(&w);
+}
+
+#define STACK_AT 0x7f0000000000ULL
+#define STACK_WORDS 512
+
+static int read_stack(void *arg, __u64 at, void *dst, __u32 n)
+{
+	if (at < STACK_AT || at + n > STACK_AT + STACK_WORDS * 8)
+		return -EFAULT;
+	memcpy(dst, (u8 *)arg + (at - STACK_AT), n);
+	return 0;
+}
+
+static void assert_frame(const struct uwk_stack *s, u32 i, u8 kind, u64 addr, u32 extra)
+{
+	assert_true(i < s->n);
+	assert_int_equal(s->frames[i].kind, kind);
+	assert_int_equal(s->frames[i].addr, addr);
+	assert_int_equal(s->frames[i].extra, extra);
+}
+
+/*
+ * An interpreter's frame says what it runs, and where its caller's stack pointer is: here it was moved for
+ * arguments by a compiled caller, whose frame is found by it alone. That one's caller is in a mapping
+ * without a table, whose frames say what they run, too.
+ */
+static void t_methods(void **state)
+{
+	unsigned long regs[UWK_REGS] = { [4] = STACK_AT + 100 * 8,
+					 [15] = -1UL,
+					 [16] = 0x400010,
+					 [17] = 0x33,
+					 [19] = STACK_AT + 90 * 8 };
+	u64 stack[STACK_WORDS] = {
+		[92] = 0x12345678abcdULL, /* where in the method: its low half counts */
+		[97] = 0xaaa0, /* the method */
+		[99] = STACK_AT + 120 * 8, /* the caller's stack pointer */
+		[100] = STACK_AT + 200 * 8, /* the caller's rbp, which it does not use */
+		[101] = 0x400803,
+		/* The compiled frame [120, 130): no frame pointer but a saved rbp. */
+		[128] = STACK_AT + 140 * 8,
+		[129] = 0x500020,
+		[138] = 0xbbb0,
+		[140] = 0,
+		[141] = 0x400900,
+	};
+	struct uwk_stack s;
+	struct uwworld w;
+	u32 i;
+
+	(void)state;
+	world_init(&w, UW_LEAF_ROWS, 16, 16);
+	w.arrays.maps[0] = (struct uw_map){ .start = 0x400000,
+					    .end = 0x401000,
+					    .bias = 0x400000,
+					    .npages = 1,
+					    .kind = UW_MAP_TABLE };
+	w.arrays.maps[1] = (struct uw_map){
+		.start = 0x500000, .end = 0x501000, .kind = UW_MAP_FP, .word = -2
+	};
+	w.proc.n = 2;
+	w.arrays.pages[0] = (struct uw_page){ .n = 3 };
+	w.arrays.rows[0] = (struct uw_row){ .at = 0, .rule = 1 };
+	w.arrays.rows[1] = (struct uw_row){ .at = 0x800, .rule = 2 };
+	w.arrays.rows[2] = (struct uw_row){ .at = 0x8f0, .rule = 3 };
+	w.arrays.rules[1] =
+		(struct uw_rule){ .cfa = UW_CFA_FP, .cfa_off = -24, .cfa_add = -8, .rbp_off = -64 };
+	w.arrays.rules[2] = (struct uw_rule){
+		.cfa = UW_CFA_RSP, .cfa_off = 80, .rbp = UW_RBP_CFA, .rbp_off = -16
+	};
+	w.arrays.rules[3] = (struct uw_rule){ .cfa = UW_CFA_END };
+	uwk_walk(&w.arrays, &w.proc, regs, read_stack, stack, &s);
+	assert_int_equal(s.stop, UW_STOP_END);
+	assert_int_equal(s.n, 6);
+	assert_frame(&s, 0, HP_FRAME_NATIVE, 0x400010, HP_FRAME_EXACT);
+	assert_frame(&s, 1, HP_FRAME_METHOD, 0xaaa0, 0x5678abcd);
+	assert_frame(&s, 2, HP_FRAME_NATIVE, 0x400803, 0);
+	assert_frame(&s, 3, HP_FRAME_NATIVE, 0x500020, 0);
+	assert_frame(&s, 4, HP_FRAME_METHOD, 0xbbb0, 0);
+	assert_frame(&s, 5, HP_FRAME_NATIVE, 0x400900, 0);
+	/* A stack pointer that is not further out is none: then it is the frame pointer that tells. */
+	stack[99] = STACK_AT + 101 * 8;
+	stack[110] = STACK_AT + 140 * 8;
+	stack[111] = 0x500030;
+	uwk_walk(&w.arrays, &w.proc, regs, read_stack, stack, &s);
+	assert_int_equal(s.stop, UW_STOP_END);
+	assert_frame(&s, 3, HP_FRAME_NATIVE, 0x500030, 0);
+	/* Neither method nor stack pointer can be read: the frames are walked as others are. */
+	w.arrays.rules[1] =
+		(struct uw_rule){ .cfa = UW_CFA_FP, .cfa_off = -8000, .cfa_add = 80000 };
+	uwk_walk(&w.arrays, &w.proc, regs, read_stack, stack, &s);
+	assert_int_equal(s.stop, UW_STOP_END);
+	assert_int_equal(s.n, 5);
+	assert_frame(&s, 1, HP_FRAME_NATIVE, 0x400803, 0);
+	assert_frame(&s, 2, HP_FRAME_NATIVE, 0x500030, 0);
+	/* Methods count as frames where there is no room for more: the walk ends in the middle of a pair. */
+	w.arrays.rules[1] = (struct uw_rule){ .cfa = UW_CFA_FP, .cfa_off = 8 };
+	regs[4] = STACK_AT;
+	regs[19] = STACK_AT;
+	for (i = 0; i < STACK_WORDS; i += 2) {
+		stack[i] = STACK_AT + (i + 2) * 8;
+		stack[i + 1] = 0x400020;
+	}
+	uwk_walk(&w.arrays, &w.proc, regs, read_stack, stack, &s);
+	assert_int_equal(s.stop, UW_STOP_DEPTH);
+	assert_int_equal(s.n, UW_FRAMES_MAX);
+	assert_frame(&s, UW_FRAMES_MAX - 1, HP_FRAME_METHOD, 0x400020, 0);
 	uwworld_release(&w);
 }
 
@@ -369,6 +479,9 @@ static void t_mappings(void **state)
 	assert_int_equal(unwind_procs_map(&w.procs, 7, &m, SEC(3)), -EINVAL);
 	m.kind = UW_MAP_TABLE;
 	assert_int_equal(unwind_procs_bind(&w.procs, 7, &m, SEC(3)), -ENOENT);
+	m.word = -2;
+	assert_int_equal(unwind_procs_bind(&w.procs, 7, &m, SEC(3)), -EINVAL);
+	m.word = 0;
 	m.kind = UW_MAP_PENDING;
 	assert_int_equal(unwind_procs_bind(&w.procs, 7, &m, SEC(3)), -EINVAL);
 	assert_int_equal(unwind_procs_bind(&w.procs, 8, &m, SEC(3)), -EINVAL);
@@ -476,6 +589,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(t_snapshots), cmocka_unit_test(t_garbage),
 		cmocka_unit_test(t_bounds),    cmocka_unit_test(t_mappings),
 		cmocka_unit_test(t_processes), cmocka_unit_test(t_vdso),
+		cmocka_unit_test(t_methods),
 	};
 	int i;
 

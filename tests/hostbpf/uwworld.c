@@ -84,6 +84,7 @@ static int bind_mapping(void *arg, const struct unwind_request *r)
 					  .bias = r->bias,
 					  .table = r->table,
 					  .flags = (u8)r->flags,
+					  .word = r->word,
 					  .kind = r->table ? UW_MAP_TABLE : UW_MAP_FP };
 	int err = unwind_procs_bind(&w->procs, r->tgid, &m, clock_mono_ns());
 

@@ -527,6 +527,68 @@ static void test_cap(void **state)
 	agg_free(a);
 }
 
+static void code(struct agg *a, u32 tgid, u64 addr, u32 extra, u32 kind, const char *name,
+		 const char *file, u32 line)
+{
+	static union {
+		struct ev_code rec;
+		u8 mem[4096];
+	} u;
+
+	memset(&u, 0, sizeof(u));
+	u.rec.hdr.kind = EV_CODE;
+	u.rec.hdr.tgid = tgid;
+	u.rec.addr = addr;
+	u.rec.extra = extra;
+	u.rec.kind = kind;
+	u.rec.line = line;
+	u.rec.name_len = (u16)strlen(name);
+	u.rec.file_len = (u16)strlen(file);
+	memcpy(u.mem + sizeof(u.rec), name, strlen(name));
+	memcpy(u.mem + sizeof(u.rec) + strlen(name), file, strlen(file));
+	agg_record(a, &u.rec.hdr);
+}
+
+/* What a frame runs stands in its place once it has a name; without one the frame stays. */
+static void test_methods(void **state)
+{
+	const struct ev_frame named[] = { F(0x5010, U), F(0xaaa0, HP_FRAME_METHOD), F(0x5020, U),
+					  F(0xbbb0, HP_FRAME_METHOD), F(0x1205, U) };
+	const struct ev_frame lines[] = { F(0x5010, U),
+					  { .addr = 0xccc0, .extra = 7, .kind = HP_FRAME_METHOD },
+					  F(0x1205, U) };
+	const struct ev_frame alone[] = { F(0xaaa0, HP_FRAME_METHOD), F(0xffff101, K),
+					  F(0xbbb0, HP_FRAME_METHOD), F(0x1205, U) };
+	struct agg *a = agg_at_99(NULL);
+	const struct agg_report *r;
+	struct buf text = BUF_INIT;
+
+	(void)state;
+	code(a, 10, 0xaaa0, 0, HP_FRAME_METHOD, "shop.Orders.sum", "", 0);
+	code(a, 10, 0xbbb0, 0, 0, "python", "a.py", 1); /* of another kind */
+	code(a, 10, 0xccc0, 7, HP_FRAME_METHOD, "run", "a/b/C.java", 31);
+	sample(a, 10, "web", named, 5, false);
+	sample(a, 10, "web", lines, 3, false);
+	/* None of a native frame's. */
+	sample(a, 10, "web", alone, 4, false);
+	symbol(a, 0, 0xffff100, 0xffff180, "vfs_read", "[kernel]");
+	symbol(a, 10, 0x1200, 0x1300, "_start", "web");
+	mapping(a, 10, 0x5000, 0x6000, 0, "");
+	assert_int_equal(agg_finish(a), 0);
+	r = agg_report(a);
+	folded(a, &text);
+	assert_string_equal(text.p, "web;_start;[jit];shop.Orders.sum 1\n"
+				    "web;_start;run (b/C.java:31) 1\n"
+				    "web;_start;vfs_read_[k] 1\n");
+	/* _start, vfs_read, two methods, and the code that nobody has named. */
+	assert_int_equal(r->trust.stacks.frames, 5);
+	assert_int_equal(r->trust.stacks.unnamed_frames, 1);
+	assert_int_equal(r->trust.stacks.complete, 3);
+	assert_true(r->trust.stacks.jit_ratio > 0.33 && r->trust.stacks.jit_ratio < 0.34);
+	buf_release(&text);
+	agg_free(a);
+}
+
 static void test_nothing_sampled(void **state)
 {
 	struct agg *a = agg_at_99(NULL);
@@ -556,6 +618,7 @@ int main(void)
 		cmocka_unit_test(test_order_of_input_is_nothing),
 		cmocka_unit_test(test_cap),
 		cmocka_unit_test(test_nothing_sampled),
+		cmocka_unit_test(test_methods),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -239,7 +239,10 @@ u32 stacks_add(struct stacks *s, struct stack_tree *t, const struct stack_sample
 		};
 		s64 frame, next;
 
-		if (want.kind == HP_FRAME_PYTHON) {
+		/* It stands in for the native frame in front of it, or not at all. */
+		if (want.kind == HP_FRAME_METHOD && (!i || f[i - 1].kind != HP_FRAME_NATIVE))
+			continue;
+		if (want.kind == HP_FRAME_PYTHON || want.kind == HP_FRAME_METHOD) {
 			want.extra = f[i].extra;
 			want.check = f[i].check[0] | f[i].check[1] << 8 | (u32)f[i].check[2] << 16;
 		} else if (want.addr && !is_exact(in, i)) {
@@ -318,7 +321,7 @@ void stacks_code(struct stacks *s, const struct ev_code *rec)
 		.tgid = rec->hdr.tgid,
 		.extra = rec->extra,
 		.check = rec->check,
-		.kind = HP_FRAME_PYTHON,
+		.kind = rec->kind == HP_FRAME_METHOD ? HP_FRAME_METHOD : HP_FRAME_PYTHON,
 	};
 	const char *p = (const char *)(rec + 1);
 	_release_(buf) struct buf text = BUF_INIT;
@@ -333,12 +336,14 @@ void stacks_code(struct stacks *s, const struct ev_code *rec)
 		return;
 	}
 	buf_add(&text, p, rec->name_len);
-	buf_adds(&text, " (");
-	buf_add_slice(&text, short_path(slice_of(p + rec->name_len, rec->file_len)));
-	buf_addch(&text, ')');
+	if (rec->file_len || want.kind == HP_FRAME_PYTHON) {
+		buf_adds(&text, " (");
+		buf_add_slice(&text, short_path(slice_of(p + rec->name_len, rec->file_len)));
+		buf_addch(&text, ')');
+	}
 	f->func = strpool_add(&s->texts, buf_slice(&text));
 	f->name = f->func;
-	if (!rec->line)
+	if (!rec->line || (!rec->file_len && want.kind != HP_FRAME_PYTHON))
 		return;
 	text.n--;
 	buf_addf(&text, ":%u)", rec->line);
@@ -516,7 +521,7 @@ static int cmp_addr(const void *pa, const void *pb)
 /* Frames of an interpreter are not found by their address. */
 static bool wants_name(const struct stack_frame *f)
 {
-	return f->kind && f->kind != HP_FRAME_PYTHON && !f->listed;
+	return f->kind && f->kind != HP_FRAME_PYTHON && f->kind != HP_FRAME_METHOD && !f->listed;
 }
 
 void stacks_ask_again(struct stacks *s)

@@ -22,10 +22,10 @@
 struct stack_frame {
 	u64 addr; /* threads: id of the name in texts */
 	u32 tgid;
-	u32 extra; /* Python: instruction, and check of the code object */
+	u32 extra; /* Python and methods: instruction, and check of the code object */
 	u32 check;
-	u32 name; /* Python: "function (file:line)" in texts, 0 = not known */
-	u32 func; /* Python: the same without the line */
+	u32 name; /* Python and methods: "function (file:line)" in texts, 0 = not known */
+	u32 func; /* the same without the line */
 	u8 kind; /* enum hp_frame_kind, 0 = a thread's name or a note */
 	bool hidden; /* Python: the interpreter's own */
 	bool listed; /* given to the caller of agg_unnamed() */

@@ -28,6 +28,7 @@ struct named {
 	u8 kind;
 	bool unnamed;
 	bool jit;
+	bool method; /* named: it stands for the native frame that is its only child */
 	u32 inlined; /* what was inlined there, outermost first: n in struct names.inlined */
 	u32 ninlined;
 };
@@ -225,6 +226,17 @@ static void name_python(struct stacks *s, const struct stack_frame *f, struct na
 	ret->func = f->func ? clean_text(s, f->func) : ret->text;
 }
 
+/* Without a name the native frame speaks for itself. */
+static void name_method(struct stacks *s, const struct stack_frame *f, struct named *ret)
+{
+	ret->kind = HP_FRAME_NATIVE;
+	ret->jit = true;
+	ret->method = f->name;
+	ret->hidden = !f->name;
+	ret->text = f->name ? clean_text(s, f->name) : 0;
+	ret->func = f->func ? clean_text(s, f->func) : ret->text;
+}
+
 /* The function's own place goes behind its name; text has the name. */
 static void name_lines(struct stacks *s, const struct stack_frame *f, struct names *names,
 		       struct named *of, struct buf *text)
@@ -267,6 +279,10 @@ static int name_frames(struct stacks *s, struct names *to)
 			name_python(s, f, name);
 			continue;
 		}
+		if (f->kind == HP_FRAME_METHOD) {
+			name_method(s, f, name);
+			continue;
+		}
 		y = stacks_symbol_at(s, f->tgid, f->addr);
 		buf_clear(&text);
 		if (y)
@@ -286,6 +302,14 @@ static int name_frames(struct stacks *s, struct names *to)
 	return i ? -ENOMEM : 0;
 }
 
+/* Has the method that the frame runs a name, so that it is not shown? */
+static bool is_stood_for(const struct named *names, const struct stack_tree *of, u32 node)
+{
+	u32 up = of->nodes[node].parent;
+
+	return up && names[of->nodes[up].frame].method;
+}
+
 /* Frames of this tree; another tree may have them, too. */
 static int count_frames(const struct stacks *s, const struct named *names, struct stack_tree *of)
 {
@@ -297,7 +321,8 @@ static int count_frames(const struct stacks *s, const struct named *names, struc
 	for (i = 1; i < of->nnodes; i++) {
 		u32 f = of->nodes[i].frame;
 
-		if (seen[f] || !names[f].kind)
+		if (seen[f] || !names[f].kind || is_stood_for(names, of, i) ||
+		    (s->frames[f].kind == HP_FRAME_METHOD && names[f].hidden))
 			continue;
 		seen[f] = true;
 		of->trust.frames++;
@@ -388,7 +413,9 @@ static int merge_nodes(const struct names *all, struct tree *t)
 		s64 down;
 
 		up = &t->nodes[at[n->parent]];
-		if (name->hidden || (name->scheduler && of == &s->waits)) {
+		bool stood_for = is_stood_for(names, of, i);
+
+		if (name->hidden || stood_for || (name->scheduler && of == &s->waits)) {
 			at[i] = at[n->parent];
 		} else if (name->unnamed && name->text == up->text && name->kind == up->kind &&
 			   *strpool_get(&s->texts, name->text).p == '[') {
@@ -410,7 +437,7 @@ static int merge_nodes(const struct names *all, struct tree *t)
 				   : whole[n->parent];
 		of->trust.complete += whole[i] ? n->by_name : 0;
 		of->trust.stops[UW_STOP_FP] += whole[i] ? 0 : n->by_name;
-		jit[i] = jit[n->parent] || (name->jit && name->unnamed);
+		jit[i] = jit[n->parent] || (name->jit && name->unnamed && !stood_for);
 		through_jit += jit[i] ? n->self : 0;
 	}
 	of->trust.jit_ratio = of->weight ? (double)through_jit / (double)of->weight : 0;

@@ -178,6 +178,7 @@ static struct chan_request unwind_chan(u32 type, const struct unwind_request *m)
 		.bias = m->bias,
 		.table = m->table,
 		.flags = m->flags,
+		.word = m->word,
 	};
 
 	if (m->path.n < sizeof(req.path))

@@ -20,7 +20,7 @@ enum chan_type {
 	/* With a descriptor: an image of unwind tables (hp/unwind.h). Answered with its number. */
 	CHAN_UNWIND_TABLE,
 	/*
-	 * tgid, start, end, inode, table (0: by frame pointers), bias, flags: how a mapping is walked.
+	 * tgid, start, end, inode, table (0: by frame pointers), bias, flags, word: how a mapping is walked.
 	 * Answered with 1; -ENOENT: the mapping has gone, or the table has.
 	 */
 	CHAN_UNWIND_MAP,
@@ -42,6 +42,7 @@ struct chan_request {
 	u64 bias; /* see struct uw_map */
 	u32 table;
 	u32 flags; /* enum uw_map_flags */
+	s8 word; /* see struct uw_map */
 	union {
 		char path[512]; /* NUL-terminated */
 		struct py_runtime python;

@@ -164,6 +164,7 @@ int unwinder_bind(struct unwinder *u, const struct chan_request *req)
 		.table = req->table,
 		.kind = req->table ? UW_MAP_TABLE : UW_MAP_FP,
 		.flags = (u8)(req->flags > UINT8_MAX ? UINT8_MAX : req->flags),
+		.word = req->word,
 	};
 	int err = unwind_procs_bind(&u->procs, req->tgid, &m, clock_mono_ns());
 

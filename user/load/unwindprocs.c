@@ -269,7 +269,8 @@ int unwind_procs_bind(struct unwind_procs *p, u32 tgid, const struct unwind_mapp
 	bool found = false;
 	u32 at;
 
-	if ((m->kind != UW_MAP_TABLE && m->kind != UW_MAP_FP) || m->flags & ~UW_MAP_PYTHON)
+	if ((m->kind != UW_MAP_TABLE && m->kind != UW_MAP_FP) || m->flags & ~UW_MAP_PYTHON ||
+	    (m->word && m->kind != UW_MAP_FP))
 		return -EINVAL;
 	if (!x || !x->maps || (m->kind == UW_MAP_TABLE && !t))
 		return -ENOENT;
@@ -282,7 +283,7 @@ int unwind_procs_bind(struct unwind_procs *p, u32 tgid, const struct unwind_mapp
 			continue;
 		found = true;
 		if (e->kind == m->kind && e->table == m->table && e->bias == m->bias &&
-		    e->flags == m->flags)
+		    e->flags == m->flags && e->word == m->word)
 			continue;
 		if (m->kind == UW_MAP_TABLE)
 			unwind_table_get(t);
@@ -291,6 +292,7 @@ int unwind_procs_bind(struct unwind_procs *p, u32 tgid, const struct unwind_mapp
 		e->table = m->kind == UW_MAP_TABLE ? m->table : 0;
 		e->bias = m->bias;
 		e->flags = m->flags;
+		e->word = m->word;
 		mark(p, x->maps);
 	}
 	return found ? 0 : -ENOENT;
@@ -366,7 +368,8 @@ static int write_maps(struct unwind_procs *p, struct unwind_maps *m, u64 now_ns)
 					  .page = t ? t->page : 0,
 					  .npages = t ? t->npages : 0,
 					  .kind = x->kind,
-					  .flags = x->flags };
+					  .flags = x->flags,
+					  .word = x->word };
 	}
 	if (m->slots)
 		ranges_give(&p->slots, m->first, m->slots, now_ns);

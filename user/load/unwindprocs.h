@@ -25,6 +25,7 @@ struct unwind_mapping {
 	u32 table; /* its number, 0 = none */
 	u8 kind; /* enum uw_map_kind */
 	u8 flags; /* enum uw_map_flags */
+	s8 word; /* see struct uw_map */
 };
 
 struct unwind_maps; /* the mappings that one or more processes have */

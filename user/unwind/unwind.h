@@ -29,6 +29,7 @@ struct unwind_request {
 	u32 tgid;
 	u32 table; /* 0: by frame pointers */
 	u32 flags; /* enum uw_map_flags */
+	s8 word; /* see struct uw_map */
 	u64 start;
 	u64 end;
 	u64 inode;
