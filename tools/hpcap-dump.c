@@ -96,6 +96,7 @@ static void data(struct ev_data *ev)
 	number("enter", ev->enter_ns);
 	number("wire", ev->wire_ns);
 	number("flags", ev->flags);
+	number("token", ev->token);
 	for (i = 0; i < ev->nsegs; i++) {
 		u8 *bytes;
 		struct ev_seg *seg = record_seg(ev, &at, &bytes);
@@ -185,6 +186,13 @@ static void line(struct ev_hdr *rec)
 	case EV_DATA:
 		data((struct ev_data *)rec);
 		break;
+	case EV_TASK: {
+		const struct ev_task *ev = (const struct ev_task *)rec;
+
+		printf(" token=%x parent=%x code=%llx created=%llu", ev->token, ev->parent,
+		       (unsigned long long)ev->code, (unsigned long long)ev->created_ns);
+		break;
+	}
 	case EV_CONT:
 		cont((const struct ev_cont *)rec);
 		break;

@@ -9,6 +9,9 @@
 
 #include "lib/walk.bpf.h"
 
+/* Whose work the current thread does: probes/pytask.bpf.c. */
+int py_token(__u32 tgid);
+
 extern __u32 entries; /* user space attached the entries of sends, for unix sockets */
 
 /* The connection's profile, looked up again when user space has written verdicts since. */
@@ -107,7 +110,7 @@ static __always_inline void emit_data(struct scratch *s, struct sock_state *ss)
 	ev->nsegs = x->nsegs;
 	ev->dir = x->dir;
 	ev->flags = x->flags;
-	ev->pad0 = 0;
+	ev->token = x->token;
 	if (bpf_ringbuf_output(&m_events, ev, size, BPF_RB_NO_WAKEUP))
 		drop(DROP_RING_FULL);
 }
@@ -279,6 +282,11 @@ static __always_inline void transfer(__u32 slot, struct scratch *s, struct sock_
 	if (v->capture == HP_CAPTURE_COUNT || v->capture == HP_CAPTURE_IGNORE) {
 		transfer_skip(ss, dir, s->x.total);
 		return;
+	}
+	s->x.token = 0;
+	if (dir == HP_SEND) {
+		s->x.token = ss->token ? ss->token : (__u32)py_token(s->x.pid_tgid >> 32);
+		ss->token = 0;
 	}
 	if (!opaque && s->x.iov)
 		load_iov(s);

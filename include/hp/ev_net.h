@@ -92,7 +92,7 @@ struct ev_data {
 	__u16 nsegs;
 	__u8 dir; /* enum hp_dir */
 	__u8 flags; /* enum hp_data_flags */
-	__u32 pad0;
+	__u32 token; /* sends: whose work it is, see hp/ev_task.h; 0 = not known */
 };
 
 /* Several transfers of one direction of which nothing but the last bytes is worth carrying. */

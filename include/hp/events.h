@@ -9,12 +9,13 @@
 #include "ev_cpu.h"
 #include "ev_wait.h"
 #include "ev_proc.h"
+#include "ev_task.h"
 
 enum ev_kind {
 #define EV(name, num, type, var) EV_##name = num,
 #include "events.def"
 #undef EV
-	EV_KIND_MAX = 32,
+	EV_KIND_MAX = 64,
 };
 
 enum hp_drop {

@@ -69,9 +69,14 @@ struct py_offsets {
 	__u16 code_firstline;
 	__u16 code_instrs; /* co_code_adaptive: what f_instr counts from */
 	__u16 ob_type; /* of any object, so of code objects */
+	/* Whose work it is: see hp/ev_task.h. 0: not known of this version. */
+	__u16 ts_context; /* PyThreadState.context */
+	__u16 task_coro; /* of _asyncio.Task */
+	__u16 task_context;
+	__u16 coro_code;
 	__u16 flags; /* enum py_flags */
 	__u8 shim_owner;
-	__u8 pad0[3];
+	__u8 pad0[7];
 };
 
 struct py_range {
@@ -93,6 +98,19 @@ struct py_runtime {
 	__u32 mark_down;
 	__u32 pad0;
 };
+
+/* Functions of extension modules that are hooked. */
+enum py_site {
+	PY_SITE_TASK, /* _asyncio: Task.__init__(self, coro, ...): a task begins */
+	PY_SITE_WRITE, /* uvloop: UVStream.write(self, buf) */
+	PY_SITE_WRITELINES, /* uvloop: UVStream.writelines(self, bufs) */
+	PY_SITES,
+};
+
+#define PY_TUPLE_ITEMS 24 /* PyTupleObject.ob_item */
+/* uvloop: UVHandle._handle, whose data is the object again; libuv 1.x: uv_stream_t.io_watcher.fd */
+#define UV_STREAM_HANDLE 24
+#define UV_STREAM_FD 184
 
 #define PY_INDEX_NONE                                                                              \
 	0xffffffffU /* ev_frame.extra: no instruction has run yet, or it is not known */

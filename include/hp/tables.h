@@ -130,6 +130,7 @@ struct sock_state {
 	__u32 taken_seq; /* TCP: copied_seq after the last read that was seen */
 	__u32 sent_seq; /* TCP: write_seq after the last send that was seen */
 	__u32 tgid; /* the target's process that used it last */
+	__u32 token; /* of what uvloop holds back to be sent; see bpf/probes/pytask.bpf.c */
 	__u32 inode; /* of the socket; tells apart unix sockets that got the same memory */
 	__u16 target;
 	__u16 family;

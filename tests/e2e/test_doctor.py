@@ -246,7 +246,7 @@ def test_without_nonsense(command, target, out):
 
 
 PROBES = ["transfers", "calls", "sockets", "arrivals", "seed", "processes", "cpu", "waits",
-          "wait_seed", "wait_stacks", "cost"]
+          "wait_seed", "wait_stacks", "tasks", "cost"]
 
 
 def ladder(*off):

@@ -54,6 +54,7 @@ struct replay {
 	struct agg *agg;
 	struct session *session;
 	struct requests requests;
+	struct bind bind;
 	struct buf left; /* the records as masking left them */
 	struct buf reports;
 	u64 start_ns;
@@ -81,7 +82,7 @@ static void on_http(void *arg, const struct http_exchange *x)
 		return;
 	agg_http(r->agg, &clipped);
 	if (x->role == HP_ROLE_SERVER)
-		requests_add(&r->requests, &clipped);
+		requests_add(&r->requests, &clipped, bind_request(&r->bind, &clipped));
 }
 
 static void on_db(void *arg, const struct db_call *c)
@@ -90,7 +91,7 @@ static void on_db(void *arg, const struct db_call *c)
 	struct replay *r = arg;
 
 	if (clip(r, c->start_ns, c->end_ns, &clipped.flags))
-		agg_db(r->agg, &clipped);
+		bind_call(&r->bind, &clipped, agg_db(r->agg, &clipped));
 }
 
 static void on_db_event(void *arg, const struct db_event *e)
@@ -130,6 +131,8 @@ static void on_record(struct replay *r, struct ev_hdr *rec)
 		}
 	}
 	session_record(r->session, rec);
+	if (rec->kind == EV_TASK)
+		bind_task(&r->bind, (struct ev_task *)rec);
 	agg_record(r->agg, rec);
 	buf_add(&r->left, rec, rec->size);
 }
@@ -144,13 +147,14 @@ static void report(struct replay *r, int dirfd)
 
 	agg_live(r->agg, &live);
 	session_finish(r->session, r->stop_ns ? r->stop_ns : r->last_ns);
+	bind_finish(&r->bind);
 	CHECK(!agg_finish(r->agg));
 	for (i = 0; i < OUT_FORMATS; i++)
 		if (outputs[i].write)
 			CHECK(!outputs[i].write(r->agg, &r->reports, &plain));
 	CHECK(!out_text(r->agg, &r->reports, &plain));
 	CHECK(!out_text(r->agg, &r->reports, &fancy));
-	CHECK(!requests_end(&r->requests, r->agg, dirfd, "requests"));
+	CHECK(!requests_end(&r->requests, r->agg, &r->bind, dirfd, "requests"));
 	CHECK(!file_read_at(dirfd, "requests", &requests, 64 << 20));
 	CHECK(!unlinkat(dirfd, "requests", 0));
 	buf_add(&r->reports, requests.p, requests.n);
@@ -187,6 +191,7 @@ static bool replay(struct replay *r, int dirfd, const void *p, size_t n, struct 
 	so.no_http = h->flags & CAPTURE_NO_HTTP;
 	so.no_db = h->flags & CAPTURE_NO_DB;
 	CHECK(!stream_init(&stream, fd) && !agg_new(&r->agg, NULL));
+	bind_init(&r->bind);
 	CHECK(!session_new(&r->session, &so, &sink) && !requests_begin(&r->requests, dirfd));
 	while ((err = stream_next(&stream, &rec)) == 1)
 		on_record(r, rec);
@@ -202,6 +207,7 @@ static void replay_release(struct replay *r)
 	session_free(r->session);
 	agg_free(r->agg);
 	requests_release(&r->requests);
+	bind_release(&r->bind);
 	buf_release(&r->left);
 	buf_release(&r->reports);
 }

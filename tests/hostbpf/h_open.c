@@ -485,6 +485,31 @@ static void not_yet(void **state)
 	assert_int_equal(((struct ev_data *)nth(EV_DATA, 0))->pos, 0);
 }
 
+/* Whose work a send is: of the thread, or of who queued its bytes. */
+static void tokens(void **state)
+{
+	int fd;
+
+	(void)state;
+	begin();
+	fd = tcp_pair();
+	mach_seed();
+	mach_records_clear();
+	mach_token(5);
+	recv_bytes(fd, 10);
+	send_bytes(fd, 10);
+	mach_state(fd)->token = 7;
+	send_bytes(fd, 10);
+	send_bytes(fd, 10);
+	mach_token(0);
+	send_bytes(fd, 10);
+	assert_int_equal(((struct ev_data *)nth(EV_DATA, 0))->token, 0);
+	assert_int_equal(((struct ev_data *)nth(EV_DATA, 1))->token, 5);
+	assert_int_equal(((struct ev_data *)nth(EV_DATA, 2))->token, 7);
+	assert_int_equal(((struct ev_data *)nth(EV_DATA, 3))->token, 5);
+	assert_int_equal(((struct ev_data *)nth(EV_DATA, 4))->token, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -509,6 +534,7 @@ int main(void)
 		cmocka_unit_test(same_descriptor),
 		cmocka_unit_test(open_dropped),
 		cmocka_unit_test(not_yet),
+		cmocka_unit_test(tokens),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

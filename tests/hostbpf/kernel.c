@@ -154,6 +154,7 @@ void mach_kernel_reset(void)
 	k.task.stack = k.stack;
 	k.next_ino = 1000;
 	verdict_epoch = 0;
+	mach_token(0);
 	live = 1;
 	entries = 1;
 	mach_scratch(0);
@@ -548,6 +549,19 @@ void mach_scratch(int busy)
 
 	for (slot = 0; slot < 2 * cfg_ncpus; slot++)
 		slot_of(slot)->busy = busy;
+}
+
+/* Whose work the current thread does: probes/pytask.bpf.c reads it from an interpreter. */
+static u32 token;
+
+int py_token(__u32 tgid)
+{
+	return k.task.tgid == (int)tgid ? (int)token : 0;
+}
+
+void mach_token(__u32 number)
+{
+	token = number;
 }
 
 void mach_live(int on)

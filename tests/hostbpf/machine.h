@@ -137,6 +137,7 @@ void mach_fn_enter(enum mach_fn fn, int fd, __u64 len, __u32 flags);
 void mach_fn_leave(enum mach_fn fn, int fd, __u32 flags, long ret);
 void mach_fn(enum mach_fn fn, int fd, __u64 len, __u32 flags, long ret);
 void mach_unix_release(int fd); /* the last reference to a unix socket goes */
+void mach_token(__u32 number); /* the current thread works for that one */
 void mach_live(int on); /* every probe is attached: so after mach_reset() */
 void mach_scratch(int busy); /* no slot is left: a program was interrupted by another */
 void mach_seed(void); /* both passes over all descriptors */

@@ -26,6 +26,11 @@ $(TO)/h_python: $(TO)/tests/hostbpf/h_python.o $(PYSTACK_WALK) $(TEST_LIB)
 	$(call msg,LINK,$@)
 	$(Q)$(CC) -fsanitize=$(TEST_SAN) -o $@ $^ -lcmocka $(HP_LIBS)
 
--include $(TO)/tests/python/pystack.d $(PYSTACK_WALK:.o=.d)
+PYSITES := $(TO)/sites
+$(PYSITES): $(TO)/tests/python/sites.o $(TEST_LIB)
+	$(call msg,LINK,$@)
+	$(Q)$(CC) -fsanitize=$(TEST_SAN) -o $@ $^ $(HP_LIBS)
 
-check-build: $(PYSTACK)
+-include $(TO)/tests/python/sites.d $(TO)/tests/python/pystack.d $(PYSTACK_WALK:.o=.d)
+
+check-build: $(PYSTACK) $(PYSITES)

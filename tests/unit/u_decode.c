@@ -279,7 +279,8 @@ static u32 mixed(struct buf *b, u32 n, u32 *rng)
 
 	for (i = 0; i < n; i++) {
 		if (i % 7 == 6) {
-			put_rec(b, i % 2 ? 31 : EV_WINDOW, 24 + 8 * (next(rng) % 4), i);
+			put_rec(b, i % 2 ? EV_KIND_MAX - 1 : EV_WINDOW, 24 + 8 * (next(rng) % 4),
+				i);
 			bad++;
 		} else if (i % 3) {
 			put_data(b, i, HP_RECV, 0, text, next(rng) % (i % 5 ? 300 : 60000), i);
@@ -290,8 +291,8 @@ static u32 mixed(struct buf *b, u32 n, u32 *rng)
 	return bad;
 }
 
-/* Writes b into fd in pieces of random size; ends as the process ends. */
-static pid_t feed(const struct buf *b, int fd, u32 rng, u32 piece_max)
+/* Writes b into the pipe p in pieces of random size; ends as the process ends. */
+static pid_t feed(const struct buf *b, const int p[2], u32 rng, u32 piece_max)
 {
 	pid_t pid = fork();
 	size_t off, k;
@@ -299,10 +300,11 @@ static pid_t feed(const struct buf *b, int fd, u32 rng, u32 piece_max)
 	assert_true(pid >= 0);
 	if (pid)
 		return pid;
+	close(p[0]); /* so that it ends when the reader does */
 	for (off = 0; off < b->n; off += k) {
 		k = 1 + next(&rng) % piece_max;
 		k = MIN(k, b->n - off);
-		if (fd_write_all(fd, b->p + off, k))
+		if (fd_write_all(p[1], b->p + off, k))
 			_exit(1);
 	}
 	_exit(0);
@@ -326,7 +328,7 @@ static void t_stream_cuts(void **state)
 		bad = mixed(&b, n, &rng);
 		assert_false(b.oom);
 		assert_int_equal(pipe(p), 0);
-		pid = feed(&b, p[1], rng, pieces[i]);
+		pid = feed(&b, p, rng, pieces[i]);
 		close(p[1]);
 		assert_int_equal(stream_init(&s, p[0]), 0);
 		while ((err = stream_next(&s, &rec)) == 1) {
@@ -384,7 +386,7 @@ static void t_stream_ends(void **state)
 	(void)state;
 	assert_int_equal(stream_end("", 0, &records, &bad), 0);
 	put_state(&b, 1, HP_CONN_EOF, 0, 1);
-	put_rec(&b, 31, 40, 1); /* no such kind: skipped */
+	put_rec(&b, EV_KIND_MAX - 1, 40, 1); /* no such kind: skipped */
 	whole = b.n;
 	put_data(&b, 1, HP_SEND, 0, "hello", 5, 2);
 	for (n = 0; n <= b.n; n++) {
@@ -398,7 +400,7 @@ static void t_stream_ends(void **state)
 	buf_addch(&b, 1);
 	while (b.n % 8)
 		buf_addch(&b, 0);
-	put_rec(&b, 31, 40, 1); /* behind a size of 1 nothing is read */
+	put_rec(&b, EV_KIND_MAX - 1, 40, 1); /* behind a size of 1 nothing is read */
 	assert_int_equal(stream_end(b.p, b.n, &records, &bad), -EPROTO);
 	assert_int_equal(records, 2);
 	assert_int_equal(bad, 1);

@@ -88,14 +88,13 @@ u64 queries_adopt(struct agg *a)
 				row->database = p->database;
 				row->user = p->user;
 			} else if (merge_row(other, row)) {
-				query_free(row);
-				q->rows[i] = NULL;
+				continue;
 			}
 		}
+		q->rows[i] = q->rows[kept];
+		q->rows[kept++] = row;
 	}
-	for (i = 0; i < q->n; i++)
-		if (q->rows[i])
-			q->rows[kept++] = q->rows[i];
+	q->nmerged = q->n - kept;
 	q->n = kept;
 	return calls;
 }

@@ -368,20 +368,23 @@ void agg_http(struct agg *a, const struct http_exchange *x)
 	window_request(&a->window, x->end_ns, timed ? (double)(x->end_ns - x->start_ns) : -1);
 }
 
-void agg_db(struct agg *a, const struct db_call *call)
+const struct agg_query *agg_db(struct agg *a, const struct db_call *call)
 {
+	const struct agg_query *row;
 	struct conn *c = conns_find(&a->conns, call->conn_id);
 	struct pool *p = conns_pool(&a->conns, c);
 
 	window_seen(&a->window, call->end_ns);
-	if (!queries_add(&a->queries, p, call))
+	row = queries_add(&a->queries, p, call);
+	if (!row)
 		a->refused++;
 	conns_db_call(&a->conns, c, p, call);
 	if (call->flags & (SPAN_AT_ATTACH | SPAN_AT_DETACH))
-		return;
+		return row;
 	a->live.calls++;
 	a->live.round_trips += call->trips;
 	window_call(&a->window, call->end_ns);
+	return row;
 }
 
 void agg_db_event(struct agg *a, const struct db_event *e)

@@ -46,7 +46,8 @@ void agg_free(struct agg *agg);
 void agg_record(struct agg *agg, const struct ev_hdr *rec);
 void agg_conn(struct agg *agg, const struct conn_info *c);
 void agg_http(struct agg *agg, const struct http_exchange *x);
-void agg_db(struct agg *agg, const struct db_call *c);
+/* Its row among the queries, NULL = refused; valid as long as the aggregates. */
+const struct agg_query *agg_db(struct agg *agg, const struct db_call *c);
 void agg_db_event(struct agg *agg, const struct db_event *e);
 void agg_drop(struct agg *agg, enum hp_drop why, u64 n);
 

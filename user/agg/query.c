@@ -39,7 +39,7 @@ void queries_release(struct queries *q)
 {
 	u32 i;
 
-	for (i = 0; i < q->n; i++)
+	for (i = 0; i < q->n + q->nmerged; i++)
 		query_free(q->rows[i]);
 	free(q->rows);
 	map_release(&q->by_key);

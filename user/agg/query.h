@@ -18,6 +18,7 @@ struct queries {
 	struct map cache; /* hash of (pool, raw text) -> index in rows; emptied when full */
 	struct agg_query **rows;
 	u32 n;
+	u32 nmerged; /* behind them: rows that went into others at the end, kept for who points at them */
 	u32 cap;
 	u32 max;
 	struct buf scratch;

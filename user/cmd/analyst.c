@@ -15,6 +15,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "bind/bind.h"
 #include "decode/capture.h"
 #include "decode/channel.h"
 #include "decode/record.h"
@@ -24,6 +25,7 @@
 #include "session/session.h"
 #include "sym/sym.h"
 #include "unwind/pynames.h"
+#include "unwind/pysites.h"
 #include "unwind/tablecache.h"
 #include "unwind/unwind.h"
 
@@ -41,6 +43,7 @@ struct analyst {
 	u64 unwind_ns; /* and how long it took */
 	struct capture capture;
 	struct requests requests;
+	struct bind bind;
 	u64 start_ns;
 	u64 stop_ns; /* 0 until the window stopped */
 	u64 last_ns; /* newest record */
@@ -75,7 +78,7 @@ static void on_http(void *arg, const struct http_exchange *x)
 		return;
 	agg_http(a->agg, &clipped);
 	if (x->role == HP_ROLE_SERVER)
-		requests_add(&a->requests, &clipped);
+		requests_add(&a->requests, &clipped, bind_request(&a->bind, &clipped));
 }
 
 static void on_db(void *arg, const struct db_call *c)
@@ -84,7 +87,7 @@ static void on_db(void *arg, const struct db_call *c)
 	struct db_call clipped = *c;
 
 	if (clip(a, c->start_ns, c->end_ns, &clipped.flags))
-		agg_db(a->agg, &clipped);
+		bind_call(&a->bind, &clipped, agg_db(a->agg, &clipped));
 }
 
 static void on_db_event(void *arg, const struct db_event *e)
@@ -218,11 +221,23 @@ static void unwind_python(void *arg, u32 tgid, const struct py_runtime *rt,
 		pynames_process(a->pynames, tgid, layout);
 }
 
+static void unwind_sites(void *arg, const struct unwind_request *m, const struct py_sites *sites)
+{
+	struct chan_request req = unwind_chan(CHAN_PROBE, m);
+	u32 i;
+
+	for (i = 0; i < PY_SITES; i++)
+		if (!sites->stepped[i])
+			req.sites[i] = sites->off[i];
+	chan_send(((struct analyst *)arg)->opts->chan_fd, &req);
+}
+
 static const struct unwind_ops unwind_ops = {
 	.open = unwind_open,
 	.send = unwind_send,
 	.bind = unwind_bind,
 	.python = unwind_python,
+	.sites = unwind_sites,
 };
 
 static int read_memory(void *arg, u32 tgid, u64 addr, void *buf, size_t n)
@@ -528,6 +543,9 @@ static void on_record(struct analyst *a, struct ev_hdr *rec)
 		name_python(a, rec->tgid, (struct ev_sample *)rec + 1,
 			    ((struct ev_sample *)rec)->nframes);
 		break;
+	case EV_TASK:
+		bind_task(&a->bind, (struct ev_task *)rec);
+		break;
 	case EV_WAIT:
 		name_wait(a, (struct ev_wait *)rec);
 		break;
@@ -561,6 +579,7 @@ static int read_stream(struct analyst *a)
 static int finish_report(struct analyst *a)
 {
 	session_finish(a->session, a->stop_ns ? a->stop_ns : a->last_ns);
+	bind_finish(&a->bind);
 	return agg_finish(a->agg);
 }
 
@@ -575,7 +594,7 @@ static int write_report(struct analyst *a)
 	if (outs) {
 		err = outs_write(outs, a->agg, common->formats, &oo);
 		if (!err && common->formats & OUT_BIT(OUT_NDJSON))
-			err = requests_end(&a->requests, a->agg, outs->tmp_fd,
+			err = requests_end(&a->requests, a->agg, &a->bind, outs->tmp_fd,
 					   outputs[OUT_NDJSON].file);
 		if (a->opts->aborted && *a->opts->aborted)
 			return EXIT_ABORTED;
@@ -638,6 +657,7 @@ static int analyst_setup(struct analyst *a)
 	int err;
 
 	a->requests.fd = -1;
+	bind_init(&a->bind);
 	a->capture.fd = -1;
 	err = stream_init(&a->stream, o->stream_fd);
 	if (!err)
@@ -715,6 +735,7 @@ static void analyst_release(struct analyst *a)
 	sym_free(a->sym);
 	unwind_free(a->unwind);
 	pynames_free(a->pynames);
+	bind_release(&a->bind);
 	session_free(a->session);
 	agg_free(a->agg);
 	stream_release(&a->stream);

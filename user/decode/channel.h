@@ -29,6 +29,11 @@ enum chan_type {
 	CHAN_OPEN_PERF_MAP, /* tgid: what the process wrote of its generated code */
 	/* tgid, start, end: so many bytes of a target's memory, at most CHAN_READ_MAX. */
 	CHAN_READ_MEMORY,
+	/*
+	 * tgid, start, end, path, inode: a mapped file; sites: offsets in it of functions that Python's
+	 * work changes hands in, 0 = none. No answer.
+	 */
+	CHAN_PROBE,
 };
 
 struct chan_request {
@@ -43,6 +48,7 @@ struct chan_request {
 	u32 table;
 	u32 flags; /* enum uw_map_flags */
 	s8 word; /* see struct uw_map */
+	u64 sites[PY_SITES];
 	union {
 		char path[512]; /* NUL-terminated */
 		struct py_runtime python;

@@ -78,6 +78,17 @@ static bool serve_unwind(const struct answers *a, const struct chan_request *req
 	return true;
 }
 
+static void hook_python(const struct answers *a, const struct chan_request *req)
+{
+	_close_ int fd = procfs_open_mapping(req->tgid, req->start, req->end, slice_str(req->path),
+					     req->inode);
+	u32 i;
+
+	for (i = 0; fd >= 0 && i < PY_SITES; i++)
+		if (req->sites[i])
+			probes_hook_python(a->probes, req->tgid, fd, i, req->sites[i]);
+}
+
 int answers_serve(const struct answers *a)
 {
 	struct chan_request req;
@@ -89,6 +100,9 @@ int answers_serve(const struct answers *a)
 		switch (req.type) {
 		case CHAN_VERDICT:
 			probes_verdict(a->probes, req.conn_id, &req.verdict);
+			continue;
+		case CHAN_PROBE:
+			hook_python(a, &req);
 			continue;
 		case CHAN_OPEN_MAPPING:
 			fd = procfs_open_mapping(req.tgid, req.start, req.end, slice_str(req.path),

@@ -5,6 +5,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <linux/perf_event.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -31,6 +32,14 @@ int hooks_auto(struct hooks *h, struct bpf_program *prog)
 int hooks_kprobe(struct hooks *h, struct bpf_program *prog, const char *func, bool at_return)
 {
 	return keep(h, bpf_program__attach_kprobe(prog, at_return, func));
+}
+
+int hooks_uprobe(struct hooks *h, struct bpf_program *prog, u32 tgid, int fd, u64 off)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return keep(h, bpf_program__attach_uprobe(prog, false, (pid_t)tgid, path, off));
 }
 
 static int perf_open(u32 hz, bool hw, int cpu)

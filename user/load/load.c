@@ -151,8 +151,8 @@ static int configure(struct probes *p)
 		skel->rodata->cfg_accept_args = (u32)nargs;
 	bpf_map__set_max_entries(skel->maps.m_events, p->ring_bytes);
 	bpf_map__set_max_entries(skel->maps.m_scratch, 2 * p->ncpus);
+	bpf_map__set_max_entries(skel->maps.m_walks, WALK_USES * p->ncpus);
 	if (p->ladder.groups & (GROUP_CPU | GROUP_WAITS)) {
-		bpf_map__set_max_entries(skel->maps.m_walks, WALK_USES * p->ncpus);
 		bpf_map__set_max_entries(skel->maps.m_uw_leaves, p->unwind_sizes.leaves);
 		bpf_map__set_max_entries(skel->maps.m_uw_pages, p->unwind_sizes.pages);
 		bpf_map__set_max_entries(skel->maps.m_uw_maps, p->unwind_sizes.maps);
@@ -533,6 +533,21 @@ int probes_attach(struct probes *p, struct probes_error *ret_err)
 		p->skel->bss->wait_draw_ns = WAIT_DRAW_NS;
 	__atomic_store_n(&p->skel->bss->live, 1, __ATOMIC_RELEASE);
 	return 0;
+}
+
+int probes_hook_python(struct probes *p, u32 tgid, int fd, u32 site, u64 off)
+{
+	struct target_state target;
+
+	if (!ladder_rung(&p->ladder, PROBE_TASKS))
+		return -EOPNOTSUPP;
+	if (bpf_map__lookup_elem(p->skel->maps.m_targets, &tgid, sizeof(tgid), &target,
+				 sizeof(target), 0))
+		return -ESRCH;
+	return hooks_uprobe(&p->hooks,
+			    site == PY_SITE_TASK ? p->skel->progs.py_task_begin
+						 : p->skel->progs.py_write,
+			    tgid, fd, off);
 }
 
 int probes_wakeup_fd(const struct probes *p)

@@ -74,6 +74,11 @@ int probes_wakeup_fd(const struct probes *p);
 /* What the ring can hold: the poll interval adapts to it. */
 u64 probes_ring_bytes(const struct probes *p);
 
+/*
+ * Hooks a function of a file that the process has mapped: enum py_site, its offset in the file. Once is
+ * enough. 0, also when it was hooked before; -ESRCH no target; -EOPNOTSUPP; other errors of the kernel.
+ */
+int probes_hook_python(struct probes *p, u32 tgid, int fd, u32 site, u64 off);
 /* The analyst's answer for one connection; -ENOSPC when there are too many different answers. */
 int probes_verdict(struct probes *p, u64 conn_id, const struct hp_verdict *v);
 /* Gives fn an EV_CONT record for every connection with held-back transfers or uncounted bytes. */

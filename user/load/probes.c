@@ -228,6 +228,12 @@ static const struct rung_prog back_syscall[] = {
 	{ 0 },
 };
 
+static const struct rung_prog tasks[] = {
+	{ .name = "py_task_begin", .hook = HOOK_UPROBE },
+	{ .name = "py_write", .hook = HOOK_UPROBE },
+	{ 0 },
+};
+
 static const struct rung_prog nothing[] = { { 0 } };
 
 #define SKIPPED                                                                                    \
@@ -447,6 +453,20 @@ const struct probe_row probe_rows[PROBE_COUNT] = {
 			  .progs = back_syscall,
 			  .less = "stacks of waits are taken at the end of the system call that "
 				  "waited: page faults have none, and kernel frames are missing" },
+		},
+	},
+	[PROBE_TASKS] = {
+		.key = "tasks",
+		.name = "tasks of asyncio",
+		.lost = "calls of asyncio servers are not bound to requests: functions of programs "
+			"cannot be hooked",
+		.holds = "requests, queries, times",
+		.group = GROUP_NET,
+		.rungs = {
+			{ .key = "uprobe",
+			  .name = "functions of _asyncio and uvloop, by uprobes",
+			  .needs = FEAT_BIT(FEAT_UPROBE),
+			  .progs = tasks },
 		},
 	},
 	[PROBE_COST] = {

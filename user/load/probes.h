@@ -26,6 +26,7 @@ enum probe {
 	PROBE_WAITS, /* where threads wait */
 	PROBE_WAIT_SEED, /* threads to which nothing happens */
 	PROBE_WAIT_STACKS,
+	PROBE_TASKS, /* whose work a transfer is */
 	PROBE_COST, /* what the programs themselves cost */
 	PROBE_COUNT,
 };
@@ -44,6 +45,7 @@ enum hook {
 	HOOK_KPROBE, /* at func */
 	HOOK_KRETPROBE,
 	HOOK_SYSCALLS, /* the tracepoints of single system calls: sysprobes.h */
+	HOOK_UPROBE, /* functions of programs, as they are found: probes_hook_python() */
 	HOOK_PERF, /* a sampling event on every CPU */
 };
 

@@ -24,6 +24,7 @@ struct row {
 	u64 end_ns;
 	u64 request_bytes;
 	u64 response_bytes;
+	u32 number; /* of struct bind_request */
 	u32 flags;
 	u32 tid;
 	u32 tgid;
@@ -74,7 +75,7 @@ static void put(struct requests *r, const void *p, size_t n)
 	r->n += n;
 }
 
-void requests_add(struct requests *r, const struct http_exchange *x)
+void requests_add(struct requests *r, const struct http_exchange *x, u32 number)
 {
 	struct row row = {
 		.conn_id = x->conn_id,
@@ -84,6 +85,7 @@ void requests_add(struct requests *r, const struct http_exchange *x)
 		.end_ns = x->end_ns,
 		.request_bytes = x->request_bytes,
 		.response_bytes = x->response_bytes,
+		.number = number,
 		.flags = x->flags,
 		.tid = x->tid,
 		.tgid = x->tgid,
@@ -102,9 +104,33 @@ void requests_add(struct requests *r, const struct http_exchange *x)
 	put(r, x->path.p, row.path_len);
 }
 
-static void write_row(struct buf *out, const struct row *row, struct slice method,
-		      struct slice path, struct slice route)
+static void write_calls(struct json *j, const struct bind_call *calls, u32 n)
 {
+	static const char *const kinds[BIND_KINDS] = { "none", "task", "thread" };
+	u32 i;
+
+	json_arr(j, "calls");
+	for (i = 0; i < n; i++) {
+		const struct bind_call *c = &calls[i];
+		const struct agg_query *q = c->query;
+
+		json_obj(j, NULL);
+		json_cstr(j, "query", q ? q->fingerprint : "");
+		json_u64(j, "start_ns", c->start_ns);
+		json_ms(j, "latency_ms",
+			c->end_ns > c->start_ns ? (double)(c->end_ns - c->start_ns) : 0);
+		json_cstr(j, "bound_by", kinds[c->kind]);
+		json_end_obj(j);
+	}
+	json_end_arr(j);
+}
+
+static void write_row(struct buf *out, const struct bind *bind, const struct row *row,
+		      struct slice method, struct slice path, struct slice route)
+{
+	const struct bind_call *calls;
+	u32 n;
+
 	struct json j;
 	char hex[24];
 
@@ -134,11 +160,14 @@ static void write_row(struct buf *out, const struct row *row, struct slice metho
 	json_end_arr(&j);
 	json_u64(&j, "pid", row->tgid);
 	json_u64(&j, "tid", row->tid);
+	calls = bind_calls_of(bind, row->number, &n);
+	write_calls(&j, calls, n);
 	json_end_obj(&j);
 	buf_addch(out, '\n');
 }
 
-int requests_end(struct requests *r, const struct agg *agg, int dirfd, const char *file)
+int requests_end(struct requests *r, const struct agg *agg, const struct bind *bind, int dirfd,
+		 const char *file)
 {
 	_release_(buf) struct buf out = BUF_INIT, route = BUF_INIT;
 	_fclose_ FILE *rows = NULL;
@@ -169,7 +198,7 @@ int requests_end(struct requests *r, const struct agg *agg, int dirfd, const cha
 			return -EIO;
 		buf_clear(&route);
 		agg_route_of(agg, row.target, method, path, &route);
-		write_row(&out, &row, method, path, buf_slice(&route));
+		write_row(&out, bind, &row, method, path, buf_slice(&route));
 		if (out.n > ROWS_BUF_BYTES) {
 			if (out.oom)
 				return -ENOMEM;

@@ -7,6 +7,7 @@
 #define OUT_REQUESTS_H
 
 #include "agg/agg.h"
+#include "bind/bind.h"
 
 struct requests {
 	int fd; /* nameless file of packed rows; -1 = off */
@@ -17,9 +18,11 @@ struct requests {
 
 /* dirfd: where the temporary file lives and the result will. */
 int requests_begin(struct requests *r, int dirfd);
-void requests_add(struct requests *r, const struct http_exchange *x);
+/* number: what bind_request() gave it. */
+void requests_add(struct requests *r, const struct http_exchange *x, u32 number);
 /* Writes file into dirfd, with the routes of the finished aggregates. 0 or the first error. */
-int requests_end(struct requests *r, const struct agg *agg, int dirfd, const char *file);
+int requests_end(struct requests *r, const struct agg *agg, const struct bind *bind, int dirfd,
+		 const char *file);
 void requests_release(struct requests *r);
 
 #endif

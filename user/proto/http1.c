@@ -35,6 +35,7 @@ struct http1_run http1_run_of(const struct http1_feed *f)
 		.ts_ns = in->ts_ns,
 		.tid = in->tid,
 		.tgid = in->tgid,
+		.token = in->token,
 	};
 
 	if (f->ctx->role != HP_ROLE_SERVER) {

@@ -80,6 +80,7 @@ struct http1_run {
 	u64 start_ns; /* of a request that begins here */
 	u64 ts_ns; /* syscall exit */
 	u32 tid;
+	u32 token;
 	u32 tgid;
 	u32 flags;
 };
@@ -96,6 +97,8 @@ struct http1_req {
 	u32 text_cap;
 	u32 flags; /* enum span_flags */
 	u32 tid;
+	u32 sent_tid; /* server: of the answer */
+	u32 token; /* server: of the answer; client: of the request */
 	u32 tgid;
 	u16 status;
 	u16 path_len;

@@ -62,6 +62,8 @@ void http1_emit(struct http1 *st, const struct proto_ctx *ctx, struct http1_req 
 		.flags = e->flags,
 		.tid = e->tid,
 		.tgid = e->tgid,
+		.sent_tid = e->sent_tid,
+		.token = e->token,
 		.status = e->status,
 		.target = ctx->target,
 		.role = ctx->role,
@@ -230,6 +232,7 @@ void http1_req_begin(struct http1_feed *f, const struct http1_run *run, bool at_
 	e->flags = run->flags;
 	e->tid = run->tid;
 	e->tgid = run->tgid;
+	e->token = run->token;
 	/*
 	 * Two to a transfer: so may the answers be. Requests in transfers of their own prove nothing
 	 * here, the answer between them may have been lost, and a loss must not raise the load.
@@ -298,6 +301,10 @@ void http1_resp_begin(struct http1_feed *f)
 	}
 	e->begun = true;
 	e->first_ns = s->match_run.ts_ns;
+	if (f->ctx->role == HP_ROLE_SERVER) {
+		e->sent_tid = s->match_run.tid;
+		e->token = s->match_run.token;
+	}
 }
 
 void http1_resp_end(struct http1 *st, const struct proto_ctx *ctx, u64 ns)

@@ -185,6 +185,7 @@ static void header_started(struct pg_side *s, const struct proto_in *in)
 {
 	s->first_ns = in->enter_ns ? in->enter_ns : in->ts_ns;
 	s->tid = in->tid;
+	s->token = in->token;
 	s->tgid = in->tgid;
 }
 

@@ -140,6 +140,7 @@ struct pg_pend {
 	u64 portal; /* hash of the portal's name */
 	u32 off; /* Query: end of the statements answered so far */
 	u32 tid;
+	u32 token;
 	u32 tgid;
 	u32 repeat; /* equal units in a row */
 	u8 what;
@@ -172,6 +173,7 @@ struct pg_side {
 	u32 left;
 	u32 want;
 	u32 tid;
+	u32 token;
 	u32 tgid;
 	u64 first_ns; /* send that carried the message's first byte */
 	struct buf acc; /* masked body so far, of a message in pieces */

@@ -97,6 +97,7 @@ struct pg_pend *pg_q_push(struct pgsql *pg, u8 what, const struct pg_side *s)
 	e->what = what;
 	e->start_ns = s->first_ns;
 	e->tid = s->tid;
+	e->token = s->token;
 	e->tgid = s->tgid;
 	e->repeat = 1;
 	e->kind = DB_EXECUTE;
@@ -135,7 +136,8 @@ void pg_q_merge(struct pgsql *pg)
 	b = pg_q_at(pg, n - 1);
 	if (a->what != PG_UNIT || a->want != b->want || a->stmt != b->stmt || !a->stmt ||
 	    a->portal != b->portal || a->start_ns != b->start_ns || a->flags != b->flags ||
-	    a->tid != b->tid || a->old || b->old || a->repeat == UINT32_MAX || pg->doubt >= n - 1)
+	    a->tid != b->tid || a->token != b->token || a->old || b->old ||
+	    a->repeat == UINT32_MAX || pg->doubt >= n - 1)
 		return;
 	a->repeat++;
 	entry_release(pg, b);
@@ -187,6 +189,7 @@ static struct db_call *call_end(struct pgsql *pg, struct pg_pend *e, struct slic
 		c->start_ns = MAX(e->start_ns, pg->last_end_ns);
 		c->kind = e->kind;
 		c->tid = e->tid;
+		c->token = e->token;
 		c->tgid = e->tgid;
 		if (e->flags & PG_PEND_GAP)
 			c->flags |= SPAN_GAP;

@@ -77,6 +77,7 @@ struct proto_in {
 	u64 read_ns; /* of what was received: the exit of the call that took it */
 	u32 tgid;
 	u32 tid;
+	u32 token; /* of what was sent: hp/ev_task.h; 0 = not known */
 };
 
 enum proto_match {

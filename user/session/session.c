@@ -282,6 +282,7 @@ static void on_data(struct session *s, struct ev_data *ev)
 		.start = true,
 		.tgid = ev->hdr.tgid,
 		.tid = ev->hdr.tid,
+		.token = ev->token,
 	};
 	size_t at = 0;
 	u64 off = 0;

@@ -47,6 +47,8 @@ struct http_exchange {
 	u32 flags; /* enum span_flags */
 	u32 tid; /* thread that read the head (server) or sent it (client) */
 	u32 tgid;
+	u32 sent_tid; /* server: thread that sent the answer's first byte */
+	u32 token; /* whose work sent that (server) or the request (client): hp/ev_task.h; 0 = not known */
 	u16 status; /* 0 = no answer seen */
 	u16 target;
 	u8 role; /* enum hp_role */
@@ -85,6 +87,7 @@ struct db_call {
 	u32 flags; /* enum span_flags */
 	u32 tid;
 	u32 tgid;
+	u32 token; /* whose work sent it: hp/ev_task.h; 0 = not known */
 	bool error;
 	bool first_in_trip; /* counts its round trip */
 };

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/map.h"
 #include "hp/events.h"
+#include "unwind/pysites.h"
 #include "unwind/python.h"
 #include "unwind/tablecache.h"
 
@@ -39,6 +40,7 @@ struct file {
 	struct segment seg[LOADS_MAX];
 	u32 nsegs;
 	struct py_file *python; /* the interpreter in it, NULL = none */
+	struct py_sites *sites; /* NULL = none */
 };
 
 struct waiting {
@@ -76,6 +78,14 @@ int unwind_new(struct unwind **ret, const struct unwind_ops *ops, void *arg, con
 	return 0;
 }
 
+static void free_python(struct file *f)
+{
+	free(f->python);
+	free(f->sites);
+	f->python = NULL;
+	f->sites = NULL;
+}
+
 void unwind_free(struct unwind *u)
 {
 	u32 i;
@@ -86,7 +96,7 @@ void unwind_free(struct unwind *u)
 		free(u->v[i].path);
 	free(u->v);
 	for (i = 0; i < u->nfiles; i++)
-		free(u->files[i].python);
+		free_python(&u->files[i]);
 	free(u->files);
 	if (u->has_cache)
 		unwind_cache_release(&u->cache);
@@ -175,6 +185,8 @@ static int bind(struct unwind *u, const struct file *f, const struct unwind_requ
 		py_file_place(f->python, base, &rt);
 		u->ops->python(u->arg, m->tgid, &rt, &f->python->layout);
 	}
+	if (err > 0 && f->sites)
+		u->ops->sites(u->arg, m, f->sites);
 	return err;
 }
 
@@ -297,13 +309,20 @@ static int send_table(struct unwind *u, struct file *f, int fd)
 /* An interpreter of a version that is not known is walked as any other program. */
 static void find_python(struct file *f, int fd, struct slice path)
 {
+	struct py_sites sites;
 	struct py_file found;
 	struct elf_src src;
 
-	free(f->python);
-	f->python = NULL;
+	free_python(f);
 	f->flags = 0;
-	if (elf_src_fd(&src, fd) || py_file_read(&src, path, &found))
+	if (elf_src_fd(&src, fd))
+		return;
+	if (py_sites_maybe(path) && !py_sites_read(&src, &sites) && py_sites_any(&sites)) {
+		f->sites = malloc(sizeof(*f->sites));
+		if (f->sites)
+			*f->sites = sites;
+	}
+	if (py_file_read(&src, path, &found))
 		return;
 	f->python = malloc(sizeof(*f->python));
 	if (!f->python)

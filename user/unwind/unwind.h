@@ -22,6 +22,7 @@ struct ev_mapping;
 struct ev_sample;
 struct py_layout;
 struct py_runtime;
+struct py_sites;
 struct unwind;
 
 /* One mapping, and how it is to be walked: asks of the collector. */
@@ -47,6 +48,8 @@ struct unwind_ops {
 	/* The process runs this interpreter. */
 	void (*python)(void *arg, u32 tgid, const struct py_runtime *rt,
 		       const struct py_layout *layout);
+	/* The mapped file has functions in which work changes hands. */
+	void (*sites)(void *arg, const struct unwind_request *m, const struct py_sites *sites);
 };
 
 struct unwind_stats {

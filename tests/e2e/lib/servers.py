@@ -24,7 +24,7 @@ class App:
     """The test application behind uvicorn, or gunicorn with uvicorn workers."""
 
     def __init__(self, pg, tmp, loop="uvloop", http="httptools", workers=1, gunicorn=False,
-                 database=None, env=None, port=None):
+                 database=None, env=None, port=None, module="app"):
         self.port = port or procs.free_port()
         self.clocks = os.path.join(str(tmp), f"clocks-{self.port}")
         self.database = database or pg.new_database()
@@ -39,9 +39,9 @@ class App:
         if gunicorn:
             argv = [procs.PYTHON, "/usr/bin/gunicorn", "-w", str(workers), "-b",
                     f"127.0.0.1:{self.port}", "-k", "uvicorn.workers.UvicornWorker",
-                    "--log-level", "error", "app:app"]
+                    "--log-level", "error", f"{module}:app"]
         else:
-            argv = [procs.PYTHON, "-m", "uvicorn", "app:app", "--port", str(self.port), "--loop",
+            argv = [procs.PYTHON, "-m", "uvicorn", f"{module}:app", "--port", str(self.port), "--loop",
                     loop, "--http", http, "--log-level", "error", "--no-access-log",
                     "--backlog", "1024"]
             if workers > 1:

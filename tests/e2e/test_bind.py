@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whose request each database call is, call by call against the application's own record.
+
+Attached in the middle of a load of 50 connections. Statements are told apart by their text, so the pairs
+of (request, statement, time) that hostprof writes have to be those that the requests wrote themselves.
+"""
+
+import json
+import re
+
+import pytest
+
+from lib import servers
+
+ROUTES = ("one", "many", "gather", "child", "stream", "after", "thread", "none")
+THREADED = {71}  # made on worker threads
+ALONE = {90}  # no request's
+RIGHT_MIN = 0.995
+WRONG_MAX = 0.001
+
+
+def number_of(statement):
+    """Its number in bind_app.py; None: not one of its statements."""
+    m = re.match(r"SELECT relname AS q(\d+) ", statement)
+    return m and int(m[1])
+
+
+def truth_of(path):
+    with open(path) as f:
+        return {key: sorted(rows, key=lambda r: r[1]) for key, rows in map(json.loads, f)}
+
+
+@pytest.mark.parametrize("loop,middleware", [
+    ("uvloop", False), ("asyncio", False), ("uvloop", True), ("asyncio", True),
+], ids=lambda v: v if isinstance(v, str) else "middleware" if v else "plain")
+def test_calls(pg, tmp_path, cleanup, hostprof, loop, middleware):
+    record = tmp_path / "calls"
+    env = {"HP_CALLS": str(record), **({"HP_MIDDLEWARE": "1"} if middleware else {})}
+    app = servers.App(pg, tmp_path, loop, env=env, module="bind_app")
+    cleanup(app)
+    load = servers.Load(app.port, tmp_path, connections=50, think_ms=60,
+                        routes=[f"GET:/{r}/{{id}}" for r in ROUTES])
+    load.warm()
+    report = hostprof(app.pid, "-d", "5s").report()
+    load.stop()
+    app.stop()
+    assert report.lost() == {}
+
+    truth = truth_of(record)
+    ours = {q["fingerprint"]: number_of(q["statement"]) for q in report.queries()}
+    requests = {r["path"].rsplit("/", 1)[-1]: r for r in report.requests()}
+    # Those that were read, and did all their work, inside the window; not in its first second: tasks
+    # that were there before say nothing of whose they are.
+    first, last = report.start_ns + 1_000_000_000, report.stop_ns
+    right = wrong = unbound = threaded = 0
+    for name, row in requests.items():
+        rows = truth.get(name, [])
+        if row["read_ns"] < first or any(end > last for _, _, end in rows):
+            continue
+        got = [(ours[c["query"]], c) for c in row["calls"] if ours[c["query"]]]
+        want = [r for r in rows if r[0] not in THREADED]
+        threaded += len(rows) - len(want)
+        for n, call in got:
+            at = next((r for r in rows if r[0] == n and r[1] <= call["start_ns"] <= r[2]), None)
+            if at:
+                rows = [r for r in rows if r is not at]
+                right += at[0] not in THREADED
+            else:
+                wrong += 1
+        unbound += sum(r in rows for r in want)
+    print(f"{right} right, {wrong} wrong, {unbound} unbound, {threaded} on worker threads")
+    total = right + unbound
+    assert total > 300
+    assert right >= RIGHT_MIN * total
+    assert wrong <= WRONG_MAX * total

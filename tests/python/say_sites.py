@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an interpreter says of itself: one line of JSON.
+
+Where the functions are that hostprof hooks (file and offset), by the types' own slots; and at which offsets
+a thread state has its context, a task its coroutine and context, a coroutine its code.
+"""
+
+import asyncio
+import contextvars
+import ctypes
+import json
+import sys
+
+import _asyncio  # last: asyncio does without it when it is being imported already
+
+TYPE_INIT = 296  # PyTypeObject.tp_init
+METHOD_DEF = 40  # PyMethodDescrObject.d_method
+METHOD_FUNC = 8  # PyMethodDef.ml_meth
+DEBUG_BYTES = 1024  # more than _Py_DebugOffsets has, which 3.13 and later begin _PyRuntime with
+
+
+def word(at):
+    return ctypes.c_uint64.from_address(at).value
+
+
+def place(func):
+    """[file, offset] of an address."""
+    with open("/proc/self/maps") as f:
+        for line in f:
+            span, _, off, _, _, *path = line.split()
+            start, end = (int(x, 16) for x in span.split("-"))
+            if start <= func < end:
+                return [path[0], func - start + int(off, 16)]
+
+
+def offsets(at, size, value):
+    return [n for n in range(0, size, 8) if word(at + n) == value]
+
+
+state_of = ctypes.pythonapi.PyThreadState_Get
+state_of.restype = ctypes.c_void_p
+context = contextvars.copy_context()
+runtime = ctypes.c_char.in_dll(ctypes.pythonapi, "_PyRuntime")
+found = {"hex": sys.hexversion,
+         "debug": ctypes.string_at(ctypes.addressof(runtime), DEBUG_BYTES).hex(),
+         "ts_context": context.run(lambda: offsets(state_of(), 256, id(context)))}
+
+
+async def main():
+    task = asyncio.current_task()
+    coro = task.get_coro()
+    size = _asyncio.Task.__basicsize__
+    found["task_coro"] = offsets(id(task), size, id(coro))
+    found["task_context"] = offsets(id(task), size, word(state_of() + found["ts_context"][0]))
+    found["coro_code"] = offsets(id(coro), 160, id(coro.cr_code))
+
+
+asyncio.run(main())
+found["task"] = place(word(id(_asyncio.Task) + TYPE_INIT))
+try:
+    import uvloop.loop
+except ImportError:
+    pass
+else:
+    for name in "write", "writelines":
+        method = uvloop.loop.UVStream.__dict__[name]
+        found[name] = place(word(word(id(method) + METHOD_DEF) + METHOD_FUNC))
+print(json.dumps(found))
