@@ -74,6 +74,12 @@ $(O)/hostprof: $(OBJ_HOST) $(LIB)
 	$(call msg,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(HP_LDFLAGS) $(LDFLAGS) -o $@ $(OBJ_HOST) $(LIB) $(HP_LIBS)
 
+# The walk of user stacks as ordinary code: it speaks clang, and has no prototypes.
+NATIVE_CFLAGS := -Iuser/load/native -Ibpf -Ibpf/vmlinux -D__TARGET_ARCH_$(ARCH) -Wno-unknown-pragmas \
+	-Wno-attributes -Wno-unused-parameter -Wno-missing-prototypes -Wno-shadow -Wno-sign-compare
+%/user/load/stillwalk.o: private HP_CFLAGS += $(NATIVE_CFLAGS)
+%/user/load/stillwalk.o: private TEST_CFLAGS += $(NATIVE_CFLAGS)
+
 $(LIB): $(OBJ_PURE)
 	$(call msg,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $(OBJ_PURE)

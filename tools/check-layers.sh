@@ -22,7 +22,9 @@ declare -A may=(
 	[bind]='session/span.h'
 	[rules]='agg/agg.h'
 	[out]='agg/agg.h bind/bind.h'
-	[load]='decode/channel.h decode/record.h decode/stream.h unwind/tableimage.h hostprof.skel.h feat.skel.h'
+	# The last three: the walk of user stacks as ordinary code, stillwalk.c.
+	[load]='decode/channel.h decode/record.h decode/stream.h unwind/tableimage.h hostprof.skel.h feat.skel.h
+		vmlinux.h lib/hp.bpf.h unwind/native.bpf.h'
 	[cmd]='*/*.h'
 	[main.c]='cmd/cmd.h'
 )

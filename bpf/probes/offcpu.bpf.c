@@ -468,6 +468,44 @@ int wait_seed(struct bpf_iter__task *ctx)
 	return 0;
 }
 
+/*
+ * Once, when the window ends: what the threads that still wait wait in. Their user stacks are walked from
+ * outside (load/stillwaiting.c): here it is another process's memory.
+ */
+SEC("iter/task")
+int wait_still(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct still_waiting w = {};
+	struct wait_state *st;
+	const void *regs;
+	__u64 ids;
+	long n;
+
+	if (!task)
+		return 0;
+	ids = task_ids(task);
+	if (!target_maybe(ids >> 32))
+		return 0;
+	w.key = key_of(task, true);
+	st = bpf_map_lookup_elem(&m_waits, &w.key);
+	if (!st || st->task != (__u64)task || st->what != WAIT_BLOCKED)
+		return 0;
+	w.changed = st->changed;
+	w.tgid = ids >> 32;
+	w.tid = (__u32)ids;
+	n = bpf_get_task_stack(task, w.kernel, sizeof(w.kernel), 0);
+	w.nkernel = n > 0 ? n / sizeof(w.kernel[0]) : 0;
+	if (cfg_task_pt_regs)
+		regs = (const void *)bpf_task_pt_regs(task);
+	else
+		regs = BPF_CORE_READ(task, stack) + THREAD_SIZE - sizeof(w.regs);
+	bpf_probe_read_kernel(w.regs, sizeof(w.regs), regs);
+	w.fsbase = BPF_CORE_READ(task, thread.fsbase);
+	bpf_seq_write(ctx->meta->seq, &w, sizeof(w));
+	return 0;
+}
+
 /* The innermost kernel frames say how this program came to run, and that threads wait by schedule(). */
 enum wait_frames {
 	FRAMES_TRACEPOINT = 4, /* the program, bpf_trace_run1, __schedule, schedule */

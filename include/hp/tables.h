@@ -119,6 +119,21 @@ struct wait_state {
 	__u32 changing;
 };
 
+#define STILL_KERNEL_MAX 20
+
+/* A thread that waits, as a walk over the threads finds it. Not part of the record stream either. */
+struct still_waiting {
+	__u32 key; /* into m_waits */
+	__u32 changed; /* of its row */
+	__u32 tgid;
+	__u32 tid;
+	__u32 nkernel;
+	__u32 pad0;
+	__u64 regs[21]; /* struct pt_regs: what it came into the kernel with */
+	__u64 fsbase;
+	__u64 kernel[STILL_KERNEL_MAX]; /* its frames there, innermost first */
+};
+
 #define TARGET_FILTER_SLOTS 4096 /* of target_filter, by the low bits of the process id */
 
 /* In the order of use: a transfer that is carried whole touches the lines down to cont.calls. */

@@ -257,3 +257,55 @@ def test_timeline_of_states(hostprof):
     # 59 of 60 steps lie between two waits; percents are whole ones.
     own = float(work.out[0]) * 59 / 60
     assert abs(ran - own) < 0.02 * own + SWITCH_S * 120 + 59 * 0.005 * 0.01, (ran, own)
+
+
+DEADLOCK = """
+import signal, threading
+
+one, two = threading.Lock(), threading.Lock()
+both = threading.Barrier(3)
+
+def hold(first, second):
+    with first:
+        both.wait()
+        take(second)
+
+def take(lock):
+    lock.acquire()
+
+for pair in ((one, two), (two, one)):
+    threading.Thread(target=hold, args=pair, daemon=True).start()
+both.wait()
+print("ready", flush=True)
+signal.pause()
+"""
+
+
+def test_waits_that_do_not_end(hostprof, cleanup):
+    """A deadlock: nothing happens to these threads in the whole window, and still it is seen where they wait."""
+    hung = procs.Process([procs.PYTHON, "-c", DEADLOCK])
+    cleanup(hung)
+    hung.wait_line("ready")
+    procs.wait_for(lambda: procs.threads_asleep(hung.pid, 3), 20, "three threads asleep")
+    with open(f"/proc/{hung.pid}/status") as f:
+        before = [line for line in f if "ctxt_switches" in line]
+    report = hostprof(hung.pid, "-d", "1s").report()
+    with open(f"/proc/{hung.pid}/status") as f:
+        assert before == [line for line in f if "ctxt_switches" in line], "it was disturbed"
+    stacks = [line.rsplit(" ", 1) for line in report.read("offcpu.folded").decode().splitlines()]
+    offcpu = report.summary["offcpu"]
+    assert len(offcpu["threads"]) == 3
+    locked = [(s.split(";"), int(us)) for s, us in stacks if "take (" in s]
+    assert locked and all(us > 0 for _, us in locked), stacks
+    for frames, _ in locked:
+        names = [f.split(" (")[0] for f in frames]
+        assert names.index("hold") < names.index("take"), frames
+        assert any("futex" in f and f.endswith("_[k]") for f in frames), frames
+    futex = offcpu["by_reason"]["futex"]["blocked_s"]
+    # The totals are read right behind the window's end, by as much as the machine is busy; one of two is half.
+    assert 0.75 * futex <= sum(us for _, us in locked) / 1e6 <= 1.001 * futex, (locked, offcpu["by_reason"])
+    paused = [s for s, _ in stacks if "pause" in s]
+    assert paused and all("_start" in s for s in paused), stacks
+    trust = report.trust["wait_stacks"]
+    assert trust["complete"] == trust["total"] >= 3, trust
+    assert not report.lost()

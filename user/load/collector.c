@@ -681,6 +681,8 @@ static int end(struct collector *c)
 	/* First, before anything takes its time. */
 	err = probes_waits(c->probes, true, 0, put_own, c);
 	if (!err)
+		err = probes_still_waiting(c->probes, c->stop_ns, put_own, c);
+	if (!err)
 		err = drain(c); /* what processes that ended had used */
 	if (!err)
 		err = put_resources(c, true, &target_cpu_ns);

@@ -88,6 +88,8 @@ int probes_flush_conts(struct probes *p, probes_record_fn *fn, void *arg, u64 no
  * happened to since the last look. flags: enum hp_wait_flags for the records.
  */
 int probes_waits(struct probes *p, bool all, u32 flags, probes_record_fn *fn, void *arg);
+/* Gives fn an EV_WAIT record for every wait that is under way since before now_ns, the window's end. */
+int probes_still_waiting(struct probes *p, u64 now_ns, probes_record_fn *fn, void *arg);
 /* Keeps the number of sampled waits in bounds; once a second or so. */
 void probes_waits_pace(struct probes *p);
 u8 probes_waits_what(const struct probes *p); /* enum hp_window_waits */

@@ -215,6 +215,7 @@ static const struct rung_prog raw_waits[] = {
 
 static const struct rung_prog wait_seed[] = {
 	{ .name = "wait_seed", .hook = HOOK_ITER },
+	{ .name = "wait_still", .hook = HOOK_ITER },
 	{ 0 },
 };
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "load/stillwalk.h"
 #include "load/unwindprocs.h"
 
 /*
@@ -220,4 +221,27 @@ void unwinder_publish(struct unwinder *u, bool now)
 u64 unwinder_refused(const struct unwinder *u)
 {
 	return u->tables.refused + u->procs.refused + u->pythons_refused;
+}
+
+void unwinder_world(const struct unwinder *u, struct still_world *ret)
+{
+	const struct unwind_arrays *a = &u->tables.arrays;
+
+	*ret = (struct still_world){
+		.rules = a->rules,
+		.rows = a->rows,
+		.pages = a->pages,
+		.maps = a->maps,
+		.nrules = a->nrules,
+		.nrows = a->nrows,
+		.npages = a->npages,
+		.nmaps = a->nmaps,
+		.pythons = u->pythons,
+		.npythons = u->npythons,
+	};
+}
+
+int unwinder_proc(const struct unwinder *u, u32 tgid, struct uw_proc *ret)
+{
+	return bpf_map_lookup_elem(u->procs_fd, &tgid, ret) ? -errno : 0;
 }

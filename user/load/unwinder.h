@@ -45,6 +45,11 @@ int unwinder_python(struct unwinder *u, const struct chan_request *req);
 u32 unwinder_pending(const struct unwinder *u);
 /* Gives the programs what changed; `now`: without waiting for more to come. */
 void unwinder_publish(struct unwinder *u, bool now);
+struct still_world;
+/* What the programs walk by, for a walk elsewhere; valid until the next call of another function here. */
+void unwinder_world(const struct unwinder *u, struct still_world *ret);
+/* How a process is walked; -ENOENT. */
+int unwinder_proc(const struct unwinder *u, u32 tgid, struct uw_proc *ret);
 /* Mappings and tables past a bound. */
 u64 unwinder_refused(const struct unwinder *u);
 

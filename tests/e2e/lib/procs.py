@@ -78,6 +78,15 @@ def children(pid):
     return found
 
 
+def threads_asleep(pid, count):
+    """Has the process that many threads, and do all of them sleep?"""
+    states = []
+    for tid in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{tid}/stat") as f:
+            states.append(f.read().rsplit(")", 1)[1].split()[0])
+    return states == ["S"] * count
+
+
 def user_ids(name):
     import pwd
 
