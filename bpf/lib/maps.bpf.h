@@ -12,6 +12,7 @@
 #define SOCKS_MAX 32768
 #define THREADS_MAX 32768
 #define TARGETS_MAX 8192
+#define WAITS_MAX 8192
 #define PROFILES_MAX 64
 
 struct {
@@ -82,6 +83,14 @@ struct {
 	__type(key, struct listen_key);
 	__type(value, __u16);
 } m_listen __weak SEC(".maps");
+
+/* What threads are doing; see probes/offcpu.bpf.c. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, WAITS_MAX);
+	__type(key, __u32); /* of the first PID namespace: every thread has one */
+	__type(value, struct wait_state);
+} m_waits __weak SEC(".maps");
 
 /* Whose user stacks are walked by tables; the rest of that is in lib/stack.bpf.h. */
 struct {

@@ -20,7 +20,6 @@
 #include "unwind/gil.bpf.h"
 #include "unwind/user.bpf.h"
 
-#define WAITS_MAX 8192
 #define WAIT_RECORD_MAX (sizeof(struct ev_wait) + STACK_FRAMES * sizeof(struct ev_frame))
 #define WAKER_SLACK_NS (1000 * 1000)
 #define COMM_NS (100 * 1000 * 1000) /* a thread's name is read again after so long */
@@ -30,13 +29,6 @@ extern __u32 live;
 __u64 waits_since; /* when everything was attached */
 volatile __u64 wait_draw_ns; /* waits of this length and longer are all drawn; 0 = no stacks */
 __u32 waits_drawn;
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, WAITS_MAX);
-	__type(key, __u32); /* of the first PID namespace: every thread has one */
-	__type(value, struct wait_state);
-} m_waits SEC(".maps");
 
 /* What a new row begins as: a stack has no room for it. */
 struct {

@@ -83,12 +83,16 @@ int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(proc_exec, struct task_struct *task)
 {
-	__u32 tgid = task_ids(task) >> 32;
+	__u32 tgid = task_ids(task) >> 32, key = BPF_CORE_READ(task, pid);
 	struct target_state *target = target_of(tgid);
+	struct wait_state *st;
 
 	if (!target)
 		return 0;
 	bpf_map_delete_elem(&m_uw_procs, &tgid);
+	st = bpf_map_lookup_elem(&m_waits, &key);
+	if (st)
+		st->comm_ns = 0; /* it has another name by now */
 	emit_proc(target->target, tgid, HP_PROC_EXEC, 0, 0);
 	return 0;
 }

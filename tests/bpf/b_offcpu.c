@@ -405,6 +405,54 @@ static void ended_processes(void **state)
 	free(s);
 }
 
+static bool asleep_as(pid_t pid, const char *comm)
+{
+	char path[32], line[128], want[32];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	snprintf(want, sizeof(want), "(%s) S", comm);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	if (!fgets(line, sizeof(line), f))
+		*line = 0;
+	fclose(f);
+	return strstr(line, want);
+}
+
+/* Leaves its processor, so that its name is read, and is another program right behind that. */
+static void one_program(void)
+{
+	u32 i;
+	pid_t pid = fork();
+
+	MUST(pid >= 0);
+	if (!pid) {
+		pause_ms(1);
+		execl("/bin/sleep", "sleep", "20", NULL);
+		_exit(127);
+	}
+	for (i = 0; i < 1000 && !asleep_as(pid, "sleep"); i++)
+		pause_ms(10);
+	MUST(waitpid(pid, NULL, WNOHANG) == 0);
+}
+
+static void name_after_exec(void **state)
+{
+	struct lab lab = { 0 };
+	struct seen_waits *s = measure(&lab, NULL, one_program, true);
+	u32 i, named = 0;
+
+	(void)state;
+	assert_int_equal(s->n, 2);
+	for (i = 0; i < s->n; i++)
+		named += !strcmp(s->row[i].comm, "sleep") && !s->row[i].ended;
+	assert_int_equal(named, 1);
+	lab_free(&lab);
+	free(s);
+}
+
 /*
  * Waits far below what is drawn for sure: the weights' sum is that of the waits within the sampling
  * error. n draws of weight T estimate n * T with a standard error of T * sqrt(n).
@@ -442,7 +490,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(known_waits),	   cmocka_unit_test(known_run_queue),
 		cmocka_unit_test(edges),	   cmocka_unit_test(weights),
-		cmocka_unit_test(ended_processes),
+		cmocka_unit_test(ended_processes), cmocka_unit_test(name_after_exec),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
