@@ -304,6 +304,9 @@ def test_waits_that_do_not_end(hostprof, cleanup):
     futex = offcpu["by_reason"]["futex"]["blocked_s"]
     # The totals are read right behind the window's end, by as much as the machine is busy; one of two is half.
     assert 0.75 * futex <= sum(us for _, us in locked) / 1e6 <= 1.001 * futex, (locked, offcpu["by_reason"])
+    place = offcpu["places"][0]
+    assert place["function"].startswith("take (") and place["reason"] == "futex", offcpu["places"]
+    assert f"| `{place['function']}` | futex |" in report.read("PERFORMANCE_REPORT.md").decode()
     paused = [s for s, _ in stacks if "pause" in s]
     assert paused and all("_start" in s for s in paused), stacks
     trust = report.trust["wait_stacks"]

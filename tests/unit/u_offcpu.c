@@ -192,6 +192,10 @@ static void test_tree(void **state)
 	assert_string_equal(r->offcpu.top[0].text, "futex_wait_[k]");
 	assert_int_equal(r->offcpu.top[0].self, 90001);
 	assert_true(r->offcpu.top[0].self_ratio == 1);
+	assert_int_equal(r->offcpu.nplaces, 1);
+	assert_string_equal(r->offcpu.places[0].text, "_start");
+	assert_int_equal(r->offcpu.places[0].reason, HP_WAIT_FUTEX);
+	assert_int_equal(r->offcpu.places[0].weight_us, 90001);
 	buf_release(&line);
 	buf_release(&text);
 	agg_free(a);
@@ -316,6 +320,66 @@ static void test_wakers(void **state)
 	agg_free(a);
 }
 
+static void code(struct agg *a, u64 addr, const char *name, const char *file)
+{
+	struct {
+		struct ev_code ev;
+		char text[96];
+	} r = { .ev = { .hdr = { sizeof(r), EV_CODE, 0, 10, 0, START },
+			.addr = addr,
+			.line = 7,
+			.name_len = (u16)strlen(name),
+			.file_len = (u16)strlen(file) } };
+
+	snprintf(r.text, sizeof(r.text), "%s%s", name, file);
+	agg_record(a, &r.ev.hdr);
+}
+
+/* One function of the application may wait for several things, by way of whatever libraries. */
+static void test_places(void **state)
+{
+	const struct ev_frame f[] = { { .addr = 0xfff10, .kind = HP_FRAME_KERNEL },
+				      { .addr = 0x1005, .kind = HP_FRAME_NATIVE },
+				      { .addr = 0x5000, .kind = HP_FRAME_PYTHON },
+				      { .addr = 0x6000, .kind = HP_FRAME_PYTHON },
+				      { .addr = 0x7000, .kind = HP_FRAME_PYTHON } };
+	struct {
+		struct ev_wait ev;
+		struct ev_frame f[5];
+	} w = { .ev = { .hdr = { sizeof(w), EV_WAIT, 0, 10, 11, START + 50 * MSEC },
+			.blocked_ns = MSEC,
+			.nframes = 5,
+			.comm = "web" } };
+	const u8 reasons[] = { HP_WAIT_FUTEX, HP_WAIT_SOCKET, HP_WAIT_SOCKET, HP_WAIT_IDLE };
+	struct agg *a = begin(HP_WAITS_TOTALS | HP_WAITS_STACKS);
+	const struct agg_place *p;
+	const struct agg_report *r;
+	u32 i;
+
+	(void)state;
+	memcpy(w.f, f, sizeof(f));
+	symbol(a, 0, 0xfff00, "futex_wait");
+	symbol(a, 10, 0x1000, "lock_acquire");
+	code(a, 0x5000, "wait", "/usr/lib/python3.11/threading.py");
+	code(a, 0x6000, "lookup", "/srv/shop/store.py");
+	code(a, 0x7000, "main", "/srv/shop/app.py");
+	for (i = 0; i < ARRAY_SIZE(reasons); i++) {
+		w.ev.reason = reasons[i];
+		w.ev.weight_ns = 10 * MSEC;
+		agg_record(a, &w.ev.hdr);
+	}
+	r = finish(a);
+	p = r->offcpu.places;
+	assert_int_equal(r->offcpu.nplaces, 2);
+	assert_string_equal(p[0].text, "lookup (shop/store.py)");
+	assert_int_equal(p[0].reason, HP_WAIT_SOCKET);
+	assert_true(p[0].weight_us == 20000 && p[0].ratio == 2 / 3.0);
+	assert_string_equal(p[1].text, "lookup (shop/store.py)");
+	assert_int_equal(p[1].reason, HP_WAIT_FUTEX);
+	assert_int_equal(p[1].weight_us, 10000);
+	agg_free(a);
+}
+
 static void test_not_recorded(void **state)
 {
 	struct agg *a = begin(0);
@@ -335,6 +399,7 @@ int main(void)
 		cmocka_unit_test(test_tree),
 		cmocka_unit_test(test_without_the_scheduler),
 		cmocka_unit_test(test_wakers),
+		cmocka_unit_test(test_places),
 		cmocka_unit_test(test_not_recorded),
 	};
 

@@ -268,7 +268,8 @@ static void record_wait(struct agg *a, const struct ev_wait *rec)
 
 	if (!in.weight)
 		return;
-	stacks_add(&a->stacks, &a->stacks.waits, &in);
+	places_add(&a->stacks.waits, stacks_add(&a->stacks, &a->stacks.waits, &in), rec->reason,
+		   in.weight);
 	offcpu_state(&a->offcpu, rec);
 	if (rec->blocked_ns && rec->woken_by != HP_WAKER_UNKNOWN)
 		record_waker(a, rec, in.weight);

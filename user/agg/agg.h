@@ -297,6 +297,7 @@ struct agg_node {
 	u8 kind; /* enum hp_frame_kind, 0 = thread name or "(truncated)" */
 	bool unnamed;
 	bool jit; /* code that a runtime made */
+	bool library; /* not the application's own: C library, runtime, Python's packages */
 	u64 self;
 	u64 total;
 };
@@ -383,6 +384,15 @@ struct agg_waking {
 		*top[AGG_WAKER_TOP]; /* innermost first: where it mostly did so; NULL = no more */
 };
 
+/* A function of the application's own, and what it waited for. Sorted by weight desc; at most 200 rows. */
+struct agg_place {
+	const char *text;
+	u8 kind;
+	u8 reason; /* enum hp_wait, never HP_WAIT_IDLE */
+	u64 weight_us; /* of sampled waits */
+	double ratio; /* of all but idle ones */
+};
+
 /* Where threads waited. Totals are exact; the tree is of a sample, its weights are microseconds. */
 struct agg_offcpu {
 	bool recorded;
@@ -407,6 +417,8 @@ struct agg_offcpu {
 	u64 states_more; /* not kept: past AGG_STATES_MAX */
 	const struct agg_waking *wakings; /* the most first */
 	u32 nwakings; /* at most 100 */
+	const struct agg_place *places;
+	u32 nplaces;
 };
 
 /* Connections that could not be read. Sorted by conns desc, then texts. */

@@ -279,6 +279,8 @@ int offcpu_finish(struct offcpu *o, const struct window *w, const struct stacks 
 		.nnodes = t->nout,
 		.top = t->top,
 		.ntop = t->ntop,
+		.places = t->places,
+		.nplaces = t->nplaces,
 	};
 	o->rows = calloc(MAX(o->n, 1U), sizeof(*o->rows));
 	if (!o->rows)

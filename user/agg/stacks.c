@@ -25,6 +25,7 @@ static int tree_init(struct stack_tree *t, u32 max_nodes)
 	if (!t->nodes)
 		return -ENOMEM;
 	t->nnodes = 1;
+	map_init(&t->reasons, 2 * t->nodes_max);
 	return 0;
 }
 
@@ -34,6 +35,8 @@ static void tree_release(struct stack_tree *t)
 	free(t->node_of.slots);
 	free(t->out);
 	free(t->top);
+	free(t->places);
+	map_release(&t->reasons);
 }
 
 int stacks_init(struct stacks *s, u32 max_nodes)
@@ -314,6 +317,19 @@ static struct slice short_path(struct slice path)
 	return path;
 }
 
+/* Installed, and not written for this application: by where it lies. */
+static bool is_library(struct slice path)
+{
+	static const char *const marks[] = { "/lib/python", "/lib64/python", "/site-packages/",
+					     "/dist-packages/" };
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(marks); i++)
+		if (memmem(path.p, path.n, marks[i], strlen(marks[i])))
+			return true;
+	return path.n && path.p[0] == '<'; /* <frozen importlib._bootstrap> */
+}
+
 void stacks_code(struct stacks *s, const struct ev_code *rec)
 {
 	const struct stack_frame want = {
@@ -343,6 +359,7 @@ void stacks_code(struct stacks *s, const struct ev_code *rec)
 	}
 	f->func = strpool_add(&s->texts, buf_slice(&text));
 	f->name = f->func;
+	f->library = is_library(slice_of(p + rec->name_len, rec->file_len));
 	if (!rec->line || (!rec->file_len && want.kind != HP_FRAME_PYTHON))
 		return;
 	text.n--;

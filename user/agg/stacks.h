@@ -8,6 +8,7 @@
 #define AGG_STACKS_H
 
 #include "agg/agg.h"
+#include "base/map.h"
 #include "base/strpool.h"
 
 #define STACK_FRAMES_MAX 200000
@@ -28,6 +29,7 @@ struct stack_frame {
 	u32 func; /* the same without the line */
 	u8 kind; /* enum hp_frame_kind, 0 = a thread's name or a note */
 	bool hidden; /* Python: the interpreter's own */
+	bool library; /* Python: of its own library, or of an installed package */
 	bool listed; /* given to the caller of agg_unnamed() */
 	bool lined; /* and of agg_unlined() */
 	u8 nlines;
@@ -82,6 +84,9 @@ struct stack_tree {
 	struct agg_top *top;
 	u32 ntop;
 	struct agg_stack_trust trust;
+	struct map reasons; /* of waits: node and reason → weight */
+	struct agg_place *places;
+	u32 nplaces;
 };
 
 /* A stack on its way into a tree. */
@@ -137,6 +142,10 @@ void stacks_code(struct stacks *s, const struct ev_code *rec);
 void stacks_mapping(struct stacks *s, const struct ev_mapping *rec);
 void stacks_lines(struct stacks *s, const struct ev_lines *rec);
 size_t stacks_unlined(struct stacks *s, void (*fn)(void *arg, const struct agg_addr *a), void *arg);
+/* What a wait was for; in places.c, as the next one. */
+void places_add(struct stack_tree *t, u32 node, u8 reason, u64 weight);
+/* out: by node of addresses the one in t->out. 0 or -ENOMEM. */
+int places_finish(struct stack_tree *t, const u32 *out);
 void stacks_ask_again(struct stacks *s);
 size_t stacks_unnamed(struct stacks *s, void (*fn)(void *arg, const struct agg_addr *a), void *arg);
 /* Sorts symbols and mappings if needed; the lookups below want that. */

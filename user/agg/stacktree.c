@@ -31,6 +31,7 @@ struct named {
 	bool method; /* named: it stands for the native frame that is its only child */
 	u32 inlined; /* what was inlined there, outermost first: n in struct names.inlined */
 	u32 ninlined;
+	bool library;
 };
 
 /* Names of a function that was inlined: as in struct named. */
@@ -53,6 +54,7 @@ struct merged {
 	bool unnamed;
 	bool jit;
 	u16 inlined; /* on the way here */
+	bool library;
 	u64 self;
 	u64 total;
 	u32 first; /* children in struct tree.order */
@@ -221,6 +223,7 @@ static u32 clean_text(struct stacks *s, u32 id)
 static void name_python(struct stacks *s, const struct stack_frame *f, struct named *ret)
 {
 	ret->hidden = f->hidden;
+	ret->library = f->library;
 	ret->unnamed = !f->name && !f->hidden;
 	ret->text = f->name ? clean_text(s, f->name) : strpool_add(&s->texts, SLICE("[python]"));
 	ret->func = f->func ? clean_text(s, f->func) : ret->text;
@@ -261,6 +264,26 @@ static void name_lines(struct stacks *s, const struct stack_frame *f, struct nam
 	of->ninlined = f->nlines - 1u;
 }
 
+/* What every program has: the C library, the loader, and Go's runtime, which is in the program itself. */
+static bool is_runtime(const struct stacks *s, const struct stack_frame *f, struct slice name)
+{
+	static const char *const files[] = { "libc.so", "libc-2",  "libpthread", "ld-linux",
+					     "ld-2",	"ld-musl", "[vdso]" };
+	static const char *const names[] = { "runtime.", "internal/", "syscall." };
+	const struct stack_mapping *m = stacks_mapping_at(s, f->tgid, f->addr);
+	const char *base = m ? strrchr(m->at.path, '/') : NULL;
+	struct slice file = slice_str(base ? base + 1 : m ? m->at.path : "");
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(files); i++)
+		if (slice_starts(file, slice_str(files[i])))
+			return true;
+	for (i = 0; i < ARRAY_SIZE(names); i++)
+		if (slice_starts(name, slice_str(names[i])))
+			return true;
+	return false;
+}
+
 static int name_frames(struct stacks *s, struct names *to)
 {
 	struct buf text = BUF_INIT;
@@ -291,6 +314,8 @@ static int name_frames(struct stacks *s, struct names *to)
 		if (f->kind == HP_FRAME_KERNEL) {
 			name->scheduler = is_scheduler(buf_slice(&text));
 			buf_adds(&text, "_[k]");
+		} else {
+			name->library = is_runtime(s, f, buf_slice(&text));
 		}
 		name->text = strpool_add(&s->texts, buf_slice(&text));
 		name->func = name->text;
@@ -360,6 +385,7 @@ static s64 merged_get(struct tree *t, struct map *map, u32 parent, u32 text, u32
 		.kind = name->kind,
 		.unnamed = name->unnamed,
 		.jit = name->jit,
+		.library = name->library,
 		.inlined = t->nodes[parent].inlined,
 	};
 	return t->n++;
@@ -518,6 +544,7 @@ static int lay_out(const struct tree *t)
 			.kind = c->kind,
 			.unnamed = c->unnamed,
 			.jit = c->jit,
+			.library = c->library,
 			.self = c->self,
 			.total = c->total,
 		};
@@ -617,6 +644,18 @@ static int make_top(struct stack_tree *of)
 	return 0;
 }
 
+static int find_places(const struct tree *t)
+{
+	_free_ u32 *out = calloc(t->of->nnodes, sizeof(*out));
+	u32 i;
+
+	if (!out)
+		return -ENOMEM;
+	for (i = 0; i < t->of->nnodes; i++)
+		out[i] = t->nodes[t->at[i]].out;
+	return places_finish(t->of, out);
+}
+
 /* Samples know their node by addresses; from here on by names. */
 static void place_moments(struct stacks *s, const struct tree *t)
 {
@@ -647,6 +686,8 @@ static int finish_tree(struct stacks *s, const struct names *names, struct stack
 		err = make_top(of);
 	if (!err && of == &s->cpu)
 		place_moments(s, &t);
+	if (!err && of == &s->waits)
+		err = find_places(&t);
 	free(t.nodes);
 	free(t.at);
 	free(t.order);

@@ -509,17 +509,20 @@ static void put_offcpu(struct buf *out, const struct agg_report *rep)
 	if (o->nthreads)
 		buf_adds(out, "\n");
 	put_wakings(out, o);
-	if (!o->ntop)
+	if (!o->nplaces)
 		return;
 	buf_addf(out,
-		 "%s waits were sampled. Shares of their time, idle ones apart:\n\n"
-		 "| Frame | Self | Total |\n|---|--:|--:|\n",
+		 "%s waits were sampled. By the innermost function of the application's own, "
+		 "without "
+		 "what waits for work:\n\n"
+		 "| Function | Waiting for | Share |\n|---|---|--:|\n",
 		 fmt_count(FMT, o->samples));
-	for (i = 0; i < MIN(o->ntop, (u32)ROWS_MAX); i++) {
+	for (i = 0; i < MIN(o->nplaces, (u32)ROWS_MAX); i++) {
+		const struct agg_place *p = &o->places[i];
+
 		buf_adds(out, "|");
-		put_cell(out, o->top[i].text, NAME_CELLS, true);
-		buf_addf(out, " %s | %s |\n", fmt_pct(FMT, o->top[i].self_ratio),
-			 fmt_pct(FMT, o->top[i].total_ratio));
+		put_cell(out, p->text, NAME_CELLS, true);
+		buf_addf(out, " %s | %s |\n", agg_wait_key(p->reason), fmt_pct(FMT, p->ratio));
 	}
 	buf_adds(out, "\n");
 }

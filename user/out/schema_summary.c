@@ -240,6 +240,14 @@ static const struct schema waker[] = {
 	{ 0 }
 };
 
+static const struct schema place[] = {
+	{ "function", S_STR, NULL, "the innermost of the application's own", NULL },
+	{ "kind", S_STR, NULL, "as in top", NULL },
+	{ "reason", S_STR, NULL, "a key of by_reason", NULL },
+	{ "ratio", S_NUM, NULL, "of the time of sampled waits but idle ones", NULL },
+	{ 0 }
+};
+
 static const struct schema offcpu[] = {
 	{ "on_cpu_s", S_NUM, NULL, "of all threads, as what follows", NULL },
 	{ "blocked_s", S_NUM, NULL, NULL, NULL },
@@ -247,6 +255,8 @@ static const struct schema offcpu[] = {
 	{ "by_reason", S_MAP, waits, REASONS, NULL },
 	{ "samples", S_INT, NULL, "waits whose stack was taken", NULL },
 	{ "top", S_ARR, ITEM(S_OBJ, cpu_top, NULL, NULL), "of sampled waits but idle ones", NULL },
+	{ "places", S_ARR, ITEM(S_OBJ, place, NULL, NULL), "what waits for what, the longest first",
+	  NULL },
 	{ "threads", S_ARR, ITEM(S_OBJ, thread, NULL, NULL),
 	  "by what they waited but for work, the most first", NULL },
 	{ "threads_more", S_INT, NULL, "threads past the list's limit", NULL },

@@ -411,6 +411,16 @@ static void put_offcpu(struct json *j, const struct agg_offcpu *o)
 	put_waits(j, o->by_reason);
 	json_u64(j, "samples", o->samples);
 	put_top(j, o->top, o->ntop);
+	json_arr(j, "places");
+	for (i = 0; i < o->nplaces; i++) {
+		json_obj(j, NULL);
+		json_cstr(j, "function", o->places[i].text);
+		json_cstr(j, "kind", frame_kind(o->places[i].kind));
+		json_cstr(j, "reason", agg_wait_key(o->places[i].reason));
+		json_num(j, "ratio", o->places[i].ratio);
+		json_end_obj(j);
+	}
+	json_end_arr(j);
 	json_arr(j, "threads");
 	for (i = 0; i < o->nthreads; i++)
 		put_thread(j, &o->threads[i]);
