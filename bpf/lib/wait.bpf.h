@@ -56,6 +56,15 @@ static __always_inline void wait_call_of(struct task_struct *task, bool typed,
 	ret->a1 = BPF_CORE_READ(regs, si);
 }
 
+/* What waits for connections waits for work, by accept() or by poll() before it. */
+static __always_inline __u32 reason_of_socket(struct file *file)
+{
+	struct socket *sock = BPF_CORE_READ(file, private_data);
+
+	return BPF_CORE_READ(sock, sk, __sk_common.skc_state) == TCP_LISTEN ? HP_WAIT_IDLE
+									    : HP_WAIT_SOCKET;
+}
+
 static __always_inline __u32 reason_of_fd(struct task_struct *task, __u64 fd)
 {
 	struct fdtable *fdt = BPF_CORE_READ(task, files, fdt);
@@ -69,7 +78,7 @@ static __always_inline __u32 reason_of_fd(struct task_struct *task, __u64 fd)
 	inode = BPF_CORE_READ(file, f_inode);
 	switch (BPF_CORE_READ(inode, i_mode) & S_IFMT) {
 	case S_IFSOCK:
-		return HP_WAIT_SOCKET;
+		return reason_of_socket(file);
 	case S_IFIFO:
 		return HP_WAIT_PIPE;
 	case S_IFREG:

@@ -19,7 +19,7 @@ enum hp_wait {
 	HP_WAIT_PIPE = 2,
 	HP_WAIT_DISK = 3, /* a file system, a block device, dirty pages */
 	HP_WAIT_FUTEX = 4, /* another thread: mutex, condition, join */
-	HP_WAIT_IDLE = 5, /* work: epoll, accept */
+	HP_WAIT_IDLE = 5, /* work: epoll, accept, poll of one listening socket */
 	HP_WAIT_POLL = 6, /* several descriptors, by poll or select */
 	HP_WAIT_SLEEP = 7,
 	HP_WAIT_FAULT = 8, /* a page of its memory */

@@ -312,3 +312,15 @@ def test_waits_that_do_not_end(hostprof, cleanup):
     trust = report.trust["wait_stacks"]
     assert trust["complete"] == trust["total"] >= 3, trust
     assert not report.lost()
+
+
+def test_polling_for_connections_is_idle(hostprof, cleanup, tmp_path):
+    """socketserver and all that builds on it: poll() of the listening socket, again every half second."""
+    server = procs.Process([procs.PYTHON, "-u", "-m", "http.server", str(procs.free_port())], cwd=tmp_path)
+    cleanup(server)
+    server.wait_line("Serving")
+    report = hostprof(server.pid, "-d", "3s").report()
+    (t,) = report.summary["offcpu"]["threads"]
+    # Of the poll() that was under way at attach the memory cannot be read.
+    assert t["by_reason"]["idle"]["blocked_s"] >= 0.75 * t["wall_s"], t
+    assert "socket" not in t["by_reason"]

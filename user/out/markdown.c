@@ -449,9 +449,12 @@ static void put_waits(struct buf *out, const struct agg_offcpu *o)
 			 fmt_count(FMT, w->count), fmt_dur(FMT, (double)w->blocked_ns),
 			 fmt_dur(FMT, (double)w->runqueue_ns));
 	}
-	buf_adds(out,
-		 "\nidle: waiting for work (epoll, accept); preempted: pushed off the processor "
-		 "by another thread.\n\n");
+	buf_adds(
+		out,
+		"\nidle: waiting for work, where the system call says so (epoll, accept, poll of "
+		"one "
+		"listening socket): threads of a pool that wait for a job are under futex or pipe; "
+		"preempted: pushed off the processor by another thread.\n\n");
 }
 
 /* Timers and devices end most waits of a quiet process and tell nothing. */
