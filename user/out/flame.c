@@ -16,6 +16,7 @@
 #include "out/frames.h"
 
 #define WIDTH 1200
+#define DETAIL_CELLS 130 /* up to what the search matched, which stands behind */
 #define ROW 17
 #define HEAD 66
 #define CHAR_PX 6.6 /* advance of the 11 px monospace font; flame.js has the same */
@@ -179,7 +180,7 @@ static void add_head(struct buf *out, const struct flame *f, const struct flame_
 		 HEAD, WIDTH, HEAD - 2);
 	text_xml(out, slice_str(head->title), 80);
 	buf_adds(out, "</text>\n<text class=\"dim\" x=\"8\" y=\"38\">");
-	text_xml(out, slice_str(head->detail), 90);
+	text_xml(out, slice_str(head->detail), DETAIL_CELLS);
 	if (f->light)
 		buf_addf(out, " · %s frames under %s %s left out", fmt_count(FMT, f->light),
 			 fmt_count(FMT, f->light_below), head->unit);

@@ -724,7 +724,11 @@ function build() {
 		e.shiftKey && tree.depth[i] > 1 ? choose(tree.name[i]) : zoom(i));
 	callers = new Pane($('callers'), () => true, (i) => choose(callers.tree.name[i]));
 	callees = new Pane($('callees'), () => false, (i) => choose(callees.tree.name[i]));
-	const weight = ({ at }) => at.reduce((all, i) => all + tree.sum[0][i], 0);
+	// Time adds up once: what is idle in a thread is in the part for it alone.
+	const idle = parts.find((part) => part.label === IDLE);
+	const sum = (at) => at.reduce((all, i) => all + tree.sum[0][i], 0);
+	const weight = (part) => sum(part.at) - (!idle || part === idle ? 0 :
+		sum(idle.at.filter((c) => part.at.includes(tree.parent[c]))));
 	for (const part of parts.slice().sort((a, b) => weight(b) - weight(a)).slice(0, PARTS_MAX)) {
 		const label = option($('thread-list'), 'label', '');
 		option(label, 'input', '', { type: 'checkbox', value: parts.indexOf(part) });

@@ -395,7 +395,7 @@ static void put_external(struct buf *out, const struct agg_report *rep)
 
 static void put_cpu(struct buf *out, const struct agg_report *rep)
 {
-	bool kernel = false, by_start = false, by_offset = false;
+	bool kernel = false, by_start = false, by_offset = false, own = false;
 	u32 n = MIN(rep->cpu.ntop, ROWS_MAX), i;
 
 	if (!rep->window.sample_hz)
@@ -413,10 +413,13 @@ static void put_cpu(struct buf *out, const struct agg_report *rep)
 		buf_addf(out, " %s | %s |\n", fmt_pct(FMT, rep->cpu.top[i].self_ratio),
 			 fmt_pct(FMT, rep->cpu.top[i].total_ratio));
 		kernel |= rep->cpu.top[i].kind == HP_FRAME_KERNEL;
+		own |= !strncmp(rep->cpu.top[i].text, "bpf_", 4);
 		by_start |= strstr(rep->cpu.top[i].text, "@0x") != NULL;
 		by_offset |= strstr(rep->cpu.top[i].text, "+0x") != NULL;
 	}
 	buf_adds(out, "\nShares of all samples; total: with what it calls.");
+	if (own)
+		buf_adds(out, " `bpf_…`: hostprof's own probes.");
 	if (kernel)
 		buf_adds(out, " `_[k]` ends the names of kernel functions.");
 	if (by_start)
@@ -449,12 +452,10 @@ static void put_waits(struct buf *out, const struct agg_offcpu *o)
 			 fmt_count(FMT, w->count), fmt_dur(FMT, (double)w->blocked_ns),
 			 fmt_dur(FMT, (double)w->runqueue_ns));
 	}
-	buf_adds(
-		out,
-		"\nidle: waiting for work, where the system call says so (epoll, accept, poll of "
-		"one "
-		"listening socket): threads of a pool that wait for a job are under futex or pipe; "
-		"preempted: pushed off the processor by another thread.\n\n");
+	buf_adds(out, "\nidle: waiting for work, where the system call says so (epoll, accept, "
+		      "poll of one listening socket): threads of a pool that wait for a job are "
+		      "under futex or pipe; preempted: pushed off the processor by another "
+		      "thread, which `offcpu.*` do not draw.\n\n");
 }
 
 /* Timers and devices end most waits of a quiet process and tell nothing. */

@@ -46,14 +46,16 @@ static void say_samples(const struct agg_report *rep, struct buf *out)
 static void say_waits(const struct agg_report *rep, struct buf *out)
 {
 	const struct agg_offcpu *o = &rep->offcpu;
+	const struct agg_wait *pushed = &o->by_reason[HP_WAIT_NONE];
 
 	buf_addf(out,
-		 "%s sampled waits over %s; of all threads: %s blocked, %s of it idle, %s "
-		 "in the run queue",
+		 "%s sampled waits over %s; all threads: %s blocked (%s idle), %s then in the run "
+		 "queue; not drawn: %s preempted",
 		 fmt_count(FMT, o->samples), fmt_dur(FMT, rep->window.duration_s * 1e9),
 		 fmt_dur(FMT, (double)o->blocked_ns),
 		 fmt_dur(FMT, (double)o->by_reason[HP_WAIT_IDLE].blocked_ns),
-		 fmt_dur(FMT, (double)o->runqueue_ns));
+		 fmt_dur(FMT, (double)(o->runqueue_ns - pushed->runqueue_ns)),
+		 fmt_dur(FMT, (double)pushed->runqueue_ns));
 }
 
 static int profile_init(struct profile *p, const struct agg *agg, enum profile_kind kind)

@@ -25,6 +25,7 @@
 #define NAME_MIN 7 /* columns a name keeps while there are figures to drop */
 #define CELLS 4 /* figures of a row */
 #define REFUSED_MANY 0.01 /* of all requests answered 4xx: then it is said */
+#define TOP_SAMPLES_MIN 20 /* of fewer a share says little: 5 % may be anything up to 25 % */
 #define PREPARED_MANY 0.1 /* of database time without text: then it is said */
 #define WIDTH_MIN 40
 #define WIDTH_MAX 200
@@ -222,29 +223,41 @@ static void encrypted(struct text *t, const struct facts_tls *tls)
 	line(t, "", "", &b);
 }
 
+static bool all_ended(const struct agg_report *rep)
+{
+	u32 i;
+
+	for (i = 0; i < rep->ntargets && rep->targets[i].exited; i++)
+		;
+	return i && i == rep->ntargets;
+}
+
 static void headline(struct text *t, const struct agg_report *rep)
 {
 	_release_(buf) struct buf b = BUF_INIT;
 	double s = rep->window.duration_s;
+	const char *ended = !all_ended(rep)	? ""
+			    : rep->ntargets > 1 ? ", when all targets had ended"
+						: ", when the target ended";
 
 	if (*rep->trust.no_http) {
-		buf_addf(&b, "not measured (%s)", fmt_dur(FMT, s * 1e9));
+		buf_addf(&b, "not measured (%s%s)", fmt_dur(FMT, s * 1e9), ended);
 		line(t, "requests", BOLD, &b);
 		return;
 	}
 	if (!rep->requests) {
-		buf_addf(&b, "none in %s; %s connections seen, %s understood",
-			 fmt_dur(FMT, s * 1e9), fmt_count(FMT, rep->trust.conns.seen),
+		buf_addf(&b, "none in %s%s; %s connections seen, %s understood",
+			 fmt_dur(FMT, s * 1e9), ended, fmt_count(FMT, rep->trust.conns.seen),
 			 fmt_count(FMT, rep->trust.conns.parsed));
 		line(t, "requests", BOLD, &b);
 		return;
 	}
-	buf_addf(&b, "%s/s  p50 %s  p95 %s  p99 %s  (%s in %s)",
+	buf_addf(&b, "%s/s  p50 %s  p95 %s  p99 %s  (%s in %s%s)",
 		 fmt_rate(FMT, s > 0 ? (double)rep->requests / s : 0),
 		 fmt_dur(FMT, hist_quantile(&rep->latency, 0.5)),
 		 fmt_dur(FMT, hist_quantile(&rep->latency, 0.95)),
 		 fmt_dur(FMT, hist_quantile(&rep->latency, 0.99)), fmt_count(FMT, rep->requests),
-		 fmt_dur(FMT, s * 1e9));
+		 fmt_dur(FMT, s * 1e9), ended);
 	line(t, "requests", BOLD, &b);
 }
 
@@ -457,7 +470,7 @@ static void cpu(struct text *t, const struct agg_report *rep)
 		buf_addf(&b, "%.2f cores", rep->cpu.on_cpu_s / rep->window.duration_s);
 	if (!rep->window.sample_hz)
 		buf_addf(&b, "%snot sampled", b.n ? "; " : "");
-	for (i = 0; i < MIN(rep->cpu.ntop, 3); i++) {
+	for (i = 0; rep->cpu.samples >= TOP_SAMPLES_MIN && i < MIN(rep->cpu.ntop, 3U); i++) {
 		_release_(buf) struct buf entry = BUF_INIT;
 
 		buf_addf(&entry, "%s%s %s",
