@@ -30,6 +30,35 @@ def truth_of(path):
         return {key: sorted(rows, key=lambda r: r[1]) for key, rows in map(json.loads, f)}
 
 
+def check_tables(report):
+    """The tables add up what requests.ndjson says of each request."""
+    asked, users = {}, {}
+    for r in report.requests():
+        if not {"at_attach", "at_detach"} & set(r["flags"]):
+            asked.setdefault((r["method"], r["route"]), []).append(r["calls"])
+    for key, rows in asked.items():
+        for c in (c for calls in rows for c in calls):
+            users.setdefault(c["query"], {}).setdefault(key, []).append(c["latency_ms"])
+    shown = {(e["method"], e["route"]): e for e in report.endpoints() if e["count"]}
+    assert shown.keys() == asked.keys()
+    for key, rows in asked.items():
+        counts, e = [len(calls) for calls in rows], shown[key]
+        if not any(counts):
+            assert e["queries_per_request"] is None  # calls of worker threads may be theirs
+            continue
+        assert e["count"] == len(rows)
+        assert e["queries_per_request"]["max"] == max(counts)
+        assert e["queries_per_request"]["mean"] == pytest.approx(sum(counts) / len(rows), 1e-4)
+        waited = sum(c["latency_ms"] for calls in rows for c in calls) / len(rows)
+        assert e["db_ms_per_request"] <= waited + 0.001
+    for q in report.queries():
+        want = users.get(q["fingerprint"], {})
+        assert {(e["method"], e["route"]): e["count"] for e in q["endpoints"]} == \
+            {key: len(v) for key, v in want.items()}
+        for e in q["endpoints"]:
+            assert e["total_ms"] == pytest.approx(sum(want[e["method"], e["route"]]), 1e-4, 0.01)
+
+
 @pytest.mark.parametrize("loop,middleware", [
     ("uvloop", False), ("asyncio", False), ("uvloop", True), ("asyncio", True),
 ], ids=lambda v: v if isinstance(v, str) else "middleware" if v else "plain")
@@ -45,6 +74,7 @@ def test_calls(pg, tmp_path, cleanup, hostprof, loop, middleware):
     load.stop()
     app.stop()
     assert report.lost() == {}
+    check_tables(report)
 
     truth = truth_of(record)
     ours = {q["fingerprint"]: number_of(q["statement"]) for q in report.queries()}

@@ -77,12 +77,13 @@ static void on_http(void *arg, const struct http_exchange *x)
 {
 	struct http_exchange clipped = *x;
 	struct replay *r = arg;
+	u32 row;
 
 	if (!clip(r, x->start_ns, x->end_ns, &clipped.flags))
 		return;
-	agg_http(r->agg, &clipped);
+	row = agg_http(r->agg, &clipped);
 	if (x->role == HP_ROLE_SERVER)
-		requests_add(&r->requests, &clipped, bind_request(&r->bind, &clipped));
+		requests_add(&r->requests, &clipped, bind_request(&r->bind, &clipped, row));
 }
 
 static void on_db(void *arg, const struct db_call *c)
@@ -142,12 +143,20 @@ static void report(struct replay *r, int dirfd)
 	static const struct out_opts plain = { .dir = "out" },
 				     fancy = { .width = 60, .color = true };
 	struct buf requests = BUF_INIT;
+	const struct bind_call *calls;
 	struct agg_live live;
-	u32 i;
+	u32 i, k, n;
 
 	agg_live(r->agg, &live);
 	session_finish(r->session, r->stop_ns ? r->stop_ns : r->last_ns);
 	bind_finish(&r->bind);
+	for (i = 0; i < r->bind.nrequests; i++) {
+		calls = bind_calls_of(&r->bind, i + 1, &n);
+		agg_bound_request(r->agg, r->bind.requests[i].row, r->bind.requests[i].partial);
+		for (k = 0; k < n; k++)
+			agg_bound_call(r->agg, calls[k].query, calls[k].start_ns, calls[k].end_ns,
+				       calls[k].trips);
+	}
 	CHECK(!agg_finish(r->agg));
 	for (i = 0; i < OUT_FORMATS; i++)
 		if (outputs[i].write)

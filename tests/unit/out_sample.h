@@ -148,8 +148,8 @@ static void sample_conn(struct sample *s, u64 id, u8 role, u8 status, const char
 	agg_conn(s->agg, &c);
 }
 
-static void sample_http(struct sample *s, u64 conn, u8 role, const char *method, const char *path,
-			u16 status, u64 start_ms, double ms, u32 flags)
+static u32 sample_http(struct sample *s, u64 conn, u8 role, const char *method, const char *path,
+		       u16 status, u64 start_ms, double ms, u32 flags)
 {
 	struct slice p = sample_text(s, path);
 	struct http_exchange x = {
@@ -171,11 +171,11 @@ static void sample_http(struct sample *s, u64 conn, u8 role, const char *method,
 	x.read_ns = x.start_ns;
 	x.end_ns = x.start_ns + (u64)(ms * 1e6);
 	x.first_ns = x.end_ns;
-	agg_http(s->agg, &x);
+	return agg_http(s->agg, &x);
 }
 
-static void sample_db(struct sample *s, u64 conn, const char *sql, u64 trip, u64 start_ms,
-		      double ms, u64 rows, const char *sqlstate)
+static const struct agg_query *sample_db(struct sample *s, u64 conn, const char *sql, u64 trip,
+					 u64 start_ms, double ms, u64 rows, const char *sqlstate)
 {
 	struct slice text = sample_text(s, sql);
 	struct db_call c = {
@@ -196,7 +196,19 @@ static void sample_db(struct sample *s, u64 conn, const char *sql, u64 trip, u64
 	memcpy(c.sqlstate, sqlstate, strlen(sqlstate) + 1);
 	c.end_ns = c.start_ns + (u64)(ms * 1e6);
 	c.first_row_ns = rows ? c.end_ns - 1000 : 0;
-	agg_db(s->agg, &c);
+	return agg_db(s->agg, &c);
+}
+
+/* n calls one after the other, of a request. */
+static void sample_bound(struct sample *s, u32 row, const struct agg_query *q, u32 n, u64 start_ms)
+{
+	u64 at = SAMPLE_START + start_ms * NSEC_PER_MSEC;
+
+	agg_bound_request(s->agg, row, false);
+	while (n--) {
+		agg_bound_call(s->agg, q, at, at + NSEC_PER_MSEC, 1);
+		at += 2 * NSEC_PER_MSEC;
+	}
 }
 
 static void sample_conns(struct sample *s, bool ended)
@@ -216,19 +228,24 @@ static void sample_traffic(struct sample *s)
 				  .user = sample_text(s, "app"),
 				  .database = sample_text(s, "shop"),
 				  .what = DB_EVENT_LOGIN };
-	u32 i;
+	const struct agg_query *q;
+	u32 i, row;
 
 	sample_conns(s, false);
 	agg_db_event(s->agg, &login);
 	for (i = 0; i < 400; i++) {
-		sample_http(s, 1, HP_ROLE_SERVER, "GET", "/items", 200, 20 + i * 20,
-			    2 + (i % 10) * 0.5, 0);
-		sample_db(s, 2, "SELECT id, name FROM items WHERE id = $1", i + 1, 21 + i * 20,
-			  0.4 + (i % 7) * 0.1, 1, "");
+		row = sample_http(s, 1, HP_ROLE_SERVER, "GET", "/items", 200, 20 + i * 20,
+				  2 + (i % 10) * 0.5, 0);
+		q = sample_db(s, 2, "SELECT id, name FROM items WHERE id = $1", i + 1, 21 + i * 20,
+			      0.4 + (i % 7) * 0.1, 1, "");
+		sample_bound(s, row, q, i < 280, 21 + i * 20);
 	}
-	for (i = 0; i < 20; i++)
-		sample_http(s, 1, HP_ROLE_SERVER, "POST", "/orders", i % 5 ? 201 : 500,
-			    9000 + i * 20, 40 + i, 0);
+	for (i = 0; i < 20; i++) {
+		row = sample_http(s, 1, HP_ROLE_SERVER, "POST", "/orders", i % 5 ? 201 : 500,
+				  9000 + i * 20, 40 + i, 0);
+		sample_bound(s, row, q, 3 + i % 6, 9000 + i * 20);
+	}
+	agg_bound_calls(s->agg, 390, 11);
 	sample_http(s, 1, HP_ROLE_SERVER, "GET", "/slow", 200, 9500, 480, SPAN_ABORTED);
 	sample_http(s, 1, HP_ROLE_SERVER, "GET", "/items", 200, 0, 5, SPAN_AT_ATTACH);
 	sample_http(s, 1, HP_ROLE_SERVER, "GET", "/items", 0, 9990, 5, SPAN_AT_DETACH);

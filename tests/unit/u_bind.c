@@ -59,7 +59,7 @@ static u32 request(u64 read_ns, u32 tid, u32 token)
 					 .role = HP_ROLE_SERVER };
 
 	now += MS;
-	return bind_request(&b, &x);
+	return bind_request(&b, &x, 0);
 }
 
 static void call(u32 query, u32 tid, u32 token)

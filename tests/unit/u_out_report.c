@@ -499,7 +499,7 @@ static void warm_server(void **state)
 				    "| 1 |"));
 	assert_non_null(strstr(b.p, "- 1,501 calls on connections opened before attach are counted "
 				    "under "));
-	assert_non_null(strstr(b.p, "\n- Not recorded: which request issued a query"));
+	assert_non_null(strstr(b.p, "\n- Not recorded: which request issued an external call"));
 	assert_null(strstr(b.p, "(unknown)"));
 	assert_null(strstr(b.p, "more in summary.json"));
 	written(out_summary, agg, &plain, &b);
@@ -548,7 +548,7 @@ static void terminal_columns(void **state)
 	assert_non_null(strstr(b.p, "  1 error  0 timeouts\n"));
 	text_lines(agg, 50, false, &b);
 	assert_non_null(strstr(b.p, "\nslowest  GET …ow  p95 480 ms   ×1   15.1 % of time\n"));
-	assert_non_null(strstr(b.p, "total 280 ms   (98.9 %)\n"));
+	assert_non_null(strstr(b.p, "total 280 ms  (98.9 %)\n"));
 }
 
 static void empty_and_cut_windows(void **state)

@@ -88,6 +88,7 @@ u64 queries_adopt(struct agg *a)
 				row->database = p->database;
 				row->user = p->user;
 			} else if (merge_row(other, row)) {
+				row->into = other;
 				continue;
 			}
 		}

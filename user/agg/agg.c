@@ -40,6 +40,7 @@ int agg_new(struct agg **ret, const struct agg_opts *opts)
 	if (strpool_init(&a->texts, TEXTS_MAX, TEXTS_BYTES))
 		goto fail;
 	queries_init(&a->queries, &a->texts, a->opts.max_queries);
+	bound_init(&a->bound);
 	err = conns_init(&a->conns, &a->texts, a->opts.max_conns);
 	if (err)
 		goto fail;
@@ -74,6 +75,7 @@ void agg_free(struct agg *a)
 	resources_release(&a->resources);
 	externals_release(&a->externals);
 	queries_release(&a->queries);
+	bound_release(&a->bound);
 	conns_release(&a->conns);
 	stacks_release(&a->stacks);
 	offcpu_release(&a->offcpu);
@@ -94,6 +96,7 @@ static struct target *target_get(struct agg *a, u16 id)
 	if (!t)
 		return NULL;
 	t->budget.max = a->opts.max_endpoints;
+	t->budget.bound = &a->bound;
 	if (http_tree_init(&t->tree, &a->texts, &t->budget, a->opts.route_fanout)) {
 		free(t);
 		return NULL;
@@ -345,28 +348,48 @@ void agg_conn(struct agg *a, const struct conn_info *info)
 	conns_end(&a->conns, info, window_end_ns(&a->window));
 }
 
-void agg_http(struct agg *a, const struct http_exchange *x)
+u32 agg_http(struct agg *a, const struct http_exchange *x)
 {
 	bool partial = x->flags & (SPAN_AT_ATTACH | SPAN_AT_DETACH);
 	bool timed = span_timed(x->flags) && x->start_ns && x->end_ns >= x->start_ns;
+	const struct http_row *row;
 	struct target *t;
 
 	window_seen(&a->window, x->end_ns);
 	if (x->role == HP_ROLE_CLIENT) {
 		externals_http(&a->externals, conns_find(&a->conns, x->conn_id), x);
 		a->live.external += !partial;
-		return;
+		return 0;
 	}
 	t = target_get(a, x->target);
-	if (!t || !http_tree_add(&t->tree, x)) {
+	row = t ? http_tree_add(&t->tree, x) : NULL;
+	if (!row) {
 		a->refused++;
-		return;
+		return 0;
 	}
 	if (partial)
-		return;
+		return row->number;
 	a->live.requests++;
 	a->live.errors += x->status >= 500 || (x->flags & SPAN_ABORTED);
 	window_request(&a->window, x->end_ns, timed ? (double)(x->end_ns - x->start_ns) : -1);
+	return row->number;
+}
+
+void agg_bound_request(struct agg *a, u32 row, bool partial)
+{
+	bound_request(&a->bound, row, partial);
+}
+
+void agg_bound_call(struct agg *a, const struct agg_query *query, u64 start_ns, u64 end_ns,
+		    u32 trips)
+{
+	bound_call(&a->bound, query, start_ns, end_ns, trips);
+}
+
+void agg_bound_calls(struct agg *a, u64 bound, u64 unbound)
+{
+	a->calls_bound = bound;
+	a->calls_unbound = unbound;
 }
 
 const struct agg_query *agg_db(struct agg *a, const struct db_call *call)

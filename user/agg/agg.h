@@ -45,9 +45,19 @@ void agg_free(struct agg *agg);
  */
 void agg_record(struct agg *agg, const struct ev_hdr *rec);
 void agg_conn(struct agg *agg, const struct conn_info *c);
-void agg_http(struct agg *agg, const struct http_exchange *x);
+/* A served request's row, for agg_bound_request(); 0 = none. */
+u32 agg_http(struct agg *agg, const struct http_exchange *x);
 /* Its row among the queries, NULL = refused; valid as long as the aggregates. */
 const struct agg_query *agg_db(struct agg *agg, const struct db_call *c);
+/*
+ * Which calls a served request made (row: what agg_http() gave; partial: not wholly inside the window):
+ * the request, then its calls by their start.
+ */
+void agg_bound_request(struct agg *agg, u32 row, bool partial);
+void agg_bound_call(struct agg *agg, const struct agg_query *query, u64 start_ns, u64 end_ns,
+		    u32 trips);
+/* Calls that were bound to a request and calls that were not, of those wholly inside the window. */
+void agg_bound_calls(struct agg *agg, u64 bound, u64 unbound);
 void agg_db_event(struct agg *agg, const struct db_event *e);
 void agg_drop(struct agg *agg, enum hp_drop why, u64 n);
 
@@ -129,6 +139,17 @@ struct agg_target {
 	struct hist latency;
 };
 
+struct agg_endpoint;
+struct agg_query;
+
+/* What the requests of an endpoint asked of the database by one statement. */
+struct agg_use {
+	const struct agg_endpoint *endpoint;
+	const struct agg_query *query;
+	u64 count;
+	u64 ns; /* sum of the calls' latencies */
+};
+
 enum agg_route_source {
 	AGG_ROUTE_LITERAL = 0, /* no segment was replaced */
 	AGG_ROUTE_CLUSTERED = 1,
@@ -151,6 +172,18 @@ struct agg_endpoint {
 	struct agg_code *status; /* ascending; 0 = no status seen; nothing past 64 different ones */
 	u32 nstatus;
 	struct hist latency; /* all but untimed; aborted ones are in, up to where they were cut */
+	u32 row; /* number in struct bound */
+	struct {
+		bool known; /* false: calls were left unbound, and they may be these requests' */
+		u64 requests; /* whose calls these are */
+		u64 calls;
+		u64 trips;
+		u32 calls_max; /* of one request */
+		u32 trips_max;
+		u64 db_ns; /* in which a call was under way; several at a time count once */
+		const struct agg_use *uses; /* by count, the most first */
+		u32 nuses;
+	} bound;
 };
 
 /* Sorted by count desc, then target, system, peer, database, user, statement. */
@@ -177,6 +210,10 @@ struct agg_query {
 	u64 codes_other; /* errors with a code past the 32 kept ones */
 	struct hist latency;
 	struct hist first_row;
+	u32 number; /* in the order they came */
+	struct agg_query *into; /* the row that it went into at the end; NULL = it is its own */
+	const struct agg_use *const *uses; /* by count, the most first */
+	u32 nuses;
 };
 
 /* Connections of one target to one database. Sorted by opened + seeded desc, then texts. */
@@ -482,6 +519,8 @@ struct agg_trust {
 		double target_ratio;
 		double agent_cores;
 	} overhead;
+	u64 calls_bound; /* database calls bound to a request */
+	u64 calls_unbound;
 	u64 folded; /* exchanges, calls, connections that went to an "(other)" row */
 	const struct agg_probe *probes; /* in the order of the flow; none in captures of long ago */
 	u32 nprobes;
@@ -507,6 +546,8 @@ struct agg_report {
 	u32 nendpoints;
 	const struct agg_query *const *queries;
 	u32 nqueries;
+	const struct agg_use *uses; /* of all endpoints */
+	u32 nuses;
 	const struct agg_pool *const *pools;
 	u32 npools;
 	const struct agg_external *const *external;

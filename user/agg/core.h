@@ -4,6 +4,7 @@
 #define AGG_CORE_H
 
 #include "agg/agg.h"
+#include "agg/bound.h"
 #include "agg/conn.h"
 #include "agg/external.h"
 #include "agg/httprow.h"
@@ -50,6 +51,7 @@ struct agg {
 	struct queries queries;
 	struct stacks stacks;
 	struct offcpu offcpu;
+	struct bound bound;
 	struct agg_live live;
 	u64 lost[DROP_MAX]; /* as the collector counted them */
 	u64 dropped[DROP_MAX]; /* by the stages on this side */
@@ -58,6 +60,8 @@ struct agg {
 	struct ev_cost cost;
 	struct notes stream_notes;
 	struct buf config;
+	u64 calls_bound;
+	u64 calls_unbound;
 	u64 adopted; /* calls whose database and user are those of the other connections */
 	/* made by agg_finish() */
 	bool finished;

@@ -106,6 +106,8 @@ static void tree_merge(void *arg, void **to, void **from)
 			;
 		if (same) {
 			row_merge(same, row);
+			if (t->budget->bound)
+				bound_row_merge(t->budget->bound, same->number, row->number);
 			row_free(row);
 			t->budget->rows--;
 		} else {
@@ -158,10 +160,19 @@ static const char *tree_method(struct http_tree *t, struct slice method)
 	return t->methods[i];
 }
 
+static struct http_row *row_make(const struct http_tree *t)
+{
+	struct http_row *row = calloc(1, sizeof(*row));
+
+	if (row && t->budget->bound)
+		row->number = bound_row_new(t->budget->bound);
+	return row;
+}
+
 static struct http_row *tree_special(struct http_tree *t, struct http_row **slot)
 {
 	if (!*slot) {
-		*slot = calloc(1, sizeof(**slot));
+		*slot = row_make(t);
 		if (*slot)
 			(*slot)->method = strpool_get(t->texts, 0).p;
 	}
@@ -190,7 +201,7 @@ static struct http_row *row_new(struct http_tree *t, u32 leaf, const char *metho
 		if (row)
 			return row;
 	}
-	row = calloc(1, sizeof(*row));
+	row = row_make(t);
 	if (!row)
 		return NULL;
 	row->method = method;

@@ -4,6 +4,7 @@
 #define AGG_HTTPROW_H
 
 #include "agg/agg.h"
+#include "agg/bound.h"
 #include "agg/route.h"
 #include "base/strpool.h"
 
@@ -13,6 +14,7 @@
 struct http_row {
 	struct http_row *next; /* other methods of the same leaf */
 	const char *method;
+	u32 number; /* of its row in struct bound; 0 = none */
 	u64 count;
 	u64 errors; /* status >= 500 */
 	u64 aborted;
@@ -34,6 +36,7 @@ struct http_budget {
 	u32 rows;
 	u32 max;
 	u64 folded; /* exchanges counted under "(other)" */
+	struct bound *bound; /* NULL: outgoing calls */
 };
 
 struct http_tree {

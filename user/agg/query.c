@@ -75,6 +75,7 @@ static struct agg_query *row_new(struct queries *q, const struct pool *pool, u64
 		free(row);
 		return NULL;
 	}
+	row->number = q->n;
 	q->rows[q->n++] = row;
 	row->target = target;
 	row->system = pool->pub.system;

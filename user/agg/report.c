@@ -6,8 +6,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
 #include "agg/core.h"
 #include "agg/text.h"
+#include "base/cleanup.h"
 
 /* Losses of whole records, not of parts or of what was kept beside. */
 static const enum hp_drop whole_records[] = {
@@ -136,6 +138,7 @@ static void collect_endpoint(void *arg, struct http_row *row, const struct buf *
 		.target = t->id,
 		.source = replaced ? AGG_ROUTE_CLUSTERED : AGG_ROUTE_LITERAL,
 		.method = row->method,
+		.row = row->number,
 		.route = text_add(&to->a->texts, buf_slice(route)),
 		.count = row->count,
 		.errors = row->errors,
@@ -221,6 +224,53 @@ static int report_queries(struct agg *a)
 	r->queries = a->query_list;
 	r->nqueries = a->queries.n;
 	r->trust.folded += a->queries.folded;
+	return 0;
+}
+
+/*
+ * What a few calls that no request is known for would add to a mean is left out of it; past that, an
+ * endpoint without any call may be the one that made them.
+ */
+#define UNBOUND_FEW 0.01
+
+static int report_bound(struct agg *a)
+{
+	u64 calls[AGG_TARGETS_MAX] = {}, bound[AGG_TARGETS_MAX] = {};
+	u32 i, k, n = a->queries.n + a->queries.nmerged;
+	struct agg_report *r = &a->report;
+	_free_ struct agg_query **queries = calloc(MAX(n, 1U), sizeof(*queries));
+	int err;
+
+	if (!queries)
+		return -ENOMEM;
+	for (i = 0; i < n; i++) {
+		struct agg_query *q = a->queries.rows[i];
+
+		queries[q->number] = q->into ? q->into : q;
+	}
+	err = bound_finish(&a->bound, a->endpoints, r->nendpoints, queries, n);
+	if (err)
+		return err;
+	for (i = 0; i < r->nqueries; i++) {
+		const struct agg_query *q = r->queries[i];
+
+		if (q->target >= AGG_TARGETS_MAX)
+			continue;
+		calls[q->target] += q->count;
+		for (k = 0; k < q->nuses; k++)
+			bound[q->target] += q->uses[k]->count;
+	}
+	for (i = 0; i < r->nendpoints; i++) {
+		struct agg_endpoint *e = &a->endpoints[i];
+		u64 all = calls[e->target], unbound = all - MIN(bound[e->target], all);
+
+		e->bound.known = e->bound.requests && (e->bound.calls || !unbound ||
+						       (double)unbound < UNBOUND_FEW * (double)all);
+	}
+	r->uses = a->bound.out;
+	r->nuses = a->bound.nout;
+	r->trust.calls_bound = a->calls_bound;
+	r->trust.calls_unbound = a->calls_unbound;
 	return 0;
 }
 
@@ -339,6 +389,8 @@ int agg_finish(struct agg *a)
 		err = report_targets(a);
 	if (!err)
 		err = report_queries(a);
+	if (!err)
+		err = report_bound(a);
 	if (!err)
 		err = report_pools(a);
 	if (!err)

@@ -113,7 +113,12 @@ void bind_task(struct bind *b, const struct ev_task *ev)
 	advance(b, ev->hdr.ts_ns);
 }
 
-u32 bind_request(struct bind *b, const struct http_exchange *x)
+static bool partial(u32 flags)
+{
+	return flags & (SPAN_AT_ATTACH | SPAN_AT_DETACH);
+}
+
+u32 bind_request(struct bind *b, const struct http_exchange *x, u32 row)
 {
 	if (!room(&b->requests, b->nrequests, &b->requests_cap, BIND_REQUESTS_MAX,
 		  sizeof(*b->requests))) {
@@ -127,7 +132,9 @@ u32 bind_request(struct bind *b, const struct http_exchange *x)
 				       .tgid = x->tgid,
 				       .read_tid = x->tid,
 				       .tid = x->sent_tid == x->tid ? x->tid : 0,
-				       .root = x->token };
+				       .root = x->token,
+				       .row = row,
+				       .partial = partial(x->flags) };
 	advance(b, x->end_ns);
 	return b->nrequests;
 }
@@ -143,7 +150,9 @@ void bind_call(struct bind *b, const struct db_call *c, const void *query)
 						    .tgid = c->tgid,
 						    .tid = c->tid,
 						    .token = c->token,
-						    .query = query };
+						    .query = query,
+						    .trips = c->trips,
+						    .partial = partial(c->flags) };
 	advance(b, c->end_ns);
 }
 
@@ -198,7 +207,7 @@ void bind_finish(struct bind *b)
 	settle(b, UINT64_MAX);
 	for (i = 0; i < b->ncalls; i++) {
 		bind_one(b, &b->calls[i]);
-		b->bound[b->calls[i].kind]++;
+		b->bound[b->calls[i].kind] += !b->calls[i].partial;
 	}
 	if (b->ncalls)
 		qsort(b->calls, b->ncalls, sizeof(*b->calls), cmp_call);

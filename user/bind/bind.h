@@ -32,11 +32,13 @@ struct bind_call {
 	u64 start_ns;
 	u64 end_ns;
 	const void *query; /* as bind_call() was given it */
+	u32 trips; /* waits for the server */
 	u32 tgid;
 	u32 tid;
 	u32 token; /* then: of the root of its work */
 	u32 request; /* number of its request, 0 = unbound */
 	u8 kind; /* enum bind_kind */
+	bool partial; /* not wholly inside the window */
 };
 
 struct bind_request {
@@ -49,6 +51,8 @@ struct bind_request {
 	u32 before; /* request of the same root, or thread, that was read before; 0 = none */
 	u32 first; /* its calls are calls [first, first + n), after bind_finish() */
 	u32 n;
+	u32 row; /* as bind_request() was given it */
+	bool partial;
 	bool shared; /* another one was under way on its thread */
 };
 
@@ -64,15 +68,15 @@ struct bind {
 	struct map by_root; /* token → request read last */
 	struct map by_thread; /* process and thread → request read last */
 	struct map loops; /* threads that make tasks: there a thread says nothing */
-	u64 bound[BIND_KINDS]; /* calls, after bind_finish() */
+	u64 bound[BIND_KINDS]; /* calls, after bind_finish(); partial ones are not in it */
 	u64 refused; /* past a bound, or for lack of memory */
 };
 
 void bind_init(struct bind *b);
 void bind_release(struct bind *b);
 void bind_task(struct bind *b, const struct ev_task *ev);
-/* A served request; its number, 0 = no room. */
-u32 bind_request(struct bind *b, const struct http_exchange *x);
+/* A served request; its number, 0 = no room. row: anything, handed back. */
+u32 bind_request(struct bind *b, const struct http_exchange *x, u32 row);
 /* query: anything, handed back. */
 void bind_call(struct bind *b, const struct db_call *c, const void *query);
 /* Once, at the end: calls in the order of their requests, then of time. */

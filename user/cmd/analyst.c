@@ -73,12 +73,13 @@ static void on_http(void *arg, const struct http_exchange *x)
 {
 	struct analyst *a = arg;
 	struct http_exchange clipped = *x;
+	u32 row;
 
 	if (!clip(a, x->start_ns, x->end_ns, &clipped.flags))
 		return;
-	agg_http(a->agg, &clipped);
+	row = agg_http(a->agg, &clipped);
 	if (x->role == HP_ROLE_SERVER)
-		requests_add(&a->requests, &clipped, bind_request(&a->bind, &clipped));
+		requests_add(&a->requests, &clipped, bind_request(&a->bind, &clipped, row));
 }
 
 static void on_db(void *arg, const struct db_call *c)
@@ -576,10 +577,28 @@ static int read_stream(struct analyst *a)
 	return err;
 }
 
+static void tell_bound(struct analyst *a)
+{
+	const struct bind *b = &a->bind;
+	u32 i, k, n;
+
+	for (i = 0; i < b->nrequests; i++) {
+		const struct bind_call *calls = bind_calls_of(b, i + 1, &n);
+
+		agg_bound_request(a->agg, b->requests[i].row, b->requests[i].partial);
+		for (k = 0; k < n; k++)
+			if (!calls[k].partial)
+				agg_bound_call(a->agg, calls[k].query, calls[k].start_ns,
+					       calls[k].end_ns, calls[k].trips);
+	}
+	agg_bound_calls(a->agg, b->bound[BIND_TASK] + b->bound[BIND_THREAD], b->bound[BIND_NONE]);
+}
+
 static int finish_report(struct analyst *a)
 {
 	session_finish(a->session, a->stop_ns ? a->stop_ns : a->last_ns);
 	bind_finish(&a->bind);
+	tell_bound(a);
 	return agg_finish(a->agg);
 }
 

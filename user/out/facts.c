@@ -10,6 +10,7 @@
 
 #define IDLE_CORES 0.05
 #define TARGET_CELLS 24
+#define REPEATED 5 /* times that a request issues one statement, on the average */
 
 u32 facts_rank(const struct agg_report *rep, u32 rows, facts_key key, u32 max, u32 *ret_rows)
 {
@@ -59,6 +60,23 @@ u64 facts_all_failed(const struct agg_report *rep)
 	for (i = 0; i < rep->nexternal; i++)
 		n += (u64)facts_external_failed(rep, i);
 	return n;
+}
+
+double facts_use_time(const struct agg_report *rep, u32 i)
+{
+	return (double)rep->uses[i].ns;
+}
+
+double facts_use_per_request(const struct agg_use *use)
+{
+	u64 n = use->endpoint->bound.requests;
+
+	return n ? (double)use->count / (double)n : 0;
+}
+
+double facts_repeated_time(const struct agg_report *rep, u32 i)
+{
+	return facts_use_per_request(&rep->uses[i]) >= REPEATED ? facts_use_time(rep, i) : 0;
 }
 
 double facts_all_endpoint_time(const struct agg_report *rep)
@@ -325,6 +343,11 @@ static bool no_db(const struct agg_report *rep)
 	return *rep->trust.no_db && !no_sockets(rep);
 }
 
+static bool none_bound(const struct agg_report *rep)
+{
+	return !rep->trust.calls_bound && rep->trust.calls_unbound;
+}
+
 static bool no_probes(const struct agg_report *rep)
 {
 	return !rep->trust.nprobes;
@@ -336,10 +359,13 @@ static const struct {
 	const char *plain;
 } null_notes[] = {
 	{ always,
-	  "not recorded: which request issued a query or an external call "
-	  "(endpoints[].queries_per_request, round_trips_per_request; queries[] and "
-	  "external[].endpoints; trust.attributed_ratio)",
-	  "which request issued a query or an external call" },
+	  "not recorded: which request issued an external call (external[].endpoints; "
+	  "trust.attributed_ratio)",
+	  "which request issued an external call" },
+	{ none_bound,
+	  "not recorded: which request issued a query (endpoints[].queries_per_request, "
+	  "round_trips_per_request and db_ms_per_request, queries[].endpoints: see trust.calls)",
+	  "which request issued a query" },
 	{ always,
 	  "not recorded: phases of a request (endpoints[].ledger_ms, overlapped_ms, "
 	  "cpu_ms_per_request, attributed_ratio), background, blame",

@@ -18,6 +18,11 @@ double facts_external_time(const struct agg_report *rep, u32 i);
 double facts_external_failed(const struct agg_report *rep, u32 i); /* or given up */
 u64 facts_all_failed(const struct agg_report *rep); /* the same of all outgoing calls */
 
+/* Sum of the latencies of a row of uses; the same of those that a request makes again and again. */
+double facts_use_time(const struct agg_report *rep, u32 i);
+double facts_repeated_time(const struct agg_report *rep, u32 i);
+double facts_use_per_request(const struct agg_use *use);
+
 double facts_all_endpoint_time(const struct agg_report *rep);
 double facts_all_query_time(const struct agg_report *rep);
 /* Share of that in statements prepared before attach: their text is not known. */

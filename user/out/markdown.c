@@ -248,6 +248,21 @@ static void put_verdict(struct buf *out, const struct agg_report *rep)
 	put_load(out, rep);
 }
 
+/* Of the mean request: its queries, and the time in which one was under way. */
+static void put_asked(struct buf *out, const struct agg_report *rep, const struct agg_endpoint *e)
+{
+	double n = (double)e->bound.requests;
+
+	if (*rep->trust.no_db || !e->bound.known)
+		buf_adds(out, " ? | ? |");
+	else if (!e->bound.calls)
+		buf_adds(out, " 0 | |");
+	else
+		buf_addf(out, " %s (%s) | %s |", fmt_rate(FMT, (double)e->bound.calls / n),
+			 fmt_count(FMT, e->bound.calls_max),
+			 fmt_dur(FMT, (double)e->bound.db_ns / n));
+}
+
 static void put_endpoints(struct buf *out, const struct agg_report *rep)
 {
 	double all = facts_all_endpoint_time(rep), s = rep->window.duration_s;
@@ -262,8 +277,8 @@ static void put_endpoints(struct buf *out, const struct agg_report *rep)
 		return;
 	}
 	buf_adds(out, "| Endpoint | Requests | per s | p50 | p95 | p99 | max | Share of request "
-		      "time | Status | Errors | Cut off | In | Out |\n"
-		      "|---|--:|--:|--:|--:|--:|--:|--:|---|--:|--:|--:|--:|\n");
+		      "time | Queries (max) | DB wait | Status | Errors | Cut off | In | Out |\n"
+		      "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|--:|--:|--:|--:|\n");
 	for (i = 0; i < n; i++) {
 		const struct agg_endpoint *e = rep->endpoints[rows[i]];
 		_release_(buf) struct buf name = BUF_INIT;
@@ -275,6 +290,7 @@ static void put_endpoints(struct buf *out, const struct agg_report *rep)
 			 quantile(FMT, &e->latency, 0.5), quantile(FMT, &e->latency, 0.95),
 			 quantile(FMT, &e->latency, 0.99), fmt_dur(FMT, e->latency.max),
 			 share(FMT, e->latency.sum, all));
+		put_asked(out, rep, e);
 		put_status(out, e->status, e->nstatus);
 		buf_addf(out, " %s | %s | %s | %s |\n", fmt_count(FMT, e->errors),
 			 fmt_count(FMT, e->aborted), fmt_bytes(FMT, (double)e->request_bytes),
@@ -321,6 +337,38 @@ static void put_queries(struct buf *out, const struct agg_report *rep)
 		buf_addf(out, " %s |\n", fmt_count(FMT, q->round_trips));
 	}
 	put_more(out, rep, rep->nqueries, query_count, n);
+	buf_adds(out, "\n");
+}
+
+/* Which endpoint spends its time on which statement. */
+static void put_uses(struct buf *out, const struct agg_report *rep)
+{
+	u32 rows[ROWS_MAX], n, i;
+
+	n = facts_rank(rep, rep->nuses, facts_use_time, ROWS_MAX, rows);
+	if (!n)
+		return;
+	buf_adds(out, "## Queries by endpoint\n\n"
+		      "| Endpoint | Statement | Calls a request | DB wait a request | Calls |\n"
+		      "|---|---|--:|--:|--:|\n");
+	for (i = 0; i < n; i++) {
+		const struct agg_use *use = &rep->uses[rows[i]];
+		_release_(buf) struct buf name = BUF_INIT;
+
+		facts_endpoint_name(use->endpoint, &name);
+		put_name(out, rep, use->endpoint->target, name.p, NAME_CELLS);
+		put_cell(out, use->query->statement, SQL_CELLS, true);
+		buf_addf(out, " %s | %s | %s |\n", fmt_rate(FMT, facts_use_per_request(use)),
+			 fmt_dur(FMT, (double)use->ns / (double)use->endpoint->bound.requests),
+			 fmt_count(FMT, use->count));
+	}
+	if (rep->nuses > n)
+		buf_addf(out, "\n%u more in summary.json.\n", rep->nuses - n);
+	if (rep->trust.calls_unbound)
+		buf_addf(out,
+			 "\n%s of %s calls belong to no request that is known, and are not here.\n",
+			 fmt_count(FMT, rep->trust.calls_unbound),
+			 fmt_count(FMT, rep->trust.calls_unbound + rep->trust.calls_bound));
 	buf_adds(out, "\n");
 }
 
@@ -682,6 +730,7 @@ int out_markdown(const struct agg *agg, struct buf *out, const struct out_opts *
 	put_verdict(out, rep);
 	put_endpoints(out, rep);
 	put_queries(out, rep);
+	put_uses(out, rep);
 	put_connections(out, rep);
 	put_external(out, rep);
 	put_cpu(out, rep);

@@ -99,6 +99,25 @@ static const struct schema window[] = {
 	{ 0 }
 };
 
+#define UNBOUND "null: these requests' calls may be among those that are bound to none"
+
+static const struct schema per_request[] = { { "mean", S_NUM, NULL, NULL, NULL },
+					     { "max", S_INT, NULL, "of one request", NULL },
+					     { 0 } };
+
+static const struct schema query_user[] = {
+	{ "method", S_STR | S_NULL, NULL, "null: head not seen", NULL },
+	{ "route", S_STR, NULL, NULL, NULL },
+	{ "count", S_INT, NULL, "calls by its requests", NULL },
+	{ "total_ms", S_NUM, NULL, "sum of their latencies", NULL },
+	{ 0 }
+};
+
+static const struct schema calls[] = { { "bound", S_INT, NULL,
+					 "database calls that a request is known for", NULL },
+				       { "unbound", S_INT, NULL, "and not", NULL },
+				       { 0 } };
+
 static const struct schema endpoint[] = {
 	{ "target", S_INT, NULL, NULL, NULL },
 	{ "method", S_STR | S_NULL, NULL, "null: head not seen", NULL },
@@ -113,8 +132,10 @@ static const struct schema endpoint[] = {
 	{ "latency_ms", S_OBJ, latency, "arrival of the first byte to write of the last", NULL },
 	{ "request_bytes", S_INT, NULL, NULL, NULL },
 	{ "response_bytes", S_INT, NULL, NULL, NULL },
-	{ "queries_per_request", S_OBJ | S_NULL, NULL, NOT_RECORDED, NULL },
-	{ "round_trips_per_request", S_OBJ | S_NULL, NULL, NOT_RECORDED, NULL },
+	{ "queries_per_request", S_OBJ | S_NULL, per_request, UNBOUND, NULL },
+	{ "round_trips_per_request", S_OBJ | S_NULL, per_request, UNBOUND, NULL },
+	{ "db_ms_per_request", S_NUM | S_NULL, NULL,
+	  "in which a call was under way, several at a time once; " UNBOUND, NULL },
 	{ "ledger_ms", S_OBJ | S_NULL, NULL, NOT_RECORDED, NULL },
 	{ "overlapped_ms", S_OBJ | S_NULL, NULL, NOT_RECORDED, NULL },
 	{ "cpu_ms_per_request", S_NUM | S_NULL, NULL, NOT_RECORDED, NULL },
@@ -141,7 +162,8 @@ static const struct schema query[] = {
 	{ "untimed", S_INT, NULL, "of count: a gap keeps them out of latency_ms", NULL },
 	{ "latency_ms", S_OBJ, latency, "send to arrival of the last byte", NULL },
 	{ "first_row_ms", S_OBJ, latency, "send to the first row", NULL },
-	{ "endpoints", S_ARR | S_NULL, NULL, NOT_RECORDED, NULL },
+	{ "endpoints", S_ARR | S_NULL, ITEM(S_OBJ, query_user, NULL, NULL),
+	  "whose requests issue it, the most first; null: no call was bound to a request", NULL },
 	{ "call_sites", S_ARR | S_NULL, NULL, NOT_RECORDED, NULL },
 	{ "partial", S_OBJ, partial, "in none of the other figures", NULL },
 	{ 0 }
@@ -356,6 +378,7 @@ static const struct schema trust[] = {
 	{ "connections", S_OBJ | S_NULL, trust_connections, UNMEASURED, NULL },
 	{ "stacks", S_OBJ | S_NULL, stacks, "null: CPU was not sampled", NULL },
 	{ "wait_stacks", S_OBJ | S_NULL, stacks, "null: waits were not sampled", NULL },
+	{ "calls", S_OBJ, calls, NULL, NULL },
 	{ "attributed_ratio", S_NUM | S_NULL, NULL, NOT_RECORDED, NULL },
 	{ "overhead", S_OBJ, overhead, NULL, NULL },
 	{ "probes", S_ARR | S_NULL, ITEM(S_OBJ, probe, NULL, NULL),

@@ -175,6 +175,42 @@ static void put_window(struct json *j, const struct agg_report *rep)
 	json_end_obj(j);
 }
 
+static void put_per_request(struct json *j, const char *key, const struct agg_endpoint *e, u64 n,
+			    u32 max)
+{
+	if (!e->bound.known) {
+		json_null(j, key);
+		return;
+	}
+	json_obj(j, key);
+	json_num(j, "mean", (double)n / (double)e->bound.requests);
+	json_u64(j, "max", max);
+	json_end_obj(j);
+}
+
+/* The endpoints whose requests issue a query. */
+static void put_users(struct json *j, const struct agg_report *rep, const struct agg_query *q)
+{
+	u32 i;
+
+	if (!rep->trust.calls_bound && rep->trust.calls_unbound) {
+		json_null(j, "endpoints");
+		return;
+	}
+	json_arr(j, "endpoints");
+	for (i = 0; i < q->nuses; i++) {
+		const struct agg_use *use = q->uses[i];
+
+		json_obj(j, NULL);
+		opt_cstr(j, "method", use->endpoint->method);
+		json_cstr(j, "route", use->endpoint->route);
+		json_u64(j, "count", use->count);
+		json_ms(j, "total_ms", (double)use->ns);
+		json_end_obj(j);
+	}
+	json_end_arr(j);
+}
+
 static void put_endpoint(struct json *j, const struct agg_report *rep, u32 i)
 {
 	const struct agg_endpoint *e = rep->endpoints[i];
@@ -194,8 +230,12 @@ static void put_endpoint(struct json *j, const struct agg_report *rep, u32 i)
 	put_latency(j, "latency_ms", &e->latency);
 	json_u64(j, "request_bytes", e->request_bytes);
 	json_u64(j, "response_bytes", e->response_bytes);
-	json_null(j, "queries_per_request");
-	json_null(j, "round_trips_per_request");
+	put_per_request(j, "queries_per_request", e, e->bound.calls, e->bound.calls_max);
+	put_per_request(j, "round_trips_per_request", e, e->bound.trips, e->bound.trips_max);
+	if (e->bound.known)
+		json_ms(j, "db_ms_per_request", (double)e->bound.db_ns / (double)e->bound.requests);
+	else
+		json_null(j, "db_ms_per_request");
 	json_null(j, "ledger_ms");
 	json_null(j, "overlapped_ms");
 	json_null(j, "cpu_ms_per_request");
@@ -232,7 +272,7 @@ static void put_query(struct json *j, const struct agg_report *rep, u32 row)
 	json_u64(j, "untimed", q->untimed);
 	put_latency(j, "latency_ms", &q->latency);
 	put_latency(j, "first_row_ms", &q->first_row);
-	json_null(j, "endpoints");
+	put_users(j, rep, q);
 	json_null(j, "call_sites");
 	put_partial(j, q->at_attach, q->at_detach);
 	json_end_obj(j);
@@ -603,6 +643,10 @@ static void put_trust(struct json *j, const struct agg_report *rep)
 	put_seen(j, t);
 	put_stacks(j, "stacks", &t->stacks, rep->window.sample_hz);
 	put_stacks(j, "wait_stacks", &t->wait_stacks, rep->offcpu.stacks);
+	json_obj(j, "calls");
+	json_u64(j, "bound", t->calls_bound);
+	json_u64(j, "unbound", t->calls_unbound);
+	json_end_obj(j);
 	json_null(j, "attributed_ratio");
 	put_overhead(j, t);
 	put_probes(j, t);

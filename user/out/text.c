@@ -400,6 +400,22 @@ static void prepared(struct text *t, double ratio)
 	line(t, "NO TEXT", RED, &b);
 }
 
+/* What one request asks the database again and again. */
+static void repeated(struct text *t, const struct agg_report *rep, u32 i)
+{
+	_release_(buf) struct buf name = BUF_INIT, b = BUF_INIT, end = BUF_INIT;
+	const struct agg_use *use = &rep->uses[i];
+	size_t room = t->width - LABEL, n;
+
+	endpoint_name(rep, use->endpoint, &name);
+	buf_addf(&end, "  ×%s a request of ", fmt_rate(FMT, facts_use_per_request(use)));
+	text_clip(&end, buf_slice(&name), room / 2);
+	n = text_columns(buf_slice(&end));
+	text_clip(&b, slice_str(use->query->statement), room > n ? room - n : 1);
+	buf_add(&b, end.p, end.n);
+	line(t, "repeated", RED, &b);
+}
+
 static void queries(struct text *t, const struct agg_report *rep, const u32 *rows, u32 n)
 {
 	static const char *const labels[ROWS] = { "queries", "by total", "" };
@@ -612,7 +628,8 @@ int out_text(const struct agg *agg, struct buf *out, const struct out_opts *opts
 	struct text t = { out, opts->width ? MAX(opts->width, WIDTH_MIN) : 80, opts->color };
 	_release_(buf) struct buf scratch = BUF_INIT;
 	struct text draft = { &scratch, t.width, false };
-	u32 slow[ROWS], costly[ROWS], ext[2], nslow, ncostly, next, used, left, extra;
+	u32 slow[ROWS], costly[ROWS], ext[2], again, nslow, ncostly, next, nagain, used, left,
+		extra;
 	double unseen = facts_prepared_ratio(rep);
 	struct facts_tls tls;
 	bool hidden = facts_encrypted(rep, &tls), is_cut = !rep->window.complete;
@@ -623,10 +640,11 @@ int out_text(const struct agg *agg, struct buf *out, const struct out_opts *opts
 	nslow = facts_rank(rep, rep->nendpoints, slow_key, ROWS, slow);
 	ncostly = facts_rank(rep, rep->nqueries, facts_query_time, ROWS, costly);
 	next = choose_external(rep, ext);
+	nagain = facts_rank(rep, rep->nuses, facts_repeated_time, 1, &again);
 	/* What takes as many lines as it needs is written twice, first to count. */
 	extra = unmeasured(&draft, rep) + trust(&draft, rep) + probes(&draft, rep);
 	/* What the other lines leave is shared by endpoints and queries; each gets one at least. */
-	used = 3 + extra + is_cut + 2 * hidden + many_4xx + !!rep->calls + no_text + next +
+	used = 3 + extra + is_cut + 2 * hidden + many_4xx + !!rep->calls + no_text + nagain + next +
 	       with_dir + rep->offcpu.recorded;
 	left = MAX(LINES, used + MIN(nslow, 2U) + MIN(ncostly, 2U));
 	left = MAX(MIN(left, LINES_MAX), used + 2) - used;
@@ -648,6 +666,8 @@ int out_text(const struct agg *agg, struct buf *out, const struct out_opts *opts
 	if (no_text)
 		prepared(&t, unseen);
 	queries(&t, rep, costly, ncostly);
+	if (nagain)
+		repeated(&t, rep, again);
 	if (next)
 		external(&t, rep, ext, next);
 	cpu(&t, rep);
