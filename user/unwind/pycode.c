@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <string.h>
+#include "unwind/chars.h"
 #include "unwind/pycode.h"
 
 #define STR_BYTES 128 /* of a str object at first: header and a short text */
@@ -40,45 +41,15 @@ static u32 get_u32(const u8 *p)
 	return v;
 }
 
-/* What would move a terminal's cursor or turn text round: C0, DEL, C1, marks of direction. */
-static bool is_printable(u32 c)
-{
-	return !(c < ' ' || (c >= 0x7f && c < 0xa0) || (c >= 0xd800 && c < 0xe000) ||
-		 (c >= 0x200b && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) ||
-		 (c >= 0x2066 && c <= 0x2069) || c == 0xfeff || c > 0x10ffff);
-}
-
-static void add_char(struct buf *out, u32 c)
-{
-	if (!is_printable(c))
-		c = '.';
-	if (c < 0x80) {
-		buf_addch(out, (char)c);
-		return;
-	}
-	if (c < 0x800) {
-		buf_addch(out, (char)(0xc0 | c >> 6));
-	} else {
-		if (c < 0x10000) {
-			buf_addch(out, (char)(0xe0 | c >> 12));
-		} else {
-			buf_addch(out, (char)(0xf0 | c >> 18));
-			buf_addch(out, (char)(0x80 | (c >> 12 & 0x3f)));
-		}
-		buf_addch(out, (char)(0x80 | (c >> 6 & 0x3f)));
-	}
-	buf_addch(out, (char)(0x80 | (c & 0x3f)));
-}
-
 /* n characters of 1, 2 or 4 bytes, the last ones when that is more than a text may have. */
 static void add_chars(struct buf *out, const u8 *p, size_t n, u32 width)
 {
 	size_t i;
 
 	for (i = 0; i < n && out->n < PYCODE_TEXT_MAX; i++, p += width)
-		add_char(out, width == 1   ? p[0]
-			      : width == 2 ? (u32)(p[0] | p[1] << 8)
-					   : get_u32(p));
+		chars_add(out, width == 1   ? p[0]
+			       : width == 2 ? (u32)(p[0] | p[1] << 8)
+					    : get_u32(p));
 }
 
 /* The text of a str object. tail: of a long one the end says more, as of a path. */
