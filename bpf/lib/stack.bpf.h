@@ -53,7 +53,7 @@ enum walk_reg {
 struct uw_known {
 	__u64 pc;
 	__u32 epoch; /* 0 = nothing */
-	__u16 rule; /* with a table; else the mapping's `word` */
+	__u16 rule; /* with a table; else the mapping's `word`, and `through` in the upper half */
 	__u8 kind; /* enum uw_map_kind */
 	__u8 python; /* in the interpreter's loop */
 };
@@ -65,7 +65,7 @@ struct uw_own {
 	__s32 word;
 	__s32 extra;
 	__s32 sp;
-	__u32 pad0;
+	__u32 through;
 };
 
 /*

@@ -116,7 +116,8 @@ __weak __noinline int uw_look_up(__u32 slot)
 	w->at.pc = w->pc;
 	w->at.epoch = w->proc.epoch;
 	w->at.kind = w->map.kind;
-	w->at.rule = w->map.kind == UW_MAP_TABLE ? uw_rule_find(slot) : (__u8)w->map.word;
+	w->at.rule = w->map.kind == UW_MAP_TABLE ? uw_rule_find(slot)
+						 : (__u8)w->map.word | (__u16)w->map.through << 8;
 	w->at.python = w->map.flags & UW_MAP_PYTHON && python_loop(w);
 	w->known[uw_hash(w->pc)] = w->at;
 	return 1;
@@ -172,11 +173,18 @@ __weak __noinline int uw_signal(__u32 slot, __u64 ucontext)
 	return UW_STOP_NONE;
 }
 
+/* V8's pointers to objects in its heap. */
+static __always_inline bool is_tagged(__u64 word)
+{
+	return (word & 3) == 1;
+}
+
 /* What the frame runs, behind its own entry. Not 0: no room is left. */
 __weak __noinline int uw_method(__u32 slot)
 {
 	struct uw_walk *w = walk_of(slot);
 	__u32 extra = 0;
+	__u64 word;
 
 	if (!w)
 		return 1;
@@ -184,7 +192,17 @@ __weak __noinline int uw_method(__u32 slot)
 		extra = (__u32)w->two[0];
 	if (uw_read(slot, w->bp + w->own.word))
 		return 0;
-	return !walk_add_user(w, w->two[0], extra, HP_FRAME_METHOD);
+	word = w->two[0];
+	if (w->own.through) {
+		const void *at = (const void *)((word & ~7ULL) + 8 * w->own.through);
+
+		/* Frames of other code have a number where these have their context. */
+		if (!is_tagged(word) || !is_tagged(w->two[1]) ||
+		    bpf_probe_read_user(w->two, 8, at) || !is_tagged(w->two[0]))
+			return 0;
+		word = w->two[0];
+	}
+	return !walk_add_user(w, word, extra, HP_FRAME_METHOD);
 }
 
 /* The caller's stack pointer where the frame has kept it: w->bp + 16, or further out. */
@@ -333,6 +351,7 @@ static __always_inline enum uw_stop step_out(__u32 slot, struct uw_walk *w)
 		if (w->at.kind == UW_MAP_PENDING)
 			w->pending = 1;
 		w->own.word = (__s8)w->at.rule * 8;
+		w->own.through = w->at.rule >> 8;
 		w->own.extra = 0;
 		w->own.sp = 0;
 		stop = step_fp(slot, w);
@@ -353,6 +372,7 @@ static __always_inline enum uw_stop step_out(__u32 slot, struct uw_walk *w)
 			if (r->cfa == UW_CFA_FP_END && !w->bp_lost && !w->bp)
 				return UW_STOP_END;
 			w->own.word = r->cfa_off;
+			w->own.through = r->reg;
 			w->own.extra = r->rbp_off;
 			w->own.sp = r->cfa_add;
 			stop = step_fp(slot, w);

@@ -9,7 +9,8 @@ enum hp_frame_kind {
 	HP_FRAME_PYTHON = 3,
 	/*
 	 * No frame of its own, but what the native frame in front of it runs: the address of an object
-	 * of the runtime (HotSpot's Method, V8's JSFunction). Named, it stands in that frame's place.
+	 * of the runtime (HotSpot's Method, V8's SharedFunctionInfo; in captures what the analyst made of it).
+	 * Named, it stands in that frame's place.
 	 */
 	HP_FRAME_METHOD = 4,
 };

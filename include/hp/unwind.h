@@ -46,7 +46,9 @@ enum uw_cfa {
 	 * fields say more; each is 0 where it does not: cfa_add: the caller's stack pointer is
 	 * *(rbp + cfa_add), where that is further out (the interpreter had moved it for arguments);
 	 * cfa_off: *(rbp + cfa_off) is what the frame runs, an entry of kind HP_FRAME_METHOD; rbp_off:
-	 * the low half of *(rbp + rbp_off) is that entry's `extra`.
+	 * the low half of *(rbp + rbp_off) is that entry's `extra`; reg: not that word itself is it, but
+	 * word number reg of the object that it is a tagged pointer to, if the word above it (the
+	 * context) is one, too. (V8: JSFunctions move, and what is known of them does not so soon.)
 	 */
 	UW_CFA_FP,
 	/*
@@ -139,7 +141,8 @@ struct uw_map {
 	__u8 kind; /* enum uw_map_kind */
 	__u8 flags; /* enum uw_map_flags */
 	__s8 word; /* 0, or of UW_MAP_FP: *(rbp + 8 * word) is what the frame runs, as in UW_CFA_FP */
-	__u8 pad0[5];
+	__u8 through; /* as reg there */
+	__u8 pad0[4];
 };
 
 #define UW_FRAMES_MAX 256 /* user frames of one walk */

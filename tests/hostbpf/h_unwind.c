@@ -411,6 +411,68 @@ static void t_methods(void **state)
 	uwworld_release(&w);
 }
 
+/* V8's frames lead to a function through an object in the heap, when they are frames of functions. */
+static void t_through(void **state)
+{
+	unsigned long regs[UWK_REGS] = { [4] = STACK_AT + 20 * 8,
+					 [15] = -1UL,
+					 [16] = 0x500010,
+					 [17] = 0x33,
+					 [19] = STACK_AT + 10 * 8 };
+	u64 stack[STACK_WORDS] = {
+		[18] = STACK_AT + 100 * 8 + 1, /* the function, */
+		[19] = STACK_AT + 110 * 8 + 1, /* and its context */
+		[20] = STACK_AT + 30 * 8,
+		[21] = 0x400020,
+		[28] = STACK_AT + 101 * 8 + 1,
+		[29] = STACK_AT + 110 * 8 + 1,
+		[30] = 0,
+		[31] = 0x400900,
+		[103] = 0xaaa1,
+		[104] = 0xbbb1,
+	};
+	struct uwk_stack s;
+	struct uwworld w;
+
+	(void)state;
+	world_init(&w, UW_LEAF_ROWS, 16, 16);
+	w.arrays.maps[0] = (struct uw_map){ .start = 0x400000,
+					    .end = 0x401000,
+					    .bias = 0x400000,
+					    .npages = 1,
+					    .kind = UW_MAP_TABLE };
+	w.arrays.maps[1] = (struct uw_map){
+		.start = 0x500000, .end = 0x501000, .kind = UW_MAP_FP, .word = -2, .through = 3
+	};
+	w.proc.n = 2;
+	w.arrays.pages[0] = (struct uw_page){ .n = 2 };
+	w.arrays.rows[0] = (struct uw_row){ .at = 0, .rule = 1 };
+	w.arrays.rows[1] = (struct uw_row){ .at = 0x8f0, .rule = 2 };
+	w.arrays.rules[1] = (struct uw_rule){ .cfa = UW_CFA_FP, .cfa_off = -16, .reg = 3 };
+	w.arrays.rules[2] = (struct uw_rule){ .cfa = UW_CFA_END };
+	uwk_walk(&w.arrays, &w.proc, regs, read_stack, stack, &s);
+	assert_int_equal(s.stop, UW_STOP_END);
+	assert_int_equal(s.n, 5);
+	assert_frame(&s, 0, HP_FRAME_NATIVE, 0x500010, HP_FRAME_EXACT);
+	assert_frame(&s, 1, HP_FRAME_METHOD, 0xaaa1, 0);
+	assert_frame(&s, 2, HP_FRAME_NATIVE, 0x400020, 0);
+	assert_frame(&s, 3, HP_FRAME_METHOD, 0xbbb1, 0);
+	/* A frame of other code has a number for a context; and what is no pointer leads nowhere. */
+	stack[19] = 22ULL << 32;
+	stack[28] = 42ULL << 32;
+	uwk_walk(&w.arrays, &w.proc, regs, read_stack, stack, &s);
+	assert_int_equal(s.n, 3);
+	assert_frame(&s, 1, HP_FRAME_NATIVE, 0x400020, 0);
+	/* Nor does one to memory that is none, or to an object without that field. */
+	stack[19] = STACK_AT + 110 * 8 + 1;
+	stack[18] = 0x10001;
+	stack[28] = STACK_AT + 120 * 8 + 1;
+	uwk_walk(&w.arrays, &w.proc, regs, read_stack, stack, &s);
+	assert_int_equal(s.n, 3);
+	assert_int_equal(s.stop, UW_STOP_END);
+	uwworld_release(&w);
+}
+
 static struct unwind_mapping mapping(u64 start, u64 end, u64 off, u64 inode)
 {
 	return (struct unwind_mapping){ .start = start,
@@ -589,7 +651,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(t_snapshots), cmocka_unit_test(t_garbage),
 		cmocka_unit_test(t_bounds),    cmocka_unit_test(t_mappings),
 		cmocka_unit_test(t_processes), cmocka_unit_test(t_vdso),
-		cmocka_unit_test(t_methods),
+		cmocka_unit_test(t_methods),   cmocka_unit_test(t_through),
 	};
 	int i;
 

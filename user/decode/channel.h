@@ -34,6 +34,8 @@ enum chan_type {
 	 * work changes hands in, 0 = none. No answer.
 	 */
 	CHAN_PROBE,
+	/* tgid, word, through: what frames of code that has no file say of themselves. Answered with 1. */
+	CHAN_CODE,
 };
 
 struct chan_request {
@@ -49,6 +51,7 @@ struct chan_request {
 	u32 flags; /* enum uw_map_flags */
 	s8 word; /* see struct uw_map */
 	u64 sites[PY_SITES];
+	u8 through; /* likewise */
 	union {
 		char path[512]; /* NUL-terminated */
 		struct py_runtime python;

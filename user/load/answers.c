@@ -64,12 +64,14 @@ static bool serve_unwind(const struct answers *a, const struct chan_request *req
 		return true;
 	}
 	if (req->type != CHAN_UNWIND_TABLE && req->type != CHAN_UNWIND_MAP &&
-	    req->type != CHAN_PYTHON)
+	    req->type != CHAN_PYTHON && req->type != CHAN_CODE)
 		return false;
 	if (!a->unwinder)
 		number = -EOPNOTSUPP;
 	else if (req->type == CHAN_UNWIND_MAP)
 		number = unwinder_bind(a->unwinder, req);
+	else if (req->type == CHAN_CODE)
+		number = unwinder_code(a->unwinder, req);
 	else if (req->type == CHAN_PYTHON)
 		number = unwinder_python(a->unwinder, req);
 	else if (owned >= 0)

@@ -182,6 +182,14 @@ static bool python_ok(const struct py_runtime *rt)
 	       rt->loop[1].start <= rt->loop[1].end;
 }
 
+int unwinder_code(struct unwinder *u, const struct chan_request *req)
+{
+	if (!unwinder_knows(u, req->tgid))
+		return -ESRCH;
+	unwind_procs_code(&u->procs, req->tgid, req->word, req->through);
+	return 1;
+}
+
 /* Workers of one server share a number: their interpreters are in the same place. */
 int unwinder_python(struct unwinder *u, const struct chan_request *req)
 {

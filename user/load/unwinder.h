@@ -39,6 +39,8 @@ void unwinder_process(struct unwinder *u, const struct ev_proc *ev);
 /* The analyst's requests: a number > 0 or -errno, to be answered with. */
 int unwinder_table(struct unwinder *u, int fd);
 int unwinder_bind(struct unwinder *u, const struct chan_request *req);
+/* What frames of its generated code say of themselves. 1; -ESRCH the process is not known. */
+int unwinder_code(struct unwinder *u, const struct chan_request *req);
 int unwinder_python(struct unwinder *u, const struct chan_request *req);
 
 /* Mappings that the analyst has said nothing of yet. */

@@ -15,6 +15,8 @@ struct unwind_maps {
 	u32 slots; /* of the array, taken for it; 0 = they see nothing yet */
 	u64 round; /* in which that was written */
 	bool dirty;
+	s8 word; /* of code that has no file */
+	u8 through;
 	struct unwind_mapping *v; /* sorted, disjoint */
 };
 
@@ -123,6 +125,8 @@ static struct unwind_maps *own_maps(struct unwind_procs *p, struct unwind_proc *
 		return NULL;
 	}
 	copy->n = m->n;
+	copy->word = m->word;
+	copy->through = m->through;
 	if (m->n)
 		memcpy(copy->v, m->v, m->n * sizeof(*m->v));
 	for (i = 0; i < m->n; i++) {
@@ -298,6 +302,21 @@ int unwind_procs_bind(struct unwind_procs *p, u32 tgid, const struct unwind_mapp
 	return found ? 0 : -ENOENT;
 }
 
+void unwind_procs_code(struct unwind_procs *p, u32 tgid, s8 word, u8 through)
+{
+	struct unwind_proc *x = proc_find(p, tgid);
+	struct unwind_maps *m;
+
+	if (!x || !x->maps || (x->maps->word == word && x->maps->through == through))
+		return;
+	m = own_maps(p, x);
+	if (!m)
+		return;
+	m->word = word;
+	m->through = through;
+	mark(p, m);
+}
+
 void unwind_procs_python(struct unwind_procs *p, u32 tgid, u32 key)
 {
 	struct unwind_proc *x = proc_find(p, tgid);
@@ -361,6 +380,7 @@ static int write_maps(struct unwind_procs *p, struct unwind_maps *m, u64 now_ns)
 	for (i = 0; i < m->n; i++) {
 		const struct unwind_mapping *x = &m->v[i];
 		const struct unwind_table *t = unwind_tables_find(p->tables, x->table);
+		bool code = x->kind == UW_MAP_FP && !x->inode && !x->word;
 
 		out[i] = (struct uw_map){ .start = x->start,
 					  .end = x->end,
@@ -369,7 +389,8 @@ static int write_maps(struct unwind_procs *p, struct unwind_maps *m, u64 now_ns)
 					  .npages = t ? t->npages : 0,
 					  .kind = x->kind,
 					  .flags = x->flags,
-					  .word = x->word };
+					  .word = code ? m->word : x->word,
+					  .through = code ? m->through : 0 };
 	}
 	if (m->slots)
 		ranges_give(&p->slots, m->first, m->slots, now_ns);

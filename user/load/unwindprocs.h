@@ -26,6 +26,7 @@ struct unwind_mapping {
 	u8 kind; /* enum uw_map_kind */
 	u8 flags; /* enum uw_map_flags */
 	s8 word; /* see struct uw_map */
+	u8 through;
 };
 
 struct unwind_maps; /* the mappings that one or more processes have */
@@ -66,6 +67,8 @@ int unwind_procs_map(struct unwind_procs *p, u32 tgid, const struct unwind_mappi
  * mapping, or no such table (any more); -EINVAL.
  */
 int unwind_procs_bind(struct unwind_procs *p, u32 tgid, const struct unwind_mapping *m, u64 now_ns);
+/* What frames of code that has no file say of themselves, now and later: see struct uw_map. */
+void unwind_procs_code(struct unwind_procs *p, u32 tgid, s8 word, u8 through);
 void unwind_procs_python(struct unwind_procs *p, u32 tgid, u32 key);
 void unwind_procs_fork(struct unwind_procs *p, u32 parent, u32 child, u64 now_ns);
 void unwind_procs_forget(struct unwind_procs *p, u32 tgid, u64 now_ns); /* exec, exit */
