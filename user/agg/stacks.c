@@ -311,6 +311,8 @@ static struct slice short_path(struct slice path)
 {
 	size_t i, slashes = 0;
 
+	if (slice_starts(path, SLICE("node:")))
+		return path; /* no path: what Node calls the modules that it brings along */
 	for (i = path.n; i-- > 0;)
 		if (path.p[i] == '/' && ++slashes == 2)
 			return slice_of(path.p + i + 1, path.n - i - 1);

@@ -28,6 +28,7 @@
 #include "unwind/pysites.h"
 #include "unwind/tablecache.h"
 #include "unwind/unwind.h"
+#include "unwind/v8names.h"
 
 #define PROGRESS_NS (200 * NSEC_PER_MSEC)
 
@@ -38,6 +39,7 @@ struct analyst {
 	struct session *session;
 	struct sym *sym;
 	struct pynames *pynames; /* names of Python frames; live only */
+	struct v8names *v8names; /* and of JavaScript functions */
 	struct unwind *unwind; /* NULL: nothing is unwound for this one */
 	u64 unwound_ns; /* when the last table was done, */
 	u64 unwind_ns; /* and how long it took */
@@ -233,12 +235,25 @@ static void unwind_sites(void *arg, const struct unwind_request *m, const struct
 	chan_send(((struct analyst *)arg)->opts->chan_fd, &req);
 }
 
+static void unwind_v8(void *arg, u32 tgid, const struct v8_layout *layout)
+{
+	const struct chan_request req = { .type = CHAN_CODE,
+					  .tgid = tgid,
+					  .word = (s8)(layout->fp_function / V8_WORD),
+					  .through = (u8)(layout->function_shared / V8_WORD) };
+	struct analyst *a = arg;
+
+	if (chan_ask(a->opts->chan_fd, &req, -1) > 0)
+		v8names_process(a->v8names, tgid, layout);
+}
+
 static const struct unwind_ops unwind_ops = {
 	.open = unwind_open,
 	.send = unwind_send,
 	.bind = unwind_bind,
 	.python = unwind_python,
 	.sites = unwind_sites,
+	.v8 = unwind_v8,
 };
 
 static int read_memory(void *arg, u32 tgid, u64 addr, void *buf, size_t n)
@@ -255,21 +270,24 @@ static void put_code(void *arg, struct ev_code *rec)
 }
 
 static const struct pynames_ops pynames_ops = { .read = read_memory, .put = put_code };
+static const struct v8names_ops v8names_ops = { .read = read_memory, .put = put_code };
 
 /* nframes struct ev_frame at `frames`. */
-static void name_python(struct analyst *a, u32 tgid, const void *frames, u32 nframes)
+static void name_frames(struct analyst *a, u32 tgid, void *frames, u32 nframes)
 {
 	if (a->pynames)
 		pynames_sample(a->pynames, tgid, frames, nframes);
+	if (a->v8names)
+		v8names_sample(a->v8names, tgid, frames, nframes, a->last_ns);
 }
 
-static void name_wait(struct analyst *a, const struct ev_wait *ev)
+static void name_wait(struct analyst *a, struct ev_wait *ev)
 {
-	const struct ev_frame *f = (const void *)(ev + 1);
+	struct ev_frame *f = (void *)(ev + 1);
 
-	name_python(a, ev->hdr.tgid, f, ev->nframes);
+	name_frames(a, ev->hdr.tgid, f, ev->nframes);
 	if (ev->nwaker)
-		name_python(a, ev->waker_tgid, f + ev->nframes, ev->nwaker);
+		name_frames(a, ev->waker_tgid, f + ev->nframes, ev->nwaker);
 }
 
 /*
@@ -537,11 +555,13 @@ static void on_record(struct analyst *a, struct ev_hdr *rec)
 			unwind_forget(a->unwind, rec->tgid);
 		if (a->pynames && ((struct ev_proc *)rec)->what != HP_PROC_FORK)
 			pynames_forget(a->pynames, rec->tgid);
+		if (a->v8names && ((struct ev_proc *)rec)->what != HP_PROC_FORK)
+			v8names_forget(a->v8names, rec->tgid);
 		break;
 	case EV_SAMPLE:
 		if (a->unwind)
 			unwind_sample(a->unwind, (struct ev_sample *)rec);
-		name_python(a, rec->tgid, (struct ev_sample *)rec + 1,
+		name_frames(a, rec->tgid, (struct ev_sample *)rec + 1,
 			    ((struct ev_sample *)rec)->nframes);
 		break;
 	case EV_TASK:
@@ -688,6 +708,8 @@ static int analyst_setup(struct analyst *a)
 	if (!err && o->live)
 		err = pynames_new(&a->pynames, &pynames_ops, a);
 	if (!err && o->live)
+		err = v8names_new(&a->v8names, &v8names_ops, a);
+	if (!err && o->live)
 		err = unwind_new(&a->unwind, &unwind_ops, a, geteuid() ? NULL : UNWIND_CACHE_DIR);
 	if (err)
 		return err;
@@ -755,6 +777,7 @@ static void analyst_release(struct analyst *a)
 	unwind_free(a->unwind);
 	pynames_free(a->pynames);
 	bind_release(&a->bind);
+	v8names_free(a->v8names);
 	session_free(a->session);
 	agg_free(a->agg);
 	stream_release(&a->stream);

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include "unwind/tablegap.h"
+#include "unwind/v8.h"
 
 #define ENTRY_MAX 64
 #define ENTRY_HEAD 16
@@ -90,6 +91,21 @@ static u64 count(const u8 *p, size_t n, const u8 *what, size_t what_n)
 	return hits;
 }
 
+static const struct uw_rule *pointed_rule(struct gap_finder *g)
+{
+	struct v8_layout v8;
+
+	if (!g->asked) {
+		g->asked = true;
+		g->pointed = (struct uw_rule){ .cfa = UW_CFA_FP };
+		if (v8_file_read(g->elf, &v8) == 0) {
+			g->pointed.cfa_off = v8.fp_function;
+			g->pointed.reg = (u8)(v8.function_shared / V8_WORD);
+		}
+	}
+	return &g->pointed;
+}
+
 struct uw_rule gap_rule(struct gap_finder *g, const struct gap *gap)
 {
 	/* push %rbp; mov %rsp,%rbp, and before Go 1.21 lea DISTANCE(%rsp),%rbp. */
@@ -113,7 +129,7 @@ struct uw_rule gap_rule(struct gap_finder *g, const struct gap *gap)
 		at += n < ELF_WINDOW ? n : step;
 	}
 	if (hits >= FP_HITS_MIN && hits * FP_DENSITY >= bytes) {
-		rule.cfa = UW_CFA_FP;
+		rule = *pointed_rule(g);
 		g->counts->pointed++;
 	}
 	return rule;

@@ -33,6 +33,8 @@ struct gap_finder {
 	struct elf_win win;
 	struct gap_find plts[GAP_PLTS];
 	u32 nplts;
+	bool asked; /* whether it is V8's */
+	struct uw_rule pointed; /* of code that keeps frame pointers */
 };
 
 int gap_finder_init(struct gap_finder *g, const struct elf *e, struct unwind_counts *counts);
@@ -45,7 +47,8 @@ bool gap_next(struct gap_finder *g, struct gap *gap, struct gap_find *ret);
 
 /*
  * What holds in the rest of a gap: UW_CFA_FP when it is long and begins functions in the manner of
- * frame pointers once in 2 KiB or more often, else UW_CFA_NONE. Call it before gap_next().
+ * frame pointers once in 2 KiB or more often, else UW_CFA_NONE. Where V8 is in the file these are its
+ * builtins, whose frames say which function of JavaScript they run. Call it before gap_next().
  */
 struct uw_rule gap_rule(struct gap_finder *g, const struct gap *gap);
 

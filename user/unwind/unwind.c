@@ -14,6 +14,7 @@
 #include "unwind/pysites.h"
 #include "unwind/python.h"
 #include "unwind/tablecache.h"
+#include "unwind/v8.h"
 
 #define LOADS_MAX 8 /* executable segments of a file that are looked at */
 #define TRIES_MAX 3 /* tables that the collector has dropped are made again so often */
@@ -41,6 +42,7 @@ struct file {
 	u32 nsegs;
 	struct py_file *python; /* the interpreter in it, NULL = none */
 	struct py_sites *sites; /* NULL = none */
+	struct v8_layout *v8; /* likewise */
 };
 
 struct waiting {
@@ -78,12 +80,15 @@ int unwind_new(struct unwind **ret, const struct unwind_ops *ops, void *arg, con
 	return 0;
 }
 
-static void free_python(struct file *f)
+static void forget_runtimes(struct file *f)
 {
 	free(f->python);
 	free(f->sites);
+	free(f->v8);
 	f->python = NULL;
 	f->sites = NULL;
+	f->v8 = NULL;
+	f->flags = 0;
 }
 
 void unwind_free(struct unwind *u)
@@ -96,7 +101,7 @@ void unwind_free(struct unwind *u)
 		free(u->v[i].path);
 	free(u->v);
 	for (i = 0; i < u->nfiles; i++)
-		free_python(&u->files[i]);
+		forget_runtimes(&u->files[i]);
 	free(u->files);
 	if (u->has_cache)
 		unwind_cache_release(&u->cache);
@@ -187,6 +192,8 @@ static int bind(struct unwind *u, const struct file *f, const struct unwind_requ
 	}
 	if (err > 0 && f->sites)
 		u->ops->sites(u->arg, m, f->sites);
+	if (err > 0 && req.table && f->v8)
+		u->ops->v8(u->arg, m->tgid, f->v8);
 	return err;
 }
 
@@ -313,8 +320,6 @@ static void find_python(struct file *f, int fd, struct slice path)
 	struct py_file found;
 	struct elf_src src;
 
-	free_python(f);
-	f->flags = 0;
 	if (elf_src_fd(&src, fd))
 		return;
 	if (py_sites_maybe(path) && !py_sites_read(&src, &sites) && py_sites_any(&sites)) {
@@ -331,14 +336,30 @@ static void find_python(struct file *f, int fd, struct slice path)
 	f->flags = UW_MAP_PYTHON;
 }
 
+static void find_v8(struct file *f, int fd)
+{
+	struct v8_layout layout;
+	struct elf_src src;
+	struct elf e;
+
+	if (elf_src_fd(&src, fd) || elf_open(&e, &src) || v8_file_read(&e, &layout))
+		return;
+	f->v8 = malloc(sizeof(*f->v8));
+	if (f->v8)
+		*f->v8 = layout;
+}
+
 static void load_file(struct unwind *u, struct file *f, const struct unwind_request *m)
 {
 	u64 begun = clock_mono_ns(), took;
 	_close_ int fd = u->ops->open(u->arg, m);
 	int err = fd < 0 ? fd : send_table(u, f, fd);
 
-	if (!err)
+	forget_runtimes(f);
+	if (!err) {
 		find_python(f, fd, m->path);
+		find_v8(f, fd);
+	}
 	took = clock_mono_ns() - begun;
 	f->state = err ? FILE_NONE : FILE_READY;
 	u->stats.files++;

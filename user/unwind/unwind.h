@@ -24,6 +24,7 @@ struct py_layout;
 struct py_runtime;
 struct py_sites;
 struct unwind;
+struct v8_layout;
 
 /* One mapping, and how it is to be walked: asks of the collector. */
 struct unwind_request {
@@ -50,6 +51,8 @@ struct unwind_ops {
 		       const struct py_layout *layout);
 	/* The mapped file has functions in which work changes hands. */
 	void (*sites)(void *arg, const struct unwind_request *m, const struct py_sites *sites);
+	/* There is a V8 in the process. */
+	void (*v8)(void *arg, u32 tgid, const struct v8_layout *layout);
 };
 
 struct unwind_stats {
