@@ -20,8 +20,7 @@ const struct runtime runtimes[] = {
 	{
 		.name = "node",
 		.frames = "frame pointers, which V8 keeps",
-		.names = "symbols of its builtins; functions by perf map",
-		.advice = "start it with --perf-basic-prof",
+		.names = "V8's own objects: function, file and its first line; symbols of builtins",
 	},
 	{
 		.name = "java",
