@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "load/procfs.h"
+#include "unwind/v8.h"
 #include "uwworld.h"
 
 #define ROWS (1U << 20)
@@ -101,9 +102,19 @@ static void is_python(void *arg, u32 tgid, const struct py_runtime *rt,
 	unwind_procs_python(&w->procs, tgid, 1);
 }
 
-static const struct unwind_ops unwind_ops = {
-	.python = is_python, .open = open_mapped, .send = send_table, .bind = bind_mapping
-};
+static void is_v8(void *arg, u32 tgid, const struct v8_layout *layout)
+{
+	struct uwworld *w = arg;
+
+	unwind_procs_code(&w->procs, tgid, (s8)(layout->fp_function / V8_WORD),
+			  (u8)(layout->function_shared / V8_WORD));
+}
+
+static const struct unwind_ops unwind_ops = { .python = is_python,
+					      .v8 = is_v8,
+					      .open = open_mapped,
+					      .send = send_table,
+					      .bind = bind_mapping };
 
 static int open_for_sym(void *arg, u32 tgid, const struct sym_mapping *m)
 {

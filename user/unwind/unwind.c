@@ -190,9 +190,9 @@ static int bind(struct unwind *u, const struct file *f, const struct unwind_requ
 		py_file_place(f->python, base, &rt);
 		u->ops->python(u->arg, m->tgid, &rt, &f->python->layout);
 	}
-	if (err > 0 && f->sites)
+	if (err > 0 && f->sites && u->ops->sites)
 		u->ops->sites(u->arg, m, f->sites);
-	if (err > 0 && req.table && f->v8)
+	if (err > 0 && req.table && f->v8 && u->ops->v8)
 		u->ops->v8(u->arg, m->tgid, f->v8);
 	return err;
 }

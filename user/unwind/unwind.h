@@ -49,9 +49,9 @@ struct unwind_ops {
 	/* The process runs this interpreter. */
 	void (*python)(void *arg, u32 tgid, const struct py_runtime *rt,
 		       const struct py_layout *layout);
-	/* The mapped file has functions in which work changes hands. */
+	/* The mapped file has functions in which work changes hands. NULL: it is not asked for. */
 	void (*sites)(void *arg, const struct unwind_request *m, const struct py_sites *sites);
-	/* There is a V8 in the process. */
+	/* There is a V8 in the process. NULL: likewise. */
 	void (*v8)(void *arg, u32 tgid, const struct v8_layout *layout);
 };
 
