@@ -26,17 +26,25 @@ function tick() {
 tick();
 """
 
+# What has run for some time is compiled once and for all; another thread says so, because
+# what runs for the first time is compiled anew.
 JAVA = """
 public class Busy {
+    static double sum;
     static int fibonacci(int n) { return n < 2 ? n : fibonacci(n - 1) + fibonacci(n - 2); }
     public static void main(String[] args) {
-        double sum = 0;
-        for (int round = 0; ; round++) {
-            for (int i = 0; i < 50; i++)
-                sum += Math.sqrt(fibonacci(20));
-            if (round == 50)
-                System.out.println("warm " + sum);
-        }
+        Thread says = new Thread(() -> {
+            try {
+                Thread.sleep(4000);
+            } catch (InterruptedException e) {
+                return;
+            }
+            System.out.println("warm");
+        });
+        says.setDaemon(true);
+        says.start();
+        for (;;)
+            sum += Math.sqrt(fibonacci(20));
     }
 }
 """
@@ -176,13 +184,33 @@ def test_whose_perf_map(hostprof, generated, tmp_path, remove):
         assert (share(folded(report), lambda f: f == "from root") > 0.8) == seen, step
 
 
+@pytest.mark.parametrize("flags", [(), ("-Xint",)], ids=["compiled", "interpreted"])
+def test_java(flags, hostprof, cleanup, tmp_path):
+    """Without an agent, without a flag that keeps frame pointers: whole stacks of named methods."""
+    (tmp_path / "Busy.java").write_text(JAVA)
+    subprocess.run([need("javac"), "-d", tmp_path, tmp_path / "Busy.java"], check=True)
+    java = procs.Process([need("java"), *flags, "-cp", tmp_path, "Busy"])
+    cleanup(java)
+    java.wait_line("warm")
+    report = hostprof(java.pid, "-d", "3s", "--freq", "199").report()
+    stacks = checked(report, 100)
+    assert report.trust["stacks"]["jit_ratio"] <= 0.01
+    own = [(frames, n) for frames, n in stacks if "JavaMain" in {f.split(" (")[0] for f in frames}]
+    assert share(own, lambda f: f.split(" (")[0] == "Busy.fibonacci") >= 0.95
+    # In the order of the calls, innermost last; the interpreter itself does not show.
+    for frames, _ in own:
+        names = [f if f.startswith("Stub") else f.split(" (")[0] for f in frames]
+        named = [name for name in names if name.startswith("Busy.")]
+        assert named == sorted(named, key=("Busy.main", "Busy.fibonacci").index), frames
+        assert not named or "StubRoutines (1)" in names, frames
+        assert "Interpreter" not in names or len(names) - names.index("Interpreter") <= 2, frames
+
+
 def test_java_with_perf_map(hostprof, cleanup, tmp_path, remove):
     """Written while it is measured, by the virtual machine itself."""
     jcmd = need("jcmd")
     (tmp_path / "Busy.java").write_text(JAVA)
-    # One compiler, the quick one: what is generated once is warm is not generated anew later on.
-    java = procs.Process([need("java"), "-XX:+PreserveFramePointer", "-XX:TieredStopAtLevel=1",
-                          tmp_path / "Busy.java"])
+    java = procs.Process([need("java"), "-XX:+PreserveFramePointer", tmp_path / "Busy.java"])
     cleanup(java)
     java.wait_line("warm")
     remove(perf_map(java.pid))

@@ -24,10 +24,10 @@ const struct runtime runtimes[] = {
 	},
 	{
 		.name = "java",
-		.frames = "frame pointers",
-		.names = "perf map",
-		.advice = "run jcmd PID Compiler.perfmap while it is measured",
-		.flag = "-XX:+PreserveFramePointer",
+		.frames = "tables made of the code that HotSpot has generated, and the "
+			  "interpreter's own",
+		.names =
+			"HotSpot's methods, compiled and interpreted, and its stubs; tried with 17",
 	},
 	{
 		.name = "dotnet",

@@ -24,6 +24,7 @@
 #include "out/requests.h"
 #include "session/session.h"
 #include "sym/sym.h"
+#include "unwind/java.h"
 #include "unwind/pynames.h"
 #include "unwind/pysites.h"
 #include "unwind/tablecache.h"
@@ -40,6 +41,7 @@ struct analyst {
 	struct sym *sym;
 	struct pynames *pynames; /* names of Python frames; live only */
 	struct v8names *v8names; /* and of JavaScript functions */
+	struct java *java; /* tables and names of what Java generates; live only */
 	struct unwind *unwind; /* NULL: nothing is unwound for this one */
 	u64 unwound_ns; /* when the last table was done, */
 	u64 unwind_ns; /* and how long it took */
@@ -247,6 +249,11 @@ static void unwind_v8(void *arg, u32 tgid, const struct v8_layout *layout)
 		v8names_process(a->v8names, tgid, layout);
 }
 
+static void unwind_java(void *arg, u32 tgid, const struct jvm_file *f, u64 bias)
+{
+	java_process(((struct analyst *)arg)->java, tgid, f, bias);
+}
+
 static const struct unwind_ops unwind_ops = {
 	.open = unwind_open,
 	.send = unwind_send,
@@ -254,6 +261,7 @@ static const struct unwind_ops unwind_ops = {
 	.python = unwind_python,
 	.sites = unwind_sites,
 	.v8 = unwind_v8,
+	.java = unwind_java,
 };
 
 static int read_memory(void *arg, u32 tgid, u64 addr, void *buf, size_t n)
@@ -269,6 +277,45 @@ static void put_code(void *arg, struct ev_code *rec)
 	put_record(a, &rec->hdr);
 }
 
+static void put_symbol(struct analyst *a, u32 tgid, u64 start, u64 end, struct slice name,
+		       struct slice module)
+{
+	union {
+		struct ev_symbol ev;
+		char bytes[sizeof(struct ev_symbol) + SYM_NAME_MAX + SYM_MODULE_MAX + 8];
+	} rec;
+	size_t size;
+
+	name.n = MIN(name.n, (size_t)SYM_NAME_MAX);
+	module.n = MIN(module.n, (size_t)SYM_MODULE_MAX);
+	memset(&rec, 0, sizeof(rec));
+	size = sizeof(rec.ev) + name.n + module.n;
+	rec.ev.hdr.size = (size + 7) & ~7UL;
+	rec.ev.hdr.kind = EV_SYMBOL;
+	rec.ev.hdr.tgid = tgid;
+	rec.ev.hdr.ts_ns = a->last_ns;
+	rec.ev.start = start;
+	rec.ev.end = end;
+	rec.ev.name_len = name.n;
+	rec.ev.module_len = module.n;
+	memcpy(rec.bytes + sizeof(rec.ev), name.p, name.n);
+	memcpy(rec.bytes + sizeof(rec.ev) + name.n, module.p, module.n);
+	put_record(a, &rec.ev.hdr);
+}
+
+static void java_symbol(void *arg, u32 tgid, u64 start, u64 end, struct slice name)
+{
+	put_symbol(arg, tgid, start, end, name, SLICE("[jit]"));
+}
+
+static const struct java_ops java_ops = {
+	.read = read_memory,
+	.send = unwind_send,
+	.bind = unwind_bind,
+	.symbol = java_symbol,
+	.code = put_code,
+};
+
 static const struct pynames_ops pynames_ops = { .read = read_memory, .put = put_code };
 static const struct v8names_ops v8names_ops = { .read = read_memory, .put = put_code };
 
@@ -279,6 +326,8 @@ static void name_frames(struct analyst *a, u32 tgid, void *frames, u32 nframes)
 		pynames_sample(a->pynames, tgid, frames, nframes);
 	if (a->v8names)
 		v8names_sample(a->v8names, tgid, frames, nframes, a->last_ns);
+	if (a->java)
+		java_sample(a->java, tgid, frames, nframes);
 }
 
 static void name_wait(struct analyst *a, struct ev_wait *ev)
@@ -297,11 +346,16 @@ static void unwind_between(struct analyst *a)
 {
 	u64 begun;
 
-	while (a->unwind && !a->ended && unwind_busy(a->unwind)) {
+	while (a->unwind && !a->ended) {
 		begun = clock_mono_ns();
+		if (!unwind_busy(a->unwind) && !java_busy(a->java, begun))
+			return;
 		if (stream_ready(&a->stream) && begun < a->unwound_ns + a->unwind_ns)
 			return;
-		unwind_work(a->unwind);
+		if (unwind_busy(a->unwind))
+			unwind_work(a->unwind);
+		else
+			java_work(a->java);
 		a->unwound_ns = clock_mono_ns();
 		a->unwind_ns = a->unwound_ns - begun;
 	}
@@ -360,12 +414,7 @@ static void note_hidden(struct analyst *a)
 static void name_address(void *arg, const struct agg_addr *at)
 {
 	struct analyst *a = arg;
-	union {
-		struct ev_symbol ev;
-		char bytes[sizeof(struct ev_symbol) + SYM_NAME_MAX + SYM_MODULE_MAX + 8];
-	} rec;
 	struct sym_name name;
-	size_t size;
 	int err;
 
 	err = sym_resolve(a->sym, at->tgid, at->addr, &name);
@@ -375,19 +424,7 @@ static void name_address(void *arg, const struct agg_addr *at)
 	}
 	if (name.quality == SYM_MODULE || name.quality == SYM_NONE)
 		return; /* the aggregates name it module+offset, and count it as unnamed */
-	memset(&rec, 0, sizeof(rec));
-	size = sizeof(rec.ev) + name.name.n + name.module.n;
-	rec.ev.hdr.size = (size + 7) & ~7UL;
-	rec.ev.hdr.kind = EV_SYMBOL;
-	rec.ev.hdr.tgid = at->tgid;
-	rec.ev.hdr.ts_ns = a->last_ns;
-	rec.ev.start = name.start;
-	rec.ev.end = name.end;
-	rec.ev.name_len = name.name.n;
-	rec.ev.module_len = name.module.n;
-	memcpy(rec.bytes + sizeof(rec.ev), name.name.p, name.name.n);
-	memcpy(rec.bytes + sizeof(rec.ev) + name.name.n, name.module.p, name.module.n);
-	put_record(a, &rec.ev.hdr);
+	put_symbol(a, at->tgid, name.start, name.end, name.name, name.module);
 }
 
 static void line_address(void *arg, const struct agg_addr *at)
@@ -557,6 +594,8 @@ static void on_record(struct analyst *a, struct ev_hdr *rec)
 			pynames_forget(a->pynames, rec->tgid);
 		if (a->v8names && ((struct ev_proc *)rec)->what != HP_PROC_FORK)
 			v8names_forget(a->v8names, rec->tgid);
+		if (a->java && ((struct ev_proc *)rec)->what != HP_PROC_FORK)
+			java_forget(a->java, rec->tgid);
 		break;
 	case EV_SAMPLE:
 		if (a->unwind)
@@ -710,6 +749,8 @@ static int analyst_setup(struct analyst *a)
 	if (!err && o->live)
 		err = v8names_new(&a->v8names, &v8names_ops, a);
 	if (!err && o->live)
+		err = java_new(&a->java, &java_ops, a);
+	if (!err && o->live)
 		err = unwind_new(&a->unwind, &unwind_ops, a, geteuid() ? NULL : UNWIND_CACHE_DIR);
 	if (err)
 		return err;
@@ -778,6 +819,7 @@ static void analyst_release(struct analyst *a)
 	pynames_free(a->pynames);
 	bind_release(&a->bind);
 	v8names_free(a->v8names);
+	java_free(a->java);
 	session_free(a->session);
 	agg_free(a->agg);
 	stream_release(&a->stream);

@@ -225,7 +225,7 @@ static bool is_known(const struct unwind_mapping *e, const struct unwind_mapping
 		return false;
 	if (m->inode || e->inode)
 		return same_file(e, m);
-	return m->kind == UW_MAP_FP ? e->kind == UW_MAP_FP
+	return m->kind == UW_MAP_FP ? e->kind != UW_MAP_PENDING
 				    : e->start == m->start && e->end == m->end;
 }
 
@@ -233,6 +233,47 @@ static void mark(struct unwind_procs *p, struct unwind_maps *m)
 {
 	m->dirty = true;
 	p->dirty = true;
+}
+
+/*
+ * Puts a mapping in the place of what it overlaps. Generated code keeps its tables: that is how the rest of
+ * a growing heap of it comes to be known.
+ */
+static int replace(struct unwind_procs *p, struct unwind_maps *list, const struct unwind_mapping *m,
+		   u64 now_ns)
+{
+	bool keeps = !m->inode && m->kind == UW_MAP_FP;
+	struct unwind_mapping part = *m;
+	u64 next;
+	u32 at;
+
+	while (part.start < m->end) {
+		if (!room_for(list, 2)) {
+			p->refused++;
+			return -ENOSPC;
+		}
+		part.end = next = m->end;
+		at = lower(list, part.start);
+		for (; keeps && at < list->n && list->v[at].start < m->end; at++) {
+			const struct unwind_mapping *e = &list->v[at];
+
+			if (e->inode || e->kind != UW_MAP_TABLE)
+				continue;
+			part.end = MAX(e->start, part.start);
+			next = MIN(e->end, m->end);
+			break;
+		}
+		if (part.start < part.end) {
+			at = lower(list, part.start);
+			while (at < list->n && list->v[at].start < part.end)
+				at = cut(p, list, at, part.start, part.end, now_ns);
+			insert_at(list, at, &part);
+			mark(p, list);
+		}
+		part.off += next - part.start;
+		part.start = next;
+	}
+	return 0;
 }
 
 int unwind_procs_map(struct unwind_procs *p, u32 tgid, const struct unwind_mapping *m, u64 now_ns)
@@ -255,15 +296,27 @@ int unwind_procs_map(struct unwind_procs *p, u32 tgid, const struct unwind_mappi
 	list = own_maps(p, x);
 	if (!list)
 		return -ENOMEM;
-	if (!room_for(list, 2)) {
-		p->refused++;
-		return -ENOSPC;
-	}
-	for (at = lower(list, m->start); at < list->n && list->v[at].start < m->end;)
-		at = cut(p, list, at, m->start, m->end, now_ns);
-	insert_at(list, at, m);
-	mark(p, list);
-	return 0;
+	return replace(p, list, m, now_ns);
+}
+
+/* Makes a mapping without a file two at addr, if that is inside. */
+static void split(struct unwind_procs *p, struct unwind_maps *m, u64 addr)
+{
+	u32 at = lower(m, addr);
+	struct unwind_mapping right;
+	struct unwind_table *t;
+
+	if (at == m->n || m->v[at].start >= addr || m->v[at].inode)
+		return;
+	t = unwind_tables_find(p->tables, m->v[at].table);
+	if (t)
+		unwind_table_get(t);
+	right = m->v[at];
+	right.start = addr;
+	right.off += addr - m->v[at].start;
+	m->v[at].end = addr;
+	insert_at(m, at + 1, &right);
+	mark(p, m);
 }
 
 int unwind_procs_bind(struct unwind_procs *p, u32 tgid, const struct unwind_mapping *m, u64 now_ns)
@@ -278,6 +331,11 @@ int unwind_procs_bind(struct unwind_procs *p, u32 tgid, const struct unwind_mapp
 		return -EINVAL;
 	if (!x || !x->maps || (m->kind == UW_MAP_TABLE && !t))
 		return -ENOENT;
+	/* Generated code has its table for itself, whatever else is mapped beside it. */
+	if (!m->inode && room_for(x->maps, 2)) {
+		split(p, x->maps, m->start);
+		split(p, x->maps, m->end);
+	}
 	/* All that share the list have this mapping, so it is right for all of them. */
 	for (at = lower(x->maps, m->start); at < x->maps->n && x->maps->v[at].start < m->end;
 	     at++) {

@@ -19,6 +19,8 @@
 
 /* mov $15,%rax; syscall: rt_sigreturn as glibc, musl, Go and Free Pascal write it. */
 static const u8 restorer[] = { 0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05 };
+/* pause; mov $1,%rax; ret: what HotSpot's threads wait in for one another, in assembly without frames. */
+static const u8 spin[] = { 0xf3, 0x90, 0x48, 0xc7, 0xc0, 1, 0, 0, 0, 0xc3 };
 static const u8 syscall_insn[] = { 0x0f, 0x05 };
 static const u8 take_stack[] = { 0x48, 0x89, 0xe7 }; /* mov %rsp,%rdi */
 
@@ -60,21 +62,21 @@ static u64 next_code(const struct elf *e, u64 vaddr, u64 end)
 	return end;
 }
 
-/* Address of the first restorer in [from, end), or end. */
-static u64 find_restorer(struct gap_finder *g, u64 from, u64 end)
+/* Address of the first such code in [from, end), or end. */
+static u64 find_code(struct gap_finder *g, u64 from, u64 end, const u8 *code, size_t size)
 {
-	while (end - from >= sizeof(restorer)) {
+	while (end - from >= size) {
 		size_t n = (size_t)MIN(end - from, (u64)ELF_WINDOW);
 		const u8 *p = code_at(g, from, &n), *hit;
 
-		if (!p || n < sizeof(restorer)) {
+		if (!p || n < size) {
 			from = next_code(g->elf, from, end);
 			continue;
 		}
-		hit = memmem(p, n, restorer, sizeof(restorer));
+		hit = memmem(p, n, code, size);
 		if (hit)
 			return from + (u64)(hit - p);
-		from += n - (sizeof(restorer) - 1);
+		from += n - (size - 1);
 	}
 	return end;
 }
@@ -235,7 +237,7 @@ static bool next_plt(const struct gap_finder *g, const struct gap *gap, struct g
 
 bool gap_next(struct gap_finder *g, struct gap *gap, struct gap_find *ret)
 {
-	u64 entry = g->elf->entry, at, end = gap->end;
+	u64 entry = g->elf->entry, at, spins, end = gap->end;
 	struct gap_find plt;
 	bool has_plt;
 
@@ -255,12 +257,21 @@ bool gap_next(struct gap_finder *g, struct gap *gap, struct gap_find *ret)
 	has_plt = next_plt(g, gap, &plt);
 	if (has_plt)
 		end = plt.start;
-	at = end - gap->start >= SCAN_MIN ? find_restorer(g, gap->start, end) : end;
-	if (entry >= gap->start && entry < at && is_entry(g, entry)) {
+	at = spins = end;
+	if (end - gap->start >= SCAN_MIN) {
+		at = find_code(g, gap->start, end, restorer, sizeof(restorer));
+		spins = find_code(g, gap->start, at, spin, sizeof(spin));
+	}
+	if (entry >= gap->start && entry < MIN(at, spins) && is_entry(g, entry)) {
 		ret->start = entry;
-		ret->end = MIN(at, entry + ENTRY_MAX);
+		ret->end = MIN(MIN(at, spins), entry + ENTRY_MAX);
 		ret->rule.cfa = UW_CFA_END;
 		g->counts->entries++;
+	} else if (spins < at) {
+		ret->start = spins;
+		ret->end = spins + sizeof(spin);
+		ret->rule.cfa = UW_CFA_RSP;
+		ret->rule.cfa_off = 8;
 	} else if (at < end) {
 		ret->start = MAX(at - 1, gap->start);
 		ret->end = at + sizeof(restorer);

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/map.h"
 #include "hp/events.h"
+#include "unwind/jvm.h"
 #include "unwind/pysites.h"
 #include "unwind/python.h"
 #include "unwind/tablecache.h"
@@ -43,6 +44,7 @@ struct file {
 	struct py_file *python; /* the interpreter in it, NULL = none */
 	struct py_sites *sites; /* NULL = none */
 	struct v8_layout *v8; /* likewise */
+	struct jvm_file *jvm; /* the Java virtual machine */
 };
 
 struct waiting {
@@ -85,9 +87,11 @@ static void forget_runtimes(struct file *f)
 	free(f->python);
 	free(f->sites);
 	free(f->v8);
+	free(f->jvm);
 	f->python = NULL;
 	f->sites = NULL;
 	f->v8 = NULL;
+	f->jvm = NULL;
 	f->flags = 0;
 }
 
@@ -183,6 +187,9 @@ static int bind(struct unwind *u, const struct file *f, const struct unwind_requ
 		req.bias = base + f->table_vaddr;
 		req.flags = f->flags;
 	}
+	/* First: once it is bound, the samples may begin. */
+	if (req.table && f->jvm && u->ops->java)
+		u->ops->java(u->arg, m->tgid, f->jvm, base);
 	err = u->ops->bind(u->arg, &req);
 	if (err > 0 && req.table && f->python) {
 		struct py_runtime rt;
@@ -349,6 +356,20 @@ static void find_v8(struct file *f, int fd)
 		*f->v8 = layout;
 }
 
+/* Its file is always called so: programs that start Java load it by that name. */
+static void find_jvm(struct file *f, int fd, struct slice path)
+{
+	struct jvm_file found;
+	struct elf_src src;
+
+	if (!slice_ends(path, SLICE("/libjvm.so")) || elf_src_fd(&src, fd) ||
+	    jvm_file_read(&src, &found))
+		return;
+	f->jvm = malloc(sizeof(*f->jvm));
+	if (f->jvm)
+		*f->jvm = found;
+}
+
 static void load_file(struct unwind *u, struct file *f, const struct unwind_request *m)
 {
 	u64 begun = clock_mono_ns(), took;
@@ -359,6 +380,7 @@ static void load_file(struct unwind *u, struct file *f, const struct unwind_requ
 	if (!err) {
 		find_python(f, fd, m->path);
 		find_v8(f, fd);
+		find_jvm(f, fd, m->path);
 	}
 	took = clock_mono_ns() - begun;
 	f->state = err ? FILE_NONE : FILE_READY;

@@ -20,6 +20,7 @@
 
 struct ev_mapping;
 struct ev_sample;
+struct jvm_file;
 struct py_layout;
 struct py_runtime;
 struct py_sites;
@@ -53,6 +54,8 @@ struct unwind_ops {
 	void (*sites)(void *arg, const struct unwind_request *m, const struct py_sites *sites);
 	/* There is a V8 in the process. NULL: likewise. */
 	void (*v8)(void *arg, u32 tgid, const struct v8_layout *layout);
+	/* The process has mapped this virtual machine, whose file's address 0 is at bias. */
+	void (*java)(void *arg, u32 tgid, const struct jvm_file *f, u64 bias);
 };
 
 struct unwind_stats {
