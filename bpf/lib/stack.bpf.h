@@ -14,7 +14,7 @@
 #include "lib/maps.bpf.h"
 #include "hp/python.h"
 
-#define STACK_FRAMES (HP_STACK_MAX + UW_FRAMES_MAX)
+#define STACK_FRAMES (HP_STACK_MAX + UW_ENTRIES_MAX)
 #define STACK_HEAD 160 /* bytes of the largest record in front of frames */
 
 enum walk_use {
@@ -212,11 +212,13 @@ static __always_inline bool walk_add_frame(struct uw_walk *w, const struct ev_fr
 	return true;
 }
 
-/* A frame of the process. False: the walk is deep enough. */
+/* A frame of the process, or what the last one runs. False: the walk is deep enough. */
 static __always_inline bool walk_add_user(struct uw_walk *w, __u64 addr, __u32 extra, __u8 kind)
 {
 	__u32 n = *(volatile __u32 *)&w->nuser;
 
+	if (kind == HP_FRAME_METHOD)
+		return walk_add(w, addr, extra, kind);
 	if (n >= UW_FRAMES_MAX || !walk_add(w, addr, extra, kind))
 		return false;
 	*(volatile __u32 *)&w->nuser = n + 1;

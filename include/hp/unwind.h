@@ -145,7 +145,8 @@ struct uw_map {
 	__u8 pad0[4];
 };
 
-#define UW_FRAMES_MAX 256 /* user frames of one walk */
+#define UW_FRAMES_MAX 256 /* user frames of one walk, */
+#define UW_ENTRIES_MAX (2 * UW_FRAMES_MAX) /* and each may say besides what it runs */
 
 #define UW_MAPS_MAX 4096 /* of one process */
 #define UW_MAPS_STEPS 13

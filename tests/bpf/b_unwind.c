@@ -45,7 +45,7 @@ struct world {
 	struct sym *sym;
 	struct {
 		struct ev_sample ev;
-		struct ev_frame f[HP_STACK_MAX + UW_FRAMES_MAX];
+		struct ev_frame f[HP_STACK_MAX + UW_ENTRIES_MAX];
 	} * v;
 	u32 n;
 };

@@ -9,6 +9,8 @@ import signal
 import threading
 import urllib.request
 
+import pytest
+
 from lib import procs
 from test_runtimes import WHOLE, checked, folded, need, share
 
@@ -61,9 +63,23 @@ server.listen(0, '127.0.0.1', () => console.log('port ' + server.address().port)
 """
 
 
-def start(cleanup, tmp_path, script, line):
+DEEP = """'use strict';
+const { pbkdf2Sync } = require('crypto');
+function lasts() { return pbkdf2Sync('secret', 'salt', 30000, 64, 'sha512'); }
+function deep(n) { return n > 1 ? deep(n - 1) : lasts(); }
+let rounds = 0;
+function tick() {
+  deep(%d);
+  if (++rounds == 5) console.log('warm');
+  setImmediate(tick);
+}
+tick();
+"""
+
+
+def start(cleanup, tmp_path, script, line, *flags):
     (tmp_path / "app.js").write_text(script)
-    node = procs.Process([need("node"), tmp_path / "app.js"], cwd=tmp_path)
+    node = procs.Process([need("node"), *flags, tmp_path / "app.js"], cwd=tmp_path)
     cleanup(node)
     return node, node.wait_line(line)
 
@@ -127,6 +143,29 @@ def test_server_without_flags(hostprof, cleanup, tmp_path):
     assert share(stacks, lambda f: re.fullmatch(rf".* \({where}:\d+\)", f)) >= 0.5
     assert share(stacks, lambda f: re.fullmatch(r".* \(node:[a-z_/]+:\d+\)", f)) >= 0.5
     assert report.trust["stacks"]["jit_ratio"] <= 0.05
+
+
+@pytest.mark.parametrize("depth", (200, 1000))
+def test_deep_recursion(hostprof, cleanup, tmp_path, depth):
+    """Functions that frames run take no room from frames; what does not fit is missing outside, and counted."""
+    # Optimised, some calls would be inlined.
+    node, _ = start(cleanup, tmp_path, DEEP % depth, "warm", "--no-opt")
+    report = hostprof(node.pid, "-d", "2s", "--freq", "199").report()
+    name = f"deep ({tmp_path.name}/app.js:{place(DEEP, 'function deep')})"
+    stacks = [(frames, n) for frames, n in folded(report)
+              if any(f.startswith("lasts (") for f in frames)]
+    print(report.trust["stacks"])
+    assert sum(n for _, n in stacks) >= 50
+    whole = sum(n for frames, n in stacks if frames.count(name) == depth)
+    total = sum(n for _, n in stacks)
+    if depth == 200:
+        assert whole == total and report.trust["stacks"]["truncated"] == 0
+        return
+    assert report.trust["stacks"]["truncated"] >= total
+    for frames, _ in stacks:
+        inner = frames.index("(truncated)") + 1
+        own = [f for f in frames[inner:] if f == name]
+        assert len(own) >= 220 and frames[inner:inner + len(own)] == own, frames
 
 
 def call_paths(text):

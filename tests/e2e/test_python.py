@@ -74,3 +74,41 @@ def test_known_paths(hostprof, tmp_path):
     assert new[0] <= HZ / 10 and sum(new) <= HZ / 5
     # What else is cut: in ld.so, and where a walk by frame pointers cannot tell whether it was whole.
     assert stacks["total"] - stacks["complete"] - stacks["truncated"] - sum(new) <= HZ / 10
+
+
+RECURSIVE = """
+import sys
+sys.setrecursionlimit(3000)
+def spin():
+    n = 0
+    while True:
+        n += 1
+        if n == 1000: print('ready', flush=True)
+def deep(n):
+    return deep(n - 1) if n > 1 else spin()
+deep(1000)
+"""
+
+
+def test_a_thousand_calls_deep(hostprof, tmp_path):
+    """The innermost 256 frames, in order; the rest is said to be missing, and counted."""
+    (tmp_path / "recursive.py").write_text(RECURSIVE)
+    target = procs.Process([procs.PYTHON, tmp_path / "recursive.py"])
+    try:
+        target.wait_line("ready")
+        report = hostprof(target.pid, "-d", "1s", "--freq", "199").report()
+    finally:
+        target.stop()
+    stacks = report.trust["stacks"]
+    print(stacks)
+    total = 0
+    for line in report.read("cpu.folded").decode().splitlines():
+        stack, _, count = line.rpartition(" ")
+        names = [f.split(" (")[0] for f in stack.split(";")]
+        calls = names.count("deep")
+        total += int(count)
+        # What follows is C code that the instruction needs, and the kernel's.
+        assert names[1:calls + 3] == ["(truncated)"] + ["deep"] * calls + ["spin"], stack[-2000:]
+        assert calls >= 240 and len([n for n in names[2:] if not n.endswith("_[k]")]) >= 256, stack
+    assert total >= SAMPLES_MIN
+    assert stacks["truncated"] == stacks["stops"].get("too_deep") == total, stacks

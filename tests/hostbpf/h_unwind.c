@@ -396,7 +396,7 @@ static void t_methods(void **state)
 	assert_int_equal(s.n, 5);
 	assert_frame(&s, 1, HP_FRAME_NATIVE, 0x400803, 0);
 	assert_frame(&s, 2, HP_FRAME_NATIVE, 0x500030, 0);
-	/* Methods count as frames where there is no room for more: the walk ends in the middle of a pair. */
+	/* They do not count as frames: a walk has room for as many, and one for each. */
 	w.arrays.rules[1] = (struct uw_rule){ .cfa = UW_CFA_FP, .cfa_off = 8 };
 	regs[4] = STACK_AT;
 	regs[19] = STACK_AT;
@@ -406,8 +406,8 @@ static void t_methods(void **state)
 	}
 	uwk_walk(&w.arrays, &w.proc, regs, read_stack, stack, &s);
 	assert_int_equal(s.stop, UW_STOP_DEPTH);
-	assert_int_equal(s.n, UW_FRAMES_MAX);
-	assert_frame(&s, UW_FRAMES_MAX - 1, HP_FRAME_METHOD, 0x400020, 0);
+	assert_int_equal(s.n, UW_ENTRIES_MAX);
+	assert_frame(&s, UW_ENTRIES_MAX - 1, HP_FRAME_METHOD, 0x400020, 0);
 	uwworld_release(&w);
 }
 

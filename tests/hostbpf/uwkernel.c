@@ -117,7 +117,7 @@ void uwk_walk(const struct uwk_arrays *arrays, const struct uw_proc *proc,
 	if (!walk_process(&u.walk, 1) || !regs_of_task(&u.walk))
 		return;
 	user_stack(walk_slot(WALK_ONCPU));
-	if (u.walk.nframes > UW_FRAMES_MAX)
+	if (u.walk.nframes > UW_ENTRIES_MAX)
 		abort();
 	memcpy(ret->frames, u.walk.frames, u.walk.nframes * sizeof(ret->frames[0]));
 	ret->n = u.walk.nframes;

@@ -24,7 +24,7 @@ struct uwk_arrays { /* what the maps hold */
 typedef int uwk_read_fn(void *arg, __u64 at, void *dst, __u32 n);
 
 struct uwk_stack {
-	struct ev_frame frames[UW_FRAMES_MAX + 1];
+	struct ev_frame frames[UW_ENTRIES_MAX + 1];
 	__u32 n;
 	__u8 stop; /* enum uw_stop */
 };

@@ -316,7 +316,7 @@ static void test_lines_too_deep(void **state)
 	assert_true(text.n > 1000);
 	/* Root, thread, each frame, and as many inlined ones as a way may have. */
 	assert_int_equal(agg_report(a)->cpu.nnodes,
-			 2 + UW_FRAMES_MAX + HP_STACK_MAX + UW_FRAMES_MAX);
+			 2 + UW_FRAMES_MAX + HP_STACK_MAX + UW_ENTRIES_MAX);
 	assert_int_equal(agg_report(a)->cpu.nodes[agg_report(a)->cpu.nnodes - 1].self, 1);
 	buf_release(&text);
 	agg_free(a);

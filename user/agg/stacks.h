@@ -16,7 +16,7 @@
 #define STACK_MAPPINGS_MAX 65536
 #define STACK_TEXT_MAX (32u << 20)
 #define STACK_TOP_MAX 200
-#define STACK_DEPTH_MAX (HP_STACK_MAX + UW_FRAMES_MAX) /* kernel and user frames */
+#define STACK_DEPTH_MAX (HP_STACK_MAX + UW_ENTRIES_MAX) /* kernel and user frames */
 #define STACK_TREE_DEPTH_MAX (2 * STACK_DEPTH_MAX) /* and as many that were inlined */
 #define STACK_LINES_MAX (4 * STACK_FRAMES_MAX)
 

@@ -23,7 +23,7 @@
 
 struct record {
 	struct ev_wait ev;
-	struct ev_frame frames[HP_STACK_MAX + UW_FRAMES_MAX];
+	struct ev_frame frames[HP_STACK_MAX + UW_ENTRIES_MAX];
 };
 
 struct still {

@@ -27,7 +27,7 @@ struct still_world { /* what the maps hold */
 typedef int still_read_fn(void *arg, __u64 at, void *dst, __u32 n);
 
 struct still_stack {
-	struct ev_frame frames[HP_STACK_MAX + UW_FRAMES_MAX]; /* the kernel's first */
+	struct ev_frame frames[HP_STACK_MAX + UW_ENTRIES_MAX]; /* the kernel's first */
 	__u32 n;
 	__u8 unwind; /* enum hp_unwind */
 	__u8 stop; /* enum uw_stop */
