@@ -540,7 +540,7 @@ static void t_mappings(void **state)
 	m.table = 3;
 	assert_int_equal(unwind_procs_map(&w.procs, 7, &m, SEC(3)), -EINVAL);
 	m.kind = UW_MAP_TABLE;
-	assert_int_equal(unwind_procs_bind(&w.procs, 7, &m, SEC(3)), -ENOENT);
+	assert_int_equal(unwind_procs_bind(&w.procs, 7, &m, SEC(3)), -ESTALE);
 	m.word = -2;
 	assert_int_equal(unwind_procs_bind(&w.procs, 7, &m, SEC(3)), -EINVAL);
 	m.word = 0;
@@ -590,6 +590,31 @@ static void t_processes(void **state)
 	assert_true(unwind_procs_known(&w.procs, 8));
 	unwind_procs_fork(&w.procs, 7, 9, SEC(3)); /* of nobody */
 	assert_false(unwind_procs_known(&w.procs, 9));
+	uwworld_release(&w);
+}
+
+/* A child that has ended could not show its file: its parent goes on by the table. */
+static void t_table_stays(void **state)
+{
+	struct unwind_mapping m = mapping(0x1000, 0x9000, 0, 5);
+	struct uwworld w;
+
+	(void)state;
+	world_init(&w, UW_LEAF_ROWS, 16, 256);
+	w.tables.v[0] = (struct unwind_table){ .id = 3 };
+	assert_int_equal(unwind_procs_map(&w.procs, 7, &m, SEC(1)), 0);
+	m.kind = UW_MAP_TABLE;
+	m.table = 3;
+	assert_int_equal(unwind_procs_bind(&w.procs, 7, &m, SEC(1)), 0);
+	unwind_procs_fork(&w.procs, 7, 8, SEC(1));
+	m.kind = UW_MAP_FP;
+	m.table = 0;
+	assert_int_equal(unwind_procs_bind(&w.procs, 8, &m, SEC(2)), 0);
+	unwind_procs_publish(&w.procs, SEC(2), true);
+	assert_int_equal(w.proc.n, 1);
+	assert_int_equal(shown(&w, 0)->kind, UW_MAP_TABLE);
+	unwind_procs_forget(&w.procs, 8, SEC(2));
+	assert_int_equal(unwind_procs_bind(&w.procs, 8, &m, SEC(2)), -ENOENT);
 	uwworld_release(&w);
 }
 
@@ -650,8 +675,9 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(t_snapshots), cmocka_unit_test(t_garbage),
 		cmocka_unit_test(t_bounds),    cmocka_unit_test(t_mappings),
-		cmocka_unit_test(t_processes), cmocka_unit_test(t_vdso),
-		cmocka_unit_test(t_methods),   cmocka_unit_test(t_through),
+		cmocka_unit_test(t_processes), cmocka_unit_test(t_table_stays),
+		cmocka_unit_test(t_vdso),      cmocka_unit_test(t_methods),
+		cmocka_unit_test(t_through),
 	};
 	int i;
 

@@ -329,14 +329,19 @@ int unwind_procs_bind(struct unwind_procs *p, u32 tgid, const struct unwind_mapp
 	if ((m->kind != UW_MAP_TABLE && m->kind != UW_MAP_FP) || m->flags & ~UW_MAP_PYTHON ||
 	    (m->word && m->kind != UW_MAP_FP))
 		return -EINVAL;
-	if (!x || !x->maps || (m->kind == UW_MAP_TABLE && !t))
+	if (!x || !x->maps)
 		return -ENOENT;
+	if (m->kind == UW_MAP_TABLE && !t)
+		return -ESTALE;
 	/* Generated code has its table for itself, whatever else is mapped beside it. */
 	if (!m->inode && room_for(x->maps, 2)) {
 		split(p, x->maps, m->start);
 		split(p, x->maps, m->end);
 	}
-	/* All that share the list have this mapping, so it is right for all of them. */
+	/*
+	 * All that share the list have this mapping, so a table is right for all of them. That a file has
+	 * none may only mean that one of them has ended: it takes none away.
+	 */
 	for (at = lower(x->maps, m->start); at < x->maps->n && x->maps->v[at].start < m->end;
 	     at++) {
 		struct unwind_mapping *e = &x->maps->v[at];
@@ -344,6 +349,8 @@ int unwind_procs_bind(struct unwind_procs *p, u32 tgid, const struct unwind_mapp
 		if (e->start < m->start || e->end > m->end || e->inode != m->inode)
 			continue;
 		found = true;
+		if (m->kind == UW_MAP_FP && e->kind == UW_MAP_TABLE && m->inode)
+			continue;
 		if (e->kind == m->kind && e->table == m->table && e->bias == m->bias &&
 		    e->flags == m->flags && e->word == m->word)
 			continue;

@@ -64,7 +64,7 @@ void unwind_procs_release(struct unwind_procs *p);
 int unwind_procs_map(struct unwind_procs *p, u32 tgid, const struct unwind_mapping *m, u64 now_ns);
 /*
  * How the mappings in [m->start, m->end) of that file are to be walked. -ENOENT: there is no such
- * mapping, or no such table (any more); -EINVAL.
+ * mapping, -ESTALE: no such table (any more); -EINVAL. UW_MAP_FP does not replace a file's table.
  */
 int unwind_procs_bind(struct unwind_procs *p, u32 tgid, const struct unwind_mapping *m, u64 now_ns);
 /* What frames of code that has no file say of themselves, now and later: see struct uw_map. */

@@ -175,7 +175,7 @@ static bool base_of(const struct file *f, u64 start, u64 off, u64 *ret)
 	return false;
 }
 
-/* Says how the mapping is walked. -ENOENT: the table has gone, or the mapping. */
+/* Says how the mapping is walked. -ENOENT: the mapping has gone, -ESTALE: the table. */
 static int bind(struct unwind *u, const struct file *f, const struct unwind_request *m, u64 off)
 {
 	struct unwind_request req = *m;
@@ -223,10 +223,8 @@ void unwind_mapping(struct unwind *u, const struct ev_mapping *m, struct slice p
 		return;
 	}
 	if (u->files[file].state != FILE_NEW) {
-		if (bind(u, &u->files[file], &w.m, w.file_off) > 0)
-			return;
-		/* A file that has a table still: the mapping has gone. One more try settles it. */
-		if (u->files[file].state != FILE_READY || u->files[file].tries >= TRIES_MAX)
+		if (bind(u, &u->files[file], &w.m, w.file_off) != -ESTALE ||
+		    u->files[file].tries >= TRIES_MAX)
 			return;
 		u->files[file].tries++;
 		u->files[file].state = FILE_NEW;
@@ -370,12 +368,19 @@ static void find_jvm(struct file *f, int fd, struct slice path)
 		*f->jvm = found;
 }
 
-static void load_file(struct unwind *u, struct file *f, const struct unwind_request *m)
+/*
+ * False: this process cannot show the file, because it has ended or mapped another. That says nothing
+ * about the file, which others have mapped, too.
+ */
+static bool load_file(struct unwind *u, struct file *f, const struct unwind_request *m)
 {
 	u64 begun = clock_mono_ns(), took;
 	_close_ int fd = u->ops->open(u->arg, m);
-	int err = fd < 0 ? fd : send_table(u, f, fd);
+	int err;
 
+	if (fd == -ENOENT || fd == -ESRCH)
+		return false;
+	err = fd < 0 ? fd : send_table(u, f, fd);
 	forget_runtimes(f);
 	if (!err) {
 		find_python(f, fd, m->path);
@@ -391,6 +396,7 @@ static void load_file(struct unwind *u, struct file *f, const struct unwind_requ
 		u->stats.refused++;
 	else if (err)
 		u->stats.no_tables++;
+	return true;
 }
 
 /* The one that most samples ran into; else the first that came. */
@@ -414,8 +420,11 @@ void unwind_work(struct unwind *u)
 	at = next_waiting(u);
 	file = u->v[at].file;
 	f = &u->files[file];
-	if (f->state == FILE_NEW)
-		load_file(u, f, &u->v[at].m);
+	if (f->state == FILE_NEW && !load_file(u, f, &u->v[at].m)) {
+		bind(u, f, &u->v[at].m, u->v[at].file_off);
+		remove_at(u, at);
+		return;
+	}
 	for (i = 0; i < u->n;) {
 		if (u->v[i].file != file) {
 			i++;

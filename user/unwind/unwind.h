@@ -41,11 +41,14 @@ struct unwind_request {
 };
 
 struct unwind_ops {
-	/* A descriptor of the mapped file, which this side closes, or -errno. */
+	/*
+	 * A descriptor of the mapped file, which this side closes, or -errno: -ENOENT, -ESRCH the process
+	 * or its mapping has gone.
+	 */
 	int (*open)(void *arg, const struct unwind_request *m);
 	/* The table's number (> 0), or -errno: -ENOSPC no room. */
 	int (*send)(void *arg, int fd);
-	/* > 0, or -errno: -ENOENT the mapping has gone, or the table. */
+	/* > 0, or -errno: -ENOENT the mapping has gone, -ESTALE the table. */
 	int (*bind)(void *arg, const struct unwind_request *m);
 	/* The process runs this interpreter. */
 	void (*python)(void *arg, u32 tgid, const struct py_runtime *rt,
