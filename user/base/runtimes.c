@@ -26,8 +26,8 @@ const struct runtime runtimes[] = {
 		.name = "java",
 		.frames = "tables made of the code that HotSpot has generated, and the "
 			  "interpreter's own",
-		.names =
-			"HotSpot's methods, compiled and interpreted, and its stubs; tried with 17",
+		.names = "methods, compiled, inlined and interpreted: function, file and line; "
+			 "tried with 17",
 	},
 	{
 		.name = "dotnet",

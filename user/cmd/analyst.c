@@ -308,11 +308,20 @@ static void java_symbol(void *arg, u32 tgid, u64 start, u64 end, struct slice na
 	put_symbol(arg, tgid, start, end, name, SLICE("[jit]"));
 }
 
+static void java_lines(void *arg, struct ev_lines *rec)
+{
+	struct analyst *a = arg;
+
+	rec->hdr.ts_ns = a->last_ns;
+	put_record(a, &rec->hdr);
+}
+
 static const struct java_ops java_ops = {
 	.read = read_memory,
 	.send = unwind_send,
 	.bind = unwind_bind,
 	.symbol = java_symbol,
+	.lines = java_lines,
 	.code = put_code,
 };
 

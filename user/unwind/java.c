@@ -22,6 +22,12 @@
 #define STARTS_MAX 500 /* tries until the machine has begun */
 #define REST 10 /* looks take at most one part in so many of the time */
 #define REST_MAX_NS (2 * NSEC_PER_SEC)
+#define KEEP_NS (50 * NSEC_PER_MSEC) /* memory read for one sample is taken for the next */
+#define RECORD_WORDS                                                                               \
+	((sizeof(struct ev_lines) +                                                                \
+	  HP_LINES_MAX * (sizeof(struct ev_line) + 2 * JVM_METHOD_TEXT)) /                         \
+		 8 +                                                                               \
+	 1)
 #define WANTED 1024 /* addresses without a name yet */
 
 enum state {
@@ -53,7 +59,10 @@ struct java {
 	void *arg;
 	struct proc *procs[JAVA_PROCS_MAX];
 	u32 n;
-	struct map done; /* methods that have a record, or never will */
+	struct map done; /* methods and places that have a record, or never will */
+	u64 read_ns; /* when what mem holds began to be read */
+	struct jvm_method_text scopes[HP_LINES_MAX];
+	u64 record[RECORD_WORDS];
 	struct jvm_mem mem;
 	struct java_stats stats;
 };
@@ -68,7 +77,7 @@ int java_new(struct java **ret, const struct java_ops *ops, void *arg)
 	j->arg = arg;
 	j->mem.read = ops->read;
 	j->mem.arg = arg;
-	map_init(&j->done, JAVA_METHODS_MAX);
+	map_init(&j->done, JAVA_PLACES_MAX);
 	*ret = j;
 	return 0;
 }
@@ -130,6 +139,51 @@ static u64 rest(const struct proc *p, u64 least_ns)
 	return p->looks > 1 ? MAX(least_ns, MIN(p->spent_ns * REST, REST_MAX_NS)) : least_ns;
 }
 
+/* Is it the first time that this is asked? */
+static bool is_new(struct java *j, u64 key)
+{
+	if (map_find(&j->done, key))
+		return false;
+	if (!map_put(&j->done, key, 0))
+		return true;
+	j->stats.refused++;
+	return false;
+}
+
+/* Where in the source a place of compiled code is, and what was inlined there. */
+static void name_place(struct java *j, const struct proc *p, const struct jvm_blob *b, u64 addr)
+{
+	struct ev_lines *rec = (struct ev_lines *)j->record;
+	struct ev_line *line = (struct ev_line *)(rec + 1);
+	u32 i, n;
+	char *at;
+
+	if (!b->method ||
+	    !is_new(j, hash_u64(addr ^ hash_u64((u64)p->tgid << 32 | (u32)b->id) ^ b->method)))
+		return;
+	n = jvm_scopes(&p->layout, &j->mem, b, addr, j->scopes, HP_LINES_MAX);
+	if (!n)
+		return;
+	*rec = (struct ev_lines){ .addr = addr, .n = n };
+	at = (char *)(line + n);
+	for (i = 0; i < n; i++) {
+		const struct jvm_method_text *t = &j->scopes[i];
+		/* The function itself has the name of its symbol. */
+		size_t name = i + 1 < n ? strlen(t->name) : 0, file = strlen(t->file);
+
+		line[i] = (struct ev_line){ .line = t->line,
+					    .name_len = (u16)name,
+					    .file_len = (u16)file };
+		at = mempcpy(at, t->name, name);
+		at = mempcpy(at, t->file, file);
+	}
+	memset(at, 0, 8);
+	rec->hdr.size = (__u32)(at - (char *)rec + 7) & ~7U;
+	rec->hdr.kind = EV_LINES;
+	rec->hdr.tgid = p->tgid;
+	j->ops->lines(j->arg, rec);
+}
+
 static void look_soon(struct proc *p)
 {
 	p->due_ns = MIN(p->due_ns, p->ended_ns + rest(p, SOON_NS));
@@ -153,6 +207,7 @@ static bool meet_code(struct java *j, struct proc *p, u64 addr, u64 now_ns)
 		return false;
 	if (!b->named)
 		name_blob(j, p, b);
+	name_place(j, p, b, addr);
 	return true;
 }
 
@@ -165,12 +220,8 @@ static void meet_method(struct java *j, const struct proc *p, const struct ev_fr
 	} rec;
 	struct jvm_method_text text;
 
-	if (map_find(&j->done, key))
+	if (!is_new(j, key))
 		return;
-	if (map_put(&j->done, key, 0)) {
-		j->stats.refused++;
-		return;
-	}
 	if (!jvm_method_text(&p->layout, &j->mem, f->addr, f->extra, &text)) {
 		j->stats.failed++;
 		return;
@@ -200,7 +251,10 @@ void java_sample(struct java *j, u32 tgid, const struct ev_frame *frames, u32 n)
 	if (!p || p->state != JAVA_READY)
 		return;
 	now_ns = clock_mono_ns();
-	jvm_mem_begin(&j->mem, tgid);
+	if (j->mem.tgid != tgid || now_ns > j->read_ns + KEEP_NS) {
+		jvm_mem_begin(&j->mem, tgid);
+		j->read_ns = now_ns;
+	}
 	for (i = 0; i < n; i++) {
 		if (frames[i].kind == HP_FRAME_METHOD)
 			meet_method(j, p, &frames[i]);
@@ -309,6 +363,7 @@ static bool java_work_on(struct java *j, struct proc *p)
 	int r = 0;
 
 	jvm_mem_begin(&j->mem, p->tgid);
+	j->read_ns = now_ns;
 	if (!p->looking)
 		p->spent_ns = 0;
 	if (p->state == JAVA_NEW) {

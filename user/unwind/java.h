@@ -19,11 +19,13 @@
 #include "unwind/unwind.h"
 
 #define JAVA_PROCS_MAX 64
-#define JAVA_METHODS_MAX 200000 /* interpreted methods that get a record */
+#define JAVA_PLACES_MAX                                                                            \
+	200000 /* interpreted methods and places in compiled ones that get a record */
 #define JAVA_VERSION_TRIED 17
 
 struct ev_code;
 struct ev_frame;
+struct ev_lines;
 struct java;
 
 struct java_ops {
@@ -33,7 +35,8 @@ struct java_ops {
 	int (*bind)(void *arg, const struct unwind_request *m);
 	/* Addresses of a process are called so. */
 	void (*symbol)(void *arg, u32 tgid, u64 start, u64 end, struct slice name);
-	/* A record with all but its time; valid during the call. */
+	/* Records with all but their time; valid during the call. */
+	void (*lines)(void *arg, struct ev_lines *rec);
 	void (*code)(void *arg, struct ev_code *rec);
 };
 

@@ -12,6 +12,9 @@
 #define ENTRIES_MAX 8192 /* 17 has 788 fields and 768 types */
 #define STRIDE_MAX 256
 #define WORD_MAX 64
+/* Later ones pack numbers in another way (from 20 on), and name other flags (from 21 on). */
+#define LINES_FROM 11
+#define LINES_TO 19
 
 static const char *const symbols[JVM_SYMBOLS] = {
 	[JVM_STRUCTS] = "gHotSpotVMStructs",
@@ -266,5 +269,8 @@ int jvm_layout_read(const struct jvm_file *f, u64 bias, struct jvm_mem *m, struc
 	if (ret->has[JVM_VM_MAJOR] &&
 	    !jvm_mem_get(m, ret->at[JVM_VM_MAJOR], &major, sizeof(major)) && major > 0)
 		ret->major = (u32)major;
+	ret->lines = ret->major >= LINES_FROM && ret->major <= LINES_TO;
+	for (i = JVM_SCOPES_DATA; i <= JVM_POOL_FILE; i++)
+		ret->lines &= ret->has[i];
 	return 0;
 }

@@ -89,6 +89,13 @@ int jvm_file_read(const struct elf_src *src, struct jvm_file *ret);
 	X(KLASS_NAME, "Klass", "_name", 1)                                                         \
 	X(SYMBOL_LENGTH, "Symbol", "_length", 1)                                                   \
 	X(SYMBOL_BODY, "Symbol", "_body[0]", 1)                                                    \
+	X(SCOPES_DATA, "CompiledMethod", "_scopes_data_begin", 0)                                  \
+	X(SCOPES_PCS, "nmethod", "_scopes_pcs_offset", 0)                                          \
+	X(SCOPES_PCS_END, "nmethod", "_dependencies_offset", 0)                                    \
+	X(METADATA, "nmethod", "_metadata_offset", 0)                                              \
+	X(CONST_CODE_SIZE, "ConstMethod", "_code_size", 0)                                         \
+	X(CONST_FLAGS, "ConstMethod", "_flags", 0)                                                 \
+	X(POOL_FILE, "ConstantPool", "_source_file_name_index", 0)                                 \
 	X(VM_MAJOR, "Abstract_VM_Version", "_vm_major_version", 0)
 
 enum jvm_field {
@@ -113,6 +120,7 @@ struct jvm_layout {
 	bool has[JVM_FIELDS];
 	u32 size[JVM_SIZES];
 	u32 major; /* of the version, 0 = not known */
+	bool lines; /* lines and inlined methods can be read: their encoding is that of this version */
 };
 
 /*

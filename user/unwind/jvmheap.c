@@ -132,6 +132,7 @@ static int blob_read(u64 heap_low, u32 log2, u32 nsegs, const struct jvm_layout 
 	if (!length || length > nsegs - b->block)
 		return -EINVAL;
 	b->nsegs = (u32)length;
+	b->at = blob;
 	if (!used)
 		return 0;
 	end = block + (length << log2);

@@ -27,6 +27,7 @@
 struct jvm_blob {
 	u32 block; /* its first segment */
 	u32 nsegs;
+	u64 at; /* address of the CodeBlob */
 	u64 begin, end; /* code; empty: there is none here now */
 	u64 method; /* 0 = none: a stub */
 	u64 name; /* of a stub: address of its text */

@@ -18,6 +18,12 @@ struct jvm_method_text {
 	u32 line; /* 0 = not known */
 };
 
+/*
+ * What the code at an address of a compiled method is of: methods that were inlined there, innermost
+ * first, at last the method itself. How many; 0: nobody says.
+ */
+u32 jvm_scopes(const struct jvm_layout *l, struct jvm_mem *m, const struct jvm_blob *b, u64 addr,
+	       struct jvm_method_text *ret, u32 max);
 /* The compiled method's or the stub's name. False: it has none. */
 bool jvm_blob_name(const struct jvm_layout *l, struct jvm_mem *m, const struct jvm_blob *b,
 		   char *text, size_t size);
