@@ -35,7 +35,7 @@ public class Busy {
     public static void main(String[] args) {
         Thread says = new Thread(() -> {
             try {
-                Thread.sleep(4000);
+                Thread.sleep(3000);
             } catch (InterruptedException e) {
                 return;
             }
@@ -192,6 +192,7 @@ def test_java(flags, hostprof, cleanup, tmp_path):
     java = procs.Process([need("java"), *flags, "-cp", tmp_path, "Busy"])
     cleanup(java)
     java.wait_line("warm")
+    procs.wait_idle(java.pid, ("C1 Compiler", "C2 Compiler"), 2)
     report = hostprof(java.pid, "-d", "3s", "--freq", "199").report()
     stacks = checked(report, 100)
     assert report.trust["stacks"]["jit_ratio"] <= 0.01
@@ -213,6 +214,7 @@ def test_java_with_perf_map(hostprof, cleanup, tmp_path, remove):
     java = procs.Process([need("java"), "-XX:+PreserveFramePointer", tmp_path / "Busy.java"])
     cleanup(java)
     java.wait_line("warm")
+    procs.wait_idle(java.pid, ("C1 Compiler", "C2 Compiler"), 2)
     remove(perf_map(java.pid))
     run = hostprof(java.pid, "-d", "3s", "--freq", "199")
     done = subprocess.run([jcmd, str(java.pid), "Compiler.perfmap"], capture_output=True, text=True)

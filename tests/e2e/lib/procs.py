@@ -196,3 +196,27 @@ class Process:
             except subprocess.TimeoutExpired:
                 self.popen.kill()
         return self.wait(10)
+
+
+def wait_idle(pid, names, seconds, limit=90):
+    """Until threads whose names contain one of these have not run for some seconds: compilers, that is."""
+    def ticks():
+        total = 0
+        for tid in os.listdir(f"/proc/{pid}/task"):
+            try:
+                with open(f"/proc/{pid}/task/{tid}/stat") as f:
+                    comm, _, rest = f.read().rpartition(")")
+            except OSError:
+                continue
+            if any(name in comm for name in names):
+                total += sum(map(int, rest.split()[11:13]))
+        return total
+
+    end = time.monotonic() + limit
+    before, since = ticks(), time.monotonic()
+    while time.monotonic() < since + seconds:
+        assert time.monotonic() < end, f"{names} of {pid} never rest"
+        time.sleep(0.1)
+        now = ticks()
+        if now != before:
+            before, since = now, time.monotonic()
