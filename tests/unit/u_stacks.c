@@ -589,6 +589,32 @@ static void test_methods(void **state)
 	agg_free(a);
 }
 
+/* A library in the place of another, one that was mapped in two parts, and code of no file. */
+static void test_one_file_after_another(void **state)
+{
+	const struct ev_frame old[] = { F(0x1005, U), F(0x9005, U) };
+	const struct ev_frame parts[] = { F(0x5805, U) };
+	const struct ev_frame code[] = { F(0x7005, U) };
+	struct agg *a = agg_at_99(NULL);
+
+	(void)state;
+	mapping(a, 10, 0x1000, 0x3000, 0x1000, "/usr/lib/one.so");
+	mapping(a, 10, 0x5000, 0x6000, 0x1000, "/usr/lib/parts.so");
+	mapping(a, 10, 0x7000, 0x8000, 0x1000, "");
+	mapping(a, 10, 0x9000, 0xa000, 0x1000, "/usr/bin/web");
+	sample(a, 10, "web", old, 2, false);
+	sample(a, 10, "web", parts, 1, false);
+	sample(a, 10, "web", code, 1, false);
+	mapping(a, 10, 0x1000, 0x2000, 0x2000, "/usr/lib/two.so");
+	mapping(a, 10, 0x5800, 0x6000, 0x1800, "/usr/lib/parts.so");
+	mapping(a, 10, 0x7000, 0x8000, 0x1000, "/usr/lib/three.so");
+	mapping(a, 11, 0x9000, 0xa000, 0x4000, "/usr/bin/other");
+	assert_int_equal(agg_finish(a), 0);
+	assert_int_equal(agg_report(a)->trust.stacks.frames, 4);
+	assert_int_equal(agg_report(a)->trust.stacks.remapped, 1);
+	agg_free(a);
+}
+
 static void test_nothing_sampled(void **state)
 {
 	struct agg *a = agg_at_99(NULL);
@@ -619,6 +645,7 @@ int main(void)
 		cmocka_unit_test(test_cap),
 		cmocka_unit_test(test_nothing_sampled),
 		cmocka_unit_test(test_methods),
+		cmocka_unit_test(test_one_file_after_another),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

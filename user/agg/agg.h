@@ -480,6 +480,7 @@ struct agg_stack_trust {
 	u64 frames; /* distinct frames */
 	double jit_ratio; /* share by weight that goes through generated code without a name */
 	u64 joined; /* places of the call tree that are one with their caller */
+	u64 remapped; /* distinct frames where one file was mapped after another */
 	u64 stops
 		[UW_STOP_MAX]; /* why walks ended; UW_STOP_FP: by frame pointers, and not complete */
 };

@@ -208,6 +208,12 @@ static void say_stacks(struct agg *a)
 	if (a->report.cpu.moments_more)
 		say(a, "the timeline holds the first %s CPU samples: %s came after them",
 		    COUNT(a->report.cpu.nmoments), COUNT(a->report.cpu.moments_more));
+	if (t->stacks.remapped)
+		say(a,
+		    "%s stack frame%s where one file was mapped after another (libraries that come "
+		    "and "
+		    "go, or exec): samples of both have the name of one",
+		    COUNT(t->stacks.remapped), t->stacks.remapped == 1 ? " lies" : "s lie");
 	if (t->stacks.joined)
 		say(a,
 		    "%s stack frame%s with neither a name nor a place in a file %s drawn as one "

@@ -500,11 +500,10 @@ const struct stack_symbol *stacks_symbol_at(const struct stacks *s, u32 tgid, u6
 	return NULL;
 }
 
-/* The newest of those that cover the address. */
-const struct stack_mapping *stacks_mapping_at(const struct stacks *s, u32 tgid, u64 addr)
+/* Where those end that begin at or before the address: the ones that may cover it are below. */
+static u32 mappings_up_to(const struct stacks *s, u32 tgid, u64 addr)
 {
-	const struct stack_mapping *best = NULL;
-	u32 lo = 0, hi = s->nmappings, back;
+	u32 lo = 0, hi = s->nmappings;
 
 	while (lo < hi) {
 		u32 mid = lo + (hi - lo) / 2;
@@ -515,6 +514,15 @@ const struct stack_mapping *stacks_mapping_at(const struct stacks *s, u32 tgid, 
 		else
 			hi = mid;
 	}
+	return lo;
+}
+
+/* The newest of those that cover the address. */
+const struct stack_mapping *stacks_mapping_at(const struct stacks *s, u32 tgid, u64 addr)
+{
+	const struct stack_mapping *best = NULL;
+	u32 lo = mappings_up_to(s, tgid, addr), back;
+
 	for (back = 0; back < STACK_OVERLAP_MAX && lo > 0; back++) {
 		const struct stack_mapping *m = &s->mappings[--lo];
 
@@ -524,6 +532,27 @@ const struct stack_mapping *stacks_mapping_at(const struct stacks *s, u32 tgid, 
 			best = m;
 	}
 	return best;
+}
+
+bool stacks_remapped(const struct stacks *s, u32 tgid, u64 addr)
+{
+	const struct agg_addr *first = NULL;
+	u32 lo = mappings_up_to(s, tgid, addr), back;
+
+	for (back = 0; back < STACK_OVERLAP_MAX && lo > 0; back++) {
+		const struct agg_addr *m = &s->mappings[--lo].at;
+
+		if (m->tgid != tgid)
+			break;
+		if (addr >= m->end || m->path[0] != '/')
+			continue;
+		if (!first)
+			first = m;
+		else if (m->inode != first->inode ||
+			 m->start - m->file_off != first->start - first->file_off)
+			return true;
+	}
+	return false;
 }
 
 static int cmp_addr(const void *pa, const void *pb)

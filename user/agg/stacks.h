@@ -152,6 +152,8 @@ size_t stacks_unnamed(struct stacks *s, void (*fn)(void *arg, const struct agg_a
 void stacks_sort(struct stacks *s);
 const struct stack_symbol *stacks_symbol_at(const struct stacks *s, u32 tgid, u64 addr);
 const struct stack_mapping *stacks_mapping_at(const struct stacks *s, u32 tgid, u64 addr);
+/* Was another file mapped there before? Frames are kept by address: those of both have one name. */
+bool stacks_remapped(const struct stacks *s, u32 tgid, u64 addr);
 /* The trees by name, their top lists and counts; in stacktree.c. Trees without samples stay empty. */
 int stacks_finish(struct stacks *s);
 

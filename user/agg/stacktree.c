@@ -352,6 +352,8 @@ static int count_frames(const struct stacks *s, const struct named *names, struc
 		seen[f] = true;
 		of->trust.frames++;
 		of->trust.unnamed_frames += names[f].unnamed;
+		of->trust.remapped += s->frames[f].kind == HP_FRAME_NATIVE &&
+				      stacks_remapped(s, s->frames[f].tgid, s->frames[f].addr);
 	}
 	return 0;
 }
