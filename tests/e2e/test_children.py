@@ -61,3 +61,44 @@ def test_what_ended_is_counted(hostprof, cleanup):
     switches = got["context_switches"] - got["involuntary_context_switches"]
     assert voluntary <= switches <= voluntary + CHILDREN + THREADS + 100, (voluntary, got)
     assert voluntary >= THREADS * 10
+
+
+SHORT = f"""
+import os, sys, time
+hold, go = os.pipe()
+pid = os.fork()  # is there at attach
+if not pid:
+    os.read(hold, 1)
+    while time.process_time() < 20 * {BURN_MS} / 1e3:
+        pass
+    os._exit(0)
+sys.stdin.readline()
+os.write(go, b"g")
+os.waitpid(pid, 0)
+for _ in range({CHILDREN}):
+    pid = os.fork()
+    if not pid:
+        while time.process_time() < 5 * {BURN_MS} / 1e3:
+            pass
+        os._exit(0)
+    os.waitpid(pid, 0)
+print("done", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_functions_of_what_ended(hostprof, cleanup):
+    """Children that live for less than the second between two looks have the names of their parent's files."""
+    target = procs.Process([procs.PYTHON, "-c", SHORT], stdin=-1)
+    cleanup(target)
+    run = hostprof(target.pid, "-d", "0", "--no-http", "--no-db")
+    target.write("go\n")
+    target.wait_line("done")
+    report = run.stop()
+    target.write("leave\n")
+    stacks = [line.rsplit(" ", 1) for line in report.read("cpu.folded").decode().splitlines()]
+    samples = sum(int(n) for _, n in stacks)
+    # "file+offset" is what nobody could open; "file@start" a function of a stripped file.
+    bare = sum(int(n) for s, n in stacks if "+0x" in s)
+    assert samples >= CHILDREN, samples
+    assert bare <= samples / 50, stacks

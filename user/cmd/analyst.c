@@ -10,9 +10,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/elffacts.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "bind/bind.h"
@@ -33,6 +35,9 @@
 
 #define PROGRESS_NS (200 * NSEC_PER_MSEC)
 
+#define PARENTS_MAX 65536
+#define PARENTS_ASKED 4 /* for one file */
+
 struct analyst {
 	const struct analyst_opts *opts;
 	struct stream stream;
@@ -42,6 +47,7 @@ struct analyst {
 	struct pynames *pynames; /* names of Python frames; live only */
 	struct v8names *v8names; /* and of JavaScript functions */
 	struct java *java; /* tables and names of what Java generates; live only */
+	struct map parents; /* of processes: who has their files when they have ended */
 	struct unwind *unwind; /* NULL: nothing is unwound for this one */
 	u64 unwound_ns; /* when the last table was done, */
 	u64 unwind_ns; /* and how long it took */
@@ -119,6 +125,37 @@ static void on_verdict(void *arg, u64 conn_id, const struct hp_verdict *v)
 		chan_send(a->opts->chan_fd, &req);
 }
 
+/* Is this what was mapped? A path, and in a copy of a process a range too, may lead to another file. */
+static bool is_mapped_file(int fd, const struct sym_mapping *m)
+{
+	u8 id[20], n;
+	struct stat st;
+
+	if (m->build_id_len)
+		return !elf_build_id(fd, id, &n) && n == m->build_id_len &&
+		       !memcmp(id, m->build_id, n);
+	return !fstat(fd, &st) && (u32)st.st_ino == m->inode;
+}
+
+/* As those see it who came before the process, which has ended. */
+static int open_by_parents(const struct analyst *a, struct chan_request *req,
+			   const struct sym_mapping *m)
+{
+	const u64 *parent = map_find(&a->parents, req->tgid);
+	int fd = -ESRCH, hops;
+
+	for (hops = 0; fd < 0 && parent && hops < PARENTS_ASKED; hops++) {
+		req->tgid = (u32)*parent;
+		fd = chan_call(a->opts->chan_fd, req);
+		if (fd >= 0 && !is_mapped_file(fd, m)) {
+			close(fd);
+			fd = -ENOENT;
+		}
+		parent = map_find(&a->parents, req->tgid);
+	}
+	return fd;
+}
+
 static int open_mapping(void *arg, u32 tgid, const struct sym_mapping *m)
 {
 	struct analyst *a = arg;
@@ -130,10 +167,13 @@ static int open_mapping(void *arg, u32 tgid, const struct sym_mapping *m)
 		.inode = m->inode,
 	};
 
+	int fd;
+
 	if (m->path.n >= sizeof(req.path))
 		return -ENAMETOOLONG;
 	memcpy(req.path, m->path.p, m->path.n);
-	return chan_call(a->opts->chan_fd, &req);
+	fd = chan_call(a->opts->chan_fd, &req);
+	return fd == -ENOENT || fd == -ESRCH ? open_by_parents(a, &req, m) : fd;
 }
 
 static int open_kallsyms(void *arg)
@@ -593,7 +633,14 @@ static void on_record(struct analyst *a, struct ev_hdr *rec)
 	case EV_LOSS:
 		add_refused(a, (struct ev_loss *)rec);
 		break;
+	case EV_TARGET:
+		if (!map_find(&a->parents, rec->tgid) &&
+		    ((struct ev_target *)rec)->root_tgid != rec->tgid)
+			map_put(&a->parents, rec->tgid, ((struct ev_target *)rec)->root_tgid);
+		break;
 	case EV_PROC:
+		if (((struct ev_proc *)rec)->what == HP_PROC_FORK)
+			map_put(&a->parents, rec->tgid, ((struct ev_proc *)rec)->parent_tgid);
 		/* Names of its code are gone with the process: ask before. */
 		if (a->sym && ((struct ev_proc *)rec)->what == HP_PROC_EXEC)
 			sym_forget(a->sym, rec->tgid);
@@ -744,6 +791,7 @@ static int analyst_setup(struct analyst *a)
 	int err;
 
 	a->requests.fd = -1;
+	map_init(&a->parents, PARENTS_MAX);
 	bind_init(&a->bind);
 	a->capture.fd = -1;
 	err = stream_init(&a->stream, o->stream_fd);
@@ -824,6 +872,7 @@ static void analyst_release(struct analyst *a)
 	capture_close(&a->capture);
 	requests_release(&a->requests);
 	sym_free(a->sym);
+	map_release(&a->parents);
 	unwind_free(a->unwind);
 	pynames_free(a->pynames);
 	bind_release(&a->bind);
