@@ -10,6 +10,7 @@
 #include <cmocka.h>
 #include <arpa/inet.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -39,6 +40,23 @@ static int listen_anywhere(u16 *ret_port)
 	return fd;
 }
 
+/* The shell knows its child's number before the child has called exec. */
+static void wait_for_exec(pid_t pid)
+{
+	char path[32], cmdline[64];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
+	do {
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		assert_true(fd >= 0);
+		n = read(fd, cmdline, sizeof(cmdline));
+		close(fd);
+		sched_yield();
+	} while (n < 5 || memcmp(cmdline, "sleep", 5));
+}
+
 static void family_start(struct family *f)
 {
 	char line[16] = "";
@@ -64,6 +82,7 @@ static void family_start(struct family *f)
 	close(out[0]);
 	f->child = (pid_t)strtol(line, NULL, 10);
 	assert_true(f->child > 0);
+	wait_for_exec(f->child);
 }
 
 static void family_stop(struct family *f)
