@@ -601,6 +601,12 @@ static void add_refused(const struct analyst *a, struct ev_loss *ev)
 		pynames_get_stats(a->pynames, &python);
 		lost[DROP_PYTHON_CODE] += python.failed + python.refused;
 	}
+	if (a->v8names && ev->n > DROP_V8_FUNCTION) {
+		struct v8names_stats v8;
+
+		v8names_get_stats(a->v8names, &v8);
+		lost[DROP_V8_FUNCTION] += v8.failed + v8.refused;
+	}
 }
 
 static void on_record(struct analyst *a, struct ev_hdr *rec)
