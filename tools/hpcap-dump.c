@@ -76,12 +76,11 @@ static void conn_open(const struct ev_conn_open *ev)
 
 static void conn_state(const struct ev_conn_state *ev)
 {
-	static const char *const whats[] = {
-		"?", "established", "failed", "eof", "shut_wr", "error"
-	};
+	static const char *const whats[] = { "?",	"established", "failed", "eof",
+					     "shut_wr", "error",       "unread" };
 
 	printf(" conn=%llx what=%s", (unsigned long long)ev->conn_id,
-	       ev->what < 6 ? whats[ev->what] : "?");
+	       ev->what < 7 ? whats[ev->what] : "?");
 	number("err", ev->err);
 	number("local_port", ev->local_port);
 }

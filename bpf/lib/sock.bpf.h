@@ -196,6 +196,21 @@ static __always_inline void sock_seed_arrival(struct sock_state *ss, struct sock
 	ss->arrival_last_ns = clock_ns;
 }
 
+/*
+ * Does the peer wait for an answer? Of what went over the socket so far TCP knows how much, and in ticks when
+ * last. bytes_sent: ba113c3aa79a (4.19).
+ */
+static __always_inline bool sock_owes(struct sock *sk)
+{
+	struct tcp_sock *tp = (void *)sk;
+	struct inet_connection_sock *icsk = (void *)sk;
+
+	if (!BPF_CORE_READ(tp, bytes_received))
+		return false;
+	return !BPF_CORE_READ(tp, bytes_sent) ||
+	       (__s32)(BPF_CORE_READ(icsk, icsk_ack.lrcvtime) - BPF_CORE_READ(tp, lsndtime)) > 0;
+}
+
 /* Who is who on a unix connection: the end with a name serves. A socketpair has none: DEAF. */
 static __always_inline __u32 unix_role(struct sock *sk, __u8 origin, __u8 *flags)
 {
@@ -301,6 +316,7 @@ static __noinline int sock_announce(struct sock *sk, struct sock_state *ss, __u6
 		if (!ev->path[0] && peer)
 			read_unix_name(peer, ev->path);
 	} else {
+		ev->owes = ss->origin == HP_ORIGIN_SEED && sock_owes(sk);
 		ev->local_port = BPF_CORE_READ(sk, __sk_common.skc_num);
 		ev->peer_port = BPF_CORE_READ(sk, __sk_common.skc_dport);
 		ev->peer_port = bswap16(ev->peer_port ? ev->peer_port : ss->peer_port);

@@ -270,6 +270,9 @@ struct request_sock_queue {
 
 struct inet_connection_sock {
 	struct request_sock_queue icsk_accept_queue;
+	struct {
+		__u32 lrcvtime;
+	} icsk_ack;
 };
 
 struct tcp_sock {
@@ -278,6 +281,9 @@ struct tcp_sock {
 	__u32 copied_seq;
 	__u32 rcv_nxt;
 	__u32 write_seq;
+	__u32 lsndtime;
+	u64 bytes_received;
+	u64 bytes_sent;
 };
 
 struct sockaddr_un {

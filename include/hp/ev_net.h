@@ -22,7 +22,7 @@ struct ev_conn_open {
 	__u8 role; /* enum hp_role */
 	__u8 origin; /* enum hp_origin */
 	__u8 listening; /* 1: a listening socket, no transfers will follow */
-	__u8 pad0;
+	__u8 owes; /* 1: found so, what came last came from the peer, and nothing was sent since */
 	__u16 family; /* AF_INET, AF_INET6, AF_UNIX */
 	__u16 sock_type; /* SOCK_STREAM, … */
 	__u16 local_port; /* host order */
@@ -40,6 +40,7 @@ enum hp_conn_what {
 	HP_CONN_EOF = 3, /* recv returned 0: the peer closed its half */
 	HP_CONN_SHUT_WR = 4, /* the target closed its sending half */
 	HP_CONN_ERROR = 5, /* a transfer failed with err (ECONNRESET, EPIPE, …) */
+	HP_CONN_UNREAD = 6, /* at the window's end: what came at ts_ns lies there unread */
 };
 
 struct ev_conn_state {

@@ -337,12 +337,39 @@ void agg_record(struct agg *a, const struct ev_hdr *hdr)
 	window_seen(&a->window, hdr->ts_ns);
 }
 
+/* A request that came then, and was not answered; x is NULL when it was not even read. */
+static void stuck_add(struct stuck *s, u64 ts_ns, const struct http_exchange *x)
+{
+	s->requests++;
+	s->unread += !x;
+	if (!ts_ns || (s->oldest_ns && s->oldest_ns <= ts_ns))
+		return;
+	s->oldest_ns = ts_ns;
+	s->target = x ? x->target : 0;
+	snprintf(s->method, sizeof(s->method), "%.*s", x ? (int)x->method.n : 0,
+		 x ? x->method.p : "");
+	snprintf(s->path, sizeof(s->path), "%.*s", x ? (int)x->path.n : 0, x ? x->path.p : "");
+}
+
+static void conn_stuck(struct agg *a, const struct conn *c, const struct conn_info *info)
+{
+	bool old = info->unread_ns && info->unread_ns < a->window.start_ns;
+
+	if (info->role != HP_ROLE_SERVER || info->close_ns || (c && c->stuck))
+		return;
+	if (info->unread_ns && !old)
+		stuck_add(&a->stuck, info->unread_ns, NULL);
+	else if (info->owes && !info->bytes[HP_SEND] && !info->bytes[HP_RECV])
+		a->stuck.before++;
+}
+
 void agg_conn(struct agg *a, const struct conn_info *info)
 {
 	struct conn *c = conns_update(&a->conns, info, a->window.start_ns);
 
 	if (!info->ended)
 		return;
+	conn_stuck(a, c, info);
 	if (c)
 		externals_conn(&a->externals, c, info);
 	conns_end(&a->conns, info, window_end_ns(&a->window));
@@ -360,6 +387,13 @@ u32 agg_http(struct agg *a, const struct http_exchange *x)
 		externals_http(&a->externals, conns_find(&a->conns, x->conn_id), x);
 		a->live.external += !partial;
 		return 0;
+	}
+	if (x->flags & SPAN_AT_DETACH && !(x->flags & SPAN_AT_ATTACH) && !x->status) {
+		struct conn *c = conns_find(&a->conns, x->conn_id);
+
+		stuck_add(&a->stuck, x->start_ns, x);
+		if (c)
+			c->stuck = true;
 	}
 	t = target_get(a, x->target);
 	row = t ? http_tree_add(&t->tree, x) : NULL;

@@ -494,6 +494,15 @@ struct agg_probe {
 	bool lower; /* a better way is known, for other kernels or rights */
 };
 
+/* Served requests that were not answered by the window's end. */
+struct agg_stuck {
+	u64 requests; /* that came in the window */
+	u64 unread; /* of those: not even read */
+	u64 before; /* connections that have waited for an answer since before it */
+	double oldest_s; /* for how long by then, the first of the requests; < 0 = there is none */
+	const char *oldest; /* "GET /orders/{int}", "" = not read */
+};
+
 struct agg_trust {
 	u64 events; /* records delivered */
 	u64 lost_events; /* records lost whole */
@@ -559,6 +568,7 @@ struct agg_report {
 	u64 aborted;
 	u64 at_attach;
 	u64 at_detach;
+	struct agg_stuck stuck;
 	u64 calls;
 	u64 call_errors;
 	u64 round_trips;

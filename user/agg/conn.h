@@ -41,6 +41,7 @@ struct conn {
 	bool opened; /* inside the window */
 	bool encrypted;
 	bool cancel;
+	bool stuck; /* with a request that was read, and not answered */
 	bool used; /* in the table, not on the free list */
 };
 

@@ -40,6 +40,16 @@ struct measured {
 	u32 nwithout;
 };
 
+struct stuck { /* see struct agg_stuck */
+	u64 requests;
+	u64 unread;
+	u64 before;
+	u64 oldest_ns;
+	u16 target; /* of the oldest one; its method and path, nothing when it was not read */
+	char method[16];
+	char path[1024];
+};
+
 struct agg {
 	struct agg_opts opts;
 	struct strpool texts;
@@ -56,6 +66,7 @@ struct agg {
 	u64 lost[DROP_MAX]; /* as the collector counted them */
 	u64 dropped[DROP_MAX]; /* by the stages on this side */
 	u64 events;
+	struct stuck stuck;
 	u64 refused; /* of targets past AGG_TARGETS_MAX, or without memory */
 	struct ev_cost cost;
 	struct notes stream_notes;

@@ -160,6 +160,27 @@ static void collect_endpoint(void *arg, struct http_row *row, const struct buf *
 	hist_merge(&t->latency, &row->latency);
 }
 
+static void report_stuck(struct agg *a)
+{
+	_release_(buf) struct buf route = BUF_INIT, text = BUF_INIT;
+	const struct stuck *s = &a->stuck;
+	u64 end_ns = window_end_ns(&a->window);
+
+	a->report.stuck = (struct agg_stuck){ .requests = s->requests,
+					      .unread = s->unread,
+					      .before = s->before,
+					      .oldest_s = -1,
+					      .oldest = "" };
+	if (s->oldest_ns && s->oldest_ns <= end_ns)
+		a->report.stuck.oldest_s = (double)(end_ns - s->oldest_ns) / 1e9;
+	if (!*s->path)
+		return;
+	agg_route_of(a, s->target, slice_str(s->method), slice_str(s->path), &route);
+	buf_addf(&text, "%s ", s->method);
+	buf_add_slice(&text, buf_slice(&route));
+	a->report.stuck.oldest = text_add(&a->texts, buf_slice(&text));
+}
+
 static int report_targets(struct agg *a)
 {
 	struct agg_report *r = &a->report;
@@ -405,6 +426,7 @@ int agg_finish(struct agg *a)
 	r->trust.wait_stacks = a->stacks.waits.trust;
 	report_cpu(a);
 	report_trust(a);
+	report_stuck(a);
 	measured_read(a);
 	notes_make(a);
 	buf_reserve(&a->config, 1);

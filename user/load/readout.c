@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "base/cleanup.h"
 #include "base/file.h"
@@ -100,6 +101,23 @@ static int give_bytes(const struct sock_state *ss, u64 now_ns, probes_record_fn 
 	return fn(arg, &ev, sizeof(ev));
 }
 
+/* A request that nobody came to read. A peer that closed leaves one number unread, and no byte. */
+static int give_unread(const struct sock_state *ss, probes_record_fn *fn, void *arg)
+{
+	const struct ev_conn_state ev = {
+		.hdr = { .size = sizeof(ev),
+			 .kind = EV_CONN_STATE,
+			 .target = ss->target,
+			 .ts_ns = ss->arrival_ns },
+		.conn_id = ss->conn_id,
+		.what = HP_CONN_UNREAD,
+	};
+
+	if (!ss->arrival_ns || ss->family == AF_UNIX || (s32)(ss->arrival_seq - ss->taken_seq) <= 1)
+		return 0;
+	return fn(arg, &ev, sizeof(ev));
+}
+
 static int read_sock(const struct probes *p, u64 key, struct sock_state *ret)
 {
 	_release_(unpreempted) struct unpreempted u = unpreempted_begin(p->map_calls_hide);
@@ -124,6 +142,8 @@ int probes_flush_conts(struct probes *p, probes_record_fn *fn, void *arg, u64 no
 			continue;
 		if (ss.cont.calls)
 			err = give_cont(&ss, fn, arg);
+		if (!err)
+			err = give_unread(&ss, fn, arg);
 		if (!err)
 			err = give_bytes(&ss, now_ns, fn, arg);
 	}

@@ -167,6 +167,30 @@ static void put_load(struct buf *out, const struct agg_report *rep)
 	buf_adds(out, "\n");
 }
 
+static void put_stuck(struct buf *out, const struct agg_stuck *s)
+{
+	if (s->requests) {
+		buf_addf(out, "- Requests that came and were not answered by the end: %s",
+			 fmt_count(FMT, s->requests));
+		if (s->unread)
+			buf_addf(out, ", %s of them not even read", fmt_count(FMT, s->unread));
+		if (s->oldest_s >= 0)
+			buf_addf(out, "; the first had waited for %s",
+				 fmt_dur(FMT, s->oldest_s * 1e9));
+		if (*s->oldest) {
+			buf_adds(out, " (");
+			text_md(out, slice_str(s->oldest), NAME_CELLS, false);
+			buf_adds(out, ")");
+		}
+		buf_adds(out, ".\n");
+	}
+	if (s->before)
+		buf_addf(out,
+			 "- Connections on which the client had spoken last before the window, and "
+			 "nothing came or went in it: %s.\n",
+			 fmt_count(FMT, s->before));
+}
+
 static void put_requests(struct buf *out, const struct agg_report *rep)
 {
 	double s = rep->window.duration_s;
@@ -184,6 +208,7 @@ static void put_requests(struct buf *out, const struct agg_report *rep)
 		buf_addf(out, " %s more under way at the window's start, %s at its end.",
 			 fmt_count(FMT, rep->at_attach), fmt_count(FMT, rep->at_detach));
 	buf_adds(out, "\n");
+	put_stuck(out, &rep->stuck);
 	if (facts_rank(rep, rep->nendpoints, facts_endpoint_time, 1, &top)) {
 		const struct agg_endpoint *e = rep->endpoints[top];
 		_release_(buf) struct buf tag = BUF_INIT;

@@ -389,11 +389,24 @@ static const struct schema trust[] = {
 	{ 0 }
 };
 
+static const struct schema unanswered[] = {
+	{ "requests", S_INT, NULL, "that came in the window", NULL },
+	{ "unread", S_INT, NULL, "of those: not even read", NULL },
+	{ "connections_before", S_INT, NULL,
+	  "on which the client had spoken last before the window, and nothing came or went in it",
+	  NULL },
+	{ "oldest_s", S_NUM | S_NULL, NULL, "for how long the first of the requests had waited",
+	  NULL },
+	{ "oldest", S_STR | S_NULL, NULL, "its method and route; null: not read", NULL },
+	{ 0 }
+};
+
 const struct schema schema_summary[] = {
 	{ "schema_version", S_INT, NULL, NULL, NULL },
 	{ "hostprof_version", S_STR, NULL, NULL, NULL },
 	{ "targets", S_ARR, ITEM(S_OBJ, target, NULL, NULL), NULL, NULL },
 	{ "window", S_OBJ, window, NULL, NULL },
+	{ "unanswered", S_OBJ | S_NULL, unanswered, "at the window's end; " UNMEASURED, NULL },
 	{ "endpoints", S_ARR | S_NULL, ITEM(S_OBJ, endpoint, NULL, NULL), UNMEASURED, NULL },
 	{ "queries", S_ARR | S_NULL, ITEM(S_OBJ, query, NULL, NULL), UNMEASURED, NULL },
 	{ "connections", S_ARR | S_NULL, ITEM(S_OBJ, connection, NULL, NULL),

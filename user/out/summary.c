@@ -74,6 +74,26 @@ static void put_latency(struct json *j, const char *key, const struct hist *h)
 	json_end_obj(j);
 }
 
+static void put_unanswered(struct json *j, const struct agg_report *rep)
+{
+	const struct agg_stuck *s = &rep->stuck;
+
+	if (*rep->trust.no_http) {
+		json_null(j, "unanswered");
+		return;
+	}
+	json_obj(j, "unanswered");
+	json_u64(j, "requests", s->requests);
+	json_u64(j, "unread", s->unread);
+	json_u64(j, "connections_before", s->before);
+	if (s->oldest_s >= 0)
+		json_num(j, "oldest_s", s->oldest_s);
+	else
+		json_null(j, "oldest_s");
+	opt_cstr(j, "oldest", s->oldest);
+	json_end_obj(j);
+}
+
 static void put_range(struct json *j, const char *key, const struct agg_range *r)
 {
 	json_obj(j, key);
@@ -687,6 +707,7 @@ int out_summary(const struct agg *agg, struct buf *out, const struct out_opts *o
 	json_cstr(&j, "hostprof_version", HOSTPROF_VERSION);
 	put_targets(&j, rep);
 	put_window(&j, rep);
+	put_unanswered(&j, rep);
 	put_rows(&j, rep, "endpoints", rep->trust.no_http, put_endpoint, rep->nendpoints);
 	put_rows(&j, rep, "queries", rep->trust.no_db, put_query, rep->nqueries);
 	put_rows(&j, rep, "connections", rep->trust.no_db, put_pool, rep->npools);

@@ -26,6 +26,7 @@
 #define CELLS 4 /* figures of a row */
 #define REFUSED_MANY 0.01 /* of all requests answered 4xx: then it is said */
 #define TOP_SAMPLES_MIN 20 /* of fewer a share says little: 5 % may be anything up to 25 % */
+#define STUCK_S 1.0 /* a request that waits for longer is said */
 #define PREPARED_MANY 0.1 /* of database time without text: then it is said */
 #define WIDTH_MIN 40
 #define WIDTH_MAX 200
@@ -232,32 +233,66 @@ static bool all_ended(const struct agg_report *rep)
 	return i && i == rep->ntargets;
 }
 
+static void ended(struct text *t, const struct agg_report *rep)
+{
+	_release_(buf) struct buf b = BUF_INIT;
+
+	buf_addf(&b, "%s after %s", rep->ntargets > 1 ? "all have ended" : "ended",
+		 fmt_dur(FMT, rep->window.duration_s * 1e9));
+	line(t, rep->ntargets > 1 ? "targets" : "target", RED, &b);
+}
+
+/* What hangs: lines that were written. What a quick server has in hand when the window ends is no news. */
+static u32 stuck(struct text *t, const struct agg_report *rep)
+{
+	const struct agg_stuck *s = &rep->stuck;
+	_release_(buf) struct buf b = BUF_INIT;
+	u32 n = 0;
+
+	if (s->oldest_s > STUCK_S && (!rep->requests || s->oldest_s * 1e9 > rep->latency.max)) {
+		buf_addf(&b, "%s request%s came and %s not answered, the first %s ago",
+			 fmt_count(FMT, s->requests), s->requests == 1 ? "" : "s",
+			 s->requests == 1 ? "was" : "were", fmt_dur(FMT, s->oldest_s * 1e9));
+		if (*s->oldest)
+			buf_addf(&b, ": %s", s->oldest);
+		else if (s->unread)
+			buf_addf(&b, "; %s not even read", fmt_count(FMT, s->unread));
+		line(t, "stuck", RED, &b);
+		n++;
+	}
+	if (s->before) {
+		buf_clear(&b);
+		buf_addf(&b, "%s connection%s waited for an answer all the time, and before",
+			 fmt_count(FMT, s->before), s->before == 1 ? "" : "s");
+		line(t, n ? "" : "stuck", RED, &b);
+		n++;
+	}
+	return n;
+}
+
 static void headline(struct text *t, const struct agg_report *rep)
 {
 	_release_(buf) struct buf b = BUF_INIT;
 	double s = rep->window.duration_s;
-	const char *ended = !all_ended(rep)	? ""
-			    : rep->ntargets > 1 ? ", when all targets had ended"
-						: ", when the target ended";
 
 	if (*rep->trust.no_http) {
-		buf_addf(&b, "not measured (%s%s)", fmt_dur(FMT, s * 1e9), ended);
+		buf_addf(&b, "not measured (%s)", fmt_dur(FMT, s * 1e9));
 		line(t, "requests", BOLD, &b);
 		return;
 	}
 	if (!rep->requests) {
-		buf_addf(&b, "none in %s%s; %s connections seen, %s understood",
-			 fmt_dur(FMT, s * 1e9), ended, fmt_count(FMT, rep->trust.conns.seen),
+		buf_addf(&b, "none in %s; %s connections seen, %s understood",
+			 fmt_dur(FMT, s * 1e9), fmt_count(FMT, rep->trust.conns.seen),
 			 fmt_count(FMT, rep->trust.conns.parsed));
 		line(t, "requests", BOLD, &b);
 		return;
 	}
-	buf_addf(&b, "%s/s  p50 %s  p95 %s  p99 %s  (%s in %s%s)",
+	buf_addf(&b, "%s/s  p50 %s  p95 %s  p99 %s  (%s in %s)",
 		 fmt_rate(FMT, s > 0 ? (double)rep->requests / s : 0),
 		 fmt_dur(FMT, hist_quantile(&rep->latency, 0.5)),
 		 fmt_dur(FMT, hist_quantile(&rep->latency, 0.95)),
 		 fmt_dur(FMT, hist_quantile(&rep->latency, 0.99)), fmt_count(FMT, rep->requests),
-		 fmt_dur(FMT, s * 1e9), ended);
+		 fmt_dur(FMT, s * 1e9));
 	line(t, "requests", BOLD, &b);
 }
 
@@ -642,7 +677,8 @@ int out_text(const struct agg *agg, struct buf *out, const struct out_opts *opts
 	next = choose_external(rep, ext);
 	nagain = facts_rank(rep, rep->nuses, facts_repeated_time, 1, &again);
 	/* What takes as many lines as it needs is written twice, first to count. */
-	extra = unmeasured(&draft, rep) + trust(&draft, rep) + probes(&draft, rep);
+	extra = unmeasured(&draft, rep) + stuck(&draft, rep) + trust(&draft, rep) +
+		probes(&draft, rep) + all_ended(rep);
 	/* What the other lines leave is shared by endpoints and queries; each gets one at least. */
 	used = 3 + extra + is_cut + 2 * hidden + many_4xx + !!rep->calls + no_text + nagain + next +
 	       with_dir + rep->offcpu.recorded;
@@ -656,7 +692,10 @@ int out_text(const struct agg *agg, struct buf *out, const struct out_opts *opts
 	if (hidden)
 		encrypted(&t, &tls);
 	unmeasured(&t, rep);
+	if (all_ended(rep))
+		ended(&t, rep);
 	headline(&t, rep);
+	stuck(&t, rep);
 	endpoints(&t, rep, slow, nslow);
 	errors(&t, rep);
 	if (many_4xx)

@@ -70,6 +70,7 @@ void conn_init(struct conn *c, const struct ev_conn_open *ev)
 		.target = ev->hdr.target,
 		.role = ev->role,
 		.origin = ev->origin,
+		.owes = ev->owes,
 	};
 	set_names(c, ev);
 }
@@ -79,6 +80,7 @@ void conn_learn(struct conn *c, const struct ev_conn_open *ev)
 	set_names(c, ev);
 	c->info.established_ns = ev->established_ns;
 	c->info.origin = ev->origin;
+	c->info.owes = ev->owes;
 	if (c->ctx.role == HP_ROLE_UNKNOWN)
 		c->ctx.role = c->info.role = ev->role;
 	c->adopted = false;

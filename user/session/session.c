@@ -431,6 +431,9 @@ static void on_state(struct session *s, const struct ev_conn_state *ev)
 		c->info.err = ev->err ? ev->err : ECONNREFUSED;
 		session_tell(s, c);
 		return;
+	case HP_CONN_UNREAD:
+		c->info.unread_ns = ev->hdr.ts_ns;
+		return;
 	case HP_CONN_ERROR:
 		c->info.err = ev->err;
 		/* fallthrough */

@@ -126,6 +126,7 @@ struct conn_info {
 	u64 open_ns;
 	u64 established_ns; /* 0 = not seen */
 	u64 close_ns; /* 0 = still open */
+	u64 unread_ns; /* what came then was not read by the window's end; 0 = nothing */
 	u64 bytes[2]; /* per enum hp_dir, exact, carried or not */
 	const char *proto; /* "" until known */
 	struct slice peer; /* "127.0.0.1:5432", "[::1]:80", "/run/x.sock", "@abstract", "unix" */
@@ -140,6 +141,7 @@ struct conn_info {
 	u8 status; /* enum conn_status */
 	u8 family; /* AF_* */
 	bool ended;
+	bool owes; /* when it was found, the peer waited for an answer */
 };
 
 #endif
