@@ -51,13 +51,17 @@ static u32 node_add(struct profile *p, u32 parent, u16 depth, char *text, char l
 		if (!p->nodes)
 			die("no memory");
 	}
-	p->nodes[p->n] = (struct agg_node){ .text = text,
-					    .parent = parent,
-					    .depth = depth,
-					    .kind = letter > 0 && letter < (int)sizeof(kinds)
-							    ? kinds[(int)letter]
-							    : 0,
-					    .unnamed = letter == 'u' };
+	p->nodes[p->n] = (struct agg_node){
+		.text = text,
+		.parent = parent,
+		.depth = depth,
+		.kind = letter > 0 && letter < (int)sizeof(kinds) ? kinds[(int)letter] : 0,
+		.process = letter == 'P',
+		.pid = letter == 'P' && strrchr(text, '(')
+			       ? (u32)strtoul(strrchr(text, '(') + 1, NULL, 10)
+			       : 0,
+		.unnamed = letter == 'u'
+	};
 	return p->n++;
 }
 

@@ -167,6 +167,14 @@ def test_go_tool_pprof_reads_lines_threads_and_odd_names(export):
         assert "Type: cpu" in go_pprof("-top", export("pprof", STACKS[name]))
 
 
+def test_go_tool_pprof_reads_processes(export):
+    tags = go_pprof("-tags", export("pprof", [([("web (7)", "P"), ("loop", "o"), ("main", "n")], 3),
+                                              ([("web (8)", "P"), ("loop", "o"), ("main", "n")], 1)]))
+    for want in (r"pid: Total 40.0ms\n +30.0ms .*: 7\n +10.0ms .*: 8", r"process: .*\n.*: web \(7\)\n",
+                 r"thread: Total 40.0ms\n +40.0ms .*: loop"):
+        assert re.search(want, tags), tags
+
+
 # ---- speedscope ----
 
 @pytest.mark.parametrize("name", STACKS)

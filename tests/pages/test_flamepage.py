@@ -626,6 +626,25 @@ IDLE = [([("loop", "o"), ("(idle)", "o"), ("main", "n"), ("epoll_wait", "n")], 9
         ([("pool", "o"), ("main", "n"), ("read_[k]", "k")], 200)]
 
 
+PROCESSES = [([("web (7)", "P"), *stack], n) for stack, n in IDLE] + [
+    ([("web (8)", "P"), ("loop", "o"), ("(idle)", "o"), ("epoll_wait", "n")], 4000),
+    ([("web (8)", "P"), ("loop", "o"), ("main", "n"), ("send", "n")], 1000)]
+
+
+def test_processes_are_switched_off_with_their_threads(make):
+    page = make(PROCESSES, form="offcpu")
+    busy = [(s, n) for s, n in PROCESSES if ("(idle)", "o") not in s]
+    same_shares(page.paths(), profiles.Model(busy))
+    page.press("#threads summary")
+    labels = page.js("[...document.querySelectorAll('#thread-list label')].map(l => l.textContent)")
+    assert labels == ["(idle)90.0 %", "web (8)6.67 %", "loop · web (8)6.67 %", "web (7)3.33 %",
+                      "loop · web (7)2.00 %", "pool · web (7)1.33 %"]
+    page.press("#thread-list label:nth-child(2) input")
+    same_shares(page.paths(), profiles.Model([(s, n) for s, n in busy if s[0][0] == "web (7)"]))
+    page.press("#thread-list label:nth-child(5) input")
+    same_shares(page.paths(), profiles.Model([(s, n) for s, n in busy if s[:2] == PROCESSES[2][0][:2]]))
+
+
 def test_what_is_idle_is_off_at_first(make):
     """Waits for work are most of an off-CPU profile, and nothing that anybody can speed up."""
     page = make(IDLE, form="offcpu")

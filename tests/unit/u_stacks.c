@@ -25,8 +25,8 @@ static struct agg *agg_at_99(const struct agg_opts *opts)
 	return a;
 }
 
-static void sample(struct agg *a, u32 tgid, const char *comm, const struct ev_frame *f, u32 n,
-		   bool truncated)
+static void sample_of(struct agg *a, u32 tgid, u32 tid, const char *comm, const struct ev_frame *f,
+		      u32 n, bool truncated)
 {
 	static union {
 		struct ev_sample rec;
@@ -36,12 +36,20 @@ static void sample(struct agg *a, u32 tgid, const char *comm, const struct ev_fr
 	memset(&u.rec, 0, sizeof(u.rec));
 	u.rec.hdr.kind = EV_SAMPLE;
 	u.rec.hdr.tgid = tgid;
+	u.rec.hdr.tid = tid;
 	u.rec.hdr.ts_ns = 2000;
 	u.rec.nframes = (u16)n;
 	u.rec.stop = truncated ? UW_STOP_DEPTH : UW_STOP_NONE;
 	snprintf(u.rec.comm, sizeof(u.rec.comm), "%s", comm);
 	memcpy(u.mem + sizeof(u.rec), f, n * sizeof(*f));
 	agg_record(a, &u.rec.hdr);
+}
+
+/* Of no process: the thread stands below the root. */
+static void sample(struct agg *a, u32 tgid, const char *comm, const struct ev_frame *f, u32 n,
+		   bool truncated)
+{
+	sample_of(a, tgid, 0, comm, f, n, truncated);
 }
 
 static void symbol(struct agg *a, u32 tgid, u64 start, u64 end, const char *name,
@@ -103,6 +111,47 @@ static void folded(const struct agg *a, struct buf *out)
 	{                                                                                          \
 		.addr = (address), .kind = (k)                                                     \
 	}
+
+/* Several have roots of their own, but for those of hardly any weight; one alone has none. */
+static void test_processes(void **state)
+{
+	const struct ev_frame one[] = { F(0x1005, U) };
+	struct agg *a = agg_at_99(NULL);
+	struct buf text = BUF_INIT;
+	u32 i;
+
+	(void)state;
+	for (i = 0; i < 200; i++)
+		sample_of(a, 10, 11, "pool", one, 1, false);
+	sample_of(a, 10, 10, "web;1", one, 1, false);
+	for (i = 0; i < 4; i++)
+		sample_of(a, 20, 20, "web;1", one, 1, false);
+	sample_of(a, 30, 30, "web;1", one, 1, false);
+	sample_of(a, 40, 40, "web;1", one, 1, false);
+	symbol(a, 10, 0x1000, 0x2000, "work", "web");
+	symbol(a, 20, 0x1000, 0x2000, "work", "web");
+	symbol(a, 30, 0x1000, 0x2000, "work", "web");
+	symbol(a, 40, 0x1000, 0x2000, "work", "web");
+	assert_int_equal(agg_finish(a), 0);
+	folded(a, &text);
+	assert_string_equal(text.p, "web:1 (10);pool;work 200\nweb:1 (10);web:1;work 1\n"
+				    "web:1 (20);web:1;work 4\nweb:1 (others);web:1;work 2\n");
+	assert_true(agg_report(a)->cpu.nodes[1].process);
+	assert_int_equal(agg_report(a)->cpu.nodes[1].pid, 10);
+	assert_int_equal(agg_report(a)->cpu.nodes[0].pid, 0);
+	agg_free(a);
+
+	a = agg_at_99(NULL);
+	sample_of(a, 10, 11, "pool", one, 1, false);
+	sample_of(a, 10, 10, "web", one, 1, false);
+	symbol(a, 10, 0x1000, 0x2000, "work", "web");
+	assert_int_equal(agg_finish(a), 0);
+	folded(a, &text);
+	assert_string_equal(text.p, "pool;work 1\nweb;work 1\n");
+	assert_int_equal(agg_report(a)->cpu.nodes[0].pid, 10);
+	agg_free(a);
+	buf_release(&text);
+}
 
 static void test_names_and_merging(void **state)
 {
@@ -643,6 +692,7 @@ int main(void)
 		cmocka_unit_test(test_truncated_and_too_deep),
 		cmocka_unit_test(test_order_of_input_is_nothing),
 		cmocka_unit_test(test_cap),
+		cmocka_unit_test(test_processes),
 		cmocka_unit_test(test_nothing_sampled),
 		cmocka_unit_test(test_methods),
 		cmocka_unit_test(test_one_file_after_another),

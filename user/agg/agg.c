@@ -50,6 +50,7 @@ int agg_new(struct agg **ret, const struct agg_opts *opts)
 	err = stacks_init(&a->stacks, a->opts.max_stack_nodes);
 	if (err)
 		goto fail;
+	a->stacks.one_process = a->opts.one_process;
 	*ret = a;
 	return 0;
 fail:
@@ -209,6 +210,7 @@ static void record_sample(struct agg *a, const struct ev_sample *rec)
 {
 	const struct stack_sample in = {
 		.tgid = rec->hdr.tgid,
+		.tid = rec->hdr.tid,
 		.comm = rec->comm,
 		.frames = (const void *)(rec + 1),
 		.nframes = rec->nframes,
@@ -259,6 +261,7 @@ static void record_wait(struct agg *a, const struct ev_wait *rec)
 {
 	const struct stack_sample in = {
 		.tgid = rec->hdr.tgid,
+		.tid = rec->hdr.tid,
 		.comm = rec->comm,
 		.groups = { rec->reason == HP_WAIT_IDLE ? STACK_IDLE : NULL },
 		.frames = (const void *)(rec + 1),
@@ -276,6 +279,13 @@ static void record_wait(struct agg *a, const struct ev_wait *rec)
 	offcpu_state(&a->offcpu, rec);
 	if (rec->blocked_ns && rec->woken_by != HP_WAKER_UNKNOWN)
 		record_waker(a, rec, in.weight);
+}
+
+static void record_total(struct agg *a, const struct ev_wait_total *rec)
+{
+	if (rec->hdr.tid == rec->hdr.tgid)
+		stacks_process(&a->stacks, rec->hdr.tgid, rec->comm, true);
+	offcpu_total(&a->offcpu, rec);
 }
 
 void agg_record(struct agg *a, const struct ev_hdr *hdr)
@@ -316,7 +326,7 @@ void agg_record(struct agg *a, const struct ev_hdr *hdr)
 		record_wait(a, rec);
 		break;
 	case EV_WAIT_TOTAL:
-		offcpu_total(&a->offcpu, rec);
+		record_total(a, rec);
 		break;
 	case EV_MAPPING:
 		stacks_mapping(&a->stacks, rec);

@@ -33,6 +33,7 @@ struct agg_opts {
 	u32 max_conns; /* open connections with state, 65536 */
 	u32 max_stack_nodes; /* call tree nodes, 200000 */
 	u32 route_fanout; /* literal children of a path node before they fold, 40 */
+	bool one_process; /* call trees do not tell processes apart */
 };
 
 int agg_new(struct agg **ret, const struct agg_opts *opts); /* opts may be NULL */
@@ -331,7 +332,9 @@ struct agg_node {
 		func; /* what the top list goes by: text without file and line, Python's with the file */
 	u32 parent; /* of node 0: 0 */
 	u16 depth;
-	u8 kind; /* enum hp_frame_kind, 0 = thread name or "(truncated)" */
+	u8 kind; /* enum hp_frame_kind, 0 = process, thread name or "(truncated)" */
+	bool process; /* of several in the tree: its children are threads */
+	u32 pid; /* of a process, and of the root when there is one alone; 0 = several */
 	bool unnamed;
 	bool jit; /* code that a runtime made */
 	bool library; /* not the application's own: C library, runtime, Python's packages */
@@ -575,6 +578,12 @@ struct agg_report {
 	struct hist latency; /* of all served requests */
 	const char *config; /* "key=value\n" lines of all CONFIG records */
 };
+
+/* Does this node of a call tree stand for a thread's name? */
+static inline bool agg_is_thread(const struct agg_node *nodes, const struct agg_node *n)
+{
+	return n->depth && !n->process && (n->depth == 1 || nodes[n->parent].process);
+}
 
 const struct agg_report *agg_report(const struct agg *agg);
 

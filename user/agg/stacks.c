@@ -44,6 +44,7 @@ int stacks_init(struct stacks *s, u32 max_nodes)
 	memset(s, 0, sizeof(*s));
 	if (strpool_init(&s->texts, STACK_SYMBOLS_MAX, STACK_TEXT_MAX))
 		return -ENOMEM;
+	map_init(&s->processes, STACK_PROCESSES_MAX);
 	if (tree_init(&s->cpu, max_nodes) || tree_init(&s->waits, max_nodes) ||
 	    tree_init(&s->wakers, max_nodes)) {
 		stacks_release(s);
@@ -55,6 +56,7 @@ int stacks_init(struct stacks *s, u32 max_nodes)
 void stacks_release(struct stacks *s)
 {
 	strpool_release(&s->texts);
+	map_release(&s->processes);
 	free(s->frames);
 	free(s->frame_of.slots);
 	free(s->lines);
@@ -219,6 +221,17 @@ static bool is_exact(const struct stack_sample *in, u32 i)
 	return !i || (f[i].kind != f[i - 1].kind && f[i - 1].kind == HP_FRAME_KERNEL);
 }
 
+/* The thread's process, or the root when there is no room. */
+static u32 process_node(struct stacks *s, struct stack_tree *t, const struct stack_sample *in)
+{
+	const struct stack_frame want = { .tgid = in->tgid };
+	s64 frame = frame_get(s, &want);
+	s64 node = frame < 0 ? -1 : node_get(t, 0, (u32)frame, t->nnodes < t->nodes_max + 64);
+
+	stacks_process(s, in->tgid, in->comm, in->tid == in->tgid);
+	return node < 0 ? 0 : (u32)node;
+}
+
 u32 stacks_add(struct stacks *s, struct stack_tree *t, const struct stack_sample *in)
 {
 	const struct ev_frame *f = in->frames;
@@ -229,7 +242,8 @@ u32 stacks_add(struct stacks *s, struct stack_tree *t, const struct stack_sample
 	t->samples++;
 	t->weight += in->weight;
 	/* A process that sets thread names at random must not fill the tree with them. */
-	at = text_node(s, t, 0, stacks_comm(in->comm, comm), t->nnodes < t->nodes_max + 64);
+	at = in->tid ? process_node(s, t, in) : 0;
+	at = text_node(s, t, at, stacks_comm(in->comm, comm), t->nnodes < t->nodes_max + 64);
 	for (i = 0; i < ARRAY_SIZE(in->groups) && in->groups[i]; i++)
 		at = text_node(s, t, at, slice_str(in->groups[i]), t->nnodes < t->nodes_max + 64);
 	if (truncated)

@@ -16,21 +16,22 @@
 #define STACK_MAPPINGS_MAX 65536
 #define STACK_TEXT_MAX (32u << 20)
 #define STACK_TOP_MAX 200
+#define STACK_PROCESSES_MAX 65536
 #define STACK_DEPTH_MAX (HP_STACK_MAX + UW_ENTRIES_MAX) /* kernel and user frames */
 #define STACK_TREE_DEPTH_MAX (2 * STACK_DEPTH_MAX) /* and as many that were inlined */
 #define STACK_LINES_MAX (4 * STACK_FRAMES_MAX)
 
 struct stack_frame {
-	u64 addr; /* threads: id of the name in texts */
-	u32 tgid;
+	u64 addr; /* threads: id of the name in texts; processes: 0 */
+	u32 tgid; /* 0 = of the kernel, and of threads' names and notes */
 	u32 extra; /* Python and methods: instruction, and check of the code object */
 	u32 check;
 	u32 name; /* Python and methods: "function (file:line)" in texts, 0 = not known */
 	u32 func; /* the same without the line */
-	u8 kind; /* enum hp_frame_kind, 0 = a thread's name or a note */
-	bool hidden; /* Python: the interpreter's own */
+	u8 kind; /* enum hp_frame_kind, 0 = a process, a thread's name or a note */
+	bool hidden; /* Python: the interpreter's own; processes: the only one */
 	bool library; /* Python: of its own library, or of an installed package */
-	bool listed; /* given to the caller of agg_unnamed() */
+	bool listed; /* given to the caller of agg_unnamed(); processes: with a root of its own */
 	bool lined; /* and of agg_unlined() */
 	u8 nlines;
 	u32 lines; /* the first one in struct stacks */
@@ -92,6 +93,7 @@ struct stack_tree {
 /* A stack on its way into a tree. */
 struct stack_sample {
 	u32 tgid;
+	u32 tid; /* 0 = without its process: the thread stands below the root */
 	const char *comm; /* HP_COMM_LEN bytes */
 	const char
 		*groups[2]; /* nodes below the thread's name, as if they had called; NULL = none */
@@ -126,6 +128,9 @@ struct stacks {
 	u32 nmoments, moments_cap;
 	u64 moments_more;
 	struct stack_tree waits; /* weights are microseconds */
+	struct map processes; /* pid → name in texts */
+	u32 only_pid; /* after the end: the one process of all stacks, 0 = several */
+	bool one_process; /* several are drawn as one */
 	struct stack_tree wakers; /* likewise: thread, reason, waker, the waker's own frames */
 };
 
@@ -133,6 +138,9 @@ int stacks_init(struct stacks *s, u32 max_nodes);
 void stacks_release(struct stacks *s);
 /* A thread's name, at most 15 bytes, without what separates frames in folded stacks; in `out`, or a text. */
 struct slice stacks_comm(const char comm[HP_COMM_LEN], char out[HP_COMM_LEN]);
+/* A process's name. In processes.c, as the next one, which names the processes' frames. */
+void stacks_process(struct stacks *s, u32 tgid, const char comm[HP_COMM_LEN], bool is_main);
+int processes_finish(struct stacks *s);
 /* Returns the sample's node. */
 u32 stacks_add(struct stacks *s, struct stack_tree *t, const struct stack_sample *in);
 /* Keeps when and where a sample of the CPU tree was taken. */

@@ -18,7 +18,8 @@
 #include "base/map.h"
 
 #define DEPTH_MAX                                                                                  \
-	(STACK_TREE_DEPTH_MAX + 6) /* root, thread, groups, "(truncated)", one past the leaf */
+	(STACK_TREE_DEPTH_MAX +                                                                    \
+	 7) /* root, process, thread, groups, "(truncated)", one past the leaf */
 
 struct named {
 	u32 text;
@@ -32,6 +33,8 @@ struct named {
 	u32 inlined; /* what was inlined there, outermost first: n in struct names.inlined */
 	u32 ninlined;
 	bool library;
+	bool process;
+	u32 pid; /* of a process, 0 = several */
 };
 
 /* Names of a function that was inlined: as in struct named. */
@@ -55,6 +58,8 @@ struct merged {
 	bool jit;
 	u16 inlined; /* on the way here */
 	bool library;
+	bool process;
+	u32 pid;
 	u64 self;
 	u64 total;
 	u32 first; /* children in struct tree.order */
@@ -284,6 +289,16 @@ static bool is_runtime(const struct stacks *s, const struct stack_frame *f, stru
 	return false;
 }
 
+static void name_process(const struct stack_frame *f, struct named *ret)
+{
+	if (!f->tgid)
+		return;
+	ret->hidden = f->hidden;
+	ret->process = true;
+	ret->pid = f->listed ? f->tgid : 0;
+	ret->text = ret->func = f->name;
+}
+
 static int name_frames(struct stacks *s, struct names *to)
 {
 	struct buf text = BUF_INIT;
@@ -296,8 +311,10 @@ static int name_frames(struct stacks *s, struct names *to)
 
 		*name = (struct named){ .text = (u32)f->addr, .kind = f->kind };
 		name->func = name->text;
-		if (!f->kind)
+		if (!f->kind) {
+			name_process(f, name);
 			continue;
+		}
 		if (f->kind == HP_FRAME_PYTHON) {
 			name_python(s, f, name);
 			continue;
@@ -388,6 +405,8 @@ static s64 merged_get(struct tree *t, struct map *map, u32 parent, u32 text, u32
 		.unnamed = name->unnamed,
 		.jit = name->jit,
 		.library = name->library,
+		.process = name->process,
+		.pid = name->pid,
 		.inlined = t->nodes[parent].inlined,
 	};
 	return t->n++;
@@ -521,9 +540,11 @@ static int lay_out(const struct tree *t)
 	of->out = calloc(t->n, sizeof(*of->out));
 	if (!of->out)
 		return -ENOMEM;
-	of->out[0] = (struct agg_node){
-		.text = "all", .func = "all", .self = t->nodes[0].self, .total = t->nodes[0].total
-	};
+	of->out[0] = (struct agg_node){ .text = "all",
+					.func = "all",
+					.self = t->nodes[0].self,
+					.total = t->nodes[0].total,
+					.pid = s->only_pid };
 	of->nout = 1;
 	up[0].node = up[0].out = up[0].child = 0;
 	for (;;) {
@@ -547,6 +568,8 @@ static int lay_out(const struct tree *t)
 			.unnamed = c->unnamed,
 			.jit = c->jit,
 			.library = c->library,
+			.process = c->process,
+			.pid = c->pid,
 			.self = c->self,
 			.total = c->total,
 		};
@@ -706,7 +729,9 @@ int stacks_finish(struct stacks *s)
 	if (!of || !inlined)
 		return -ENOMEM;
 	stacks_sort(s);
-	err = name_frames(s, &names);
+	err = processes_finish(s);
+	if (!err)
+		err = name_frames(s, &names);
 	if (!err)
 		err = finish_tree(s, &names, &s->cpu);
 	if (!err)

@@ -802,7 +802,7 @@ static int analyst_setup(struct analyst *a)
 	a->capture.fd = -1;
 	err = stream_init(&a->stream, o->stream_fd);
 	if (!err)
-		err = agg_new(&a->agg, NULL);
+		err = agg_new(&a->agg, &(struct agg_opts){ .one_process = o->one_process });
 	if (!err)
 		err = session_new(&a->session, &so, &sink);
 	if (!err && o->live)

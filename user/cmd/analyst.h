@@ -20,6 +20,7 @@ struct analyst_opts {
 	bool show_literals; /* live: as asked; replay: as the capture says */
 	bool no_http;
 	bool no_db;
+	bool one_process; /* call trees do not tell processes apart: their ids differ from run to run */
 	volatile const int *aborted; /* non-zero: commit nothing; may be NULL */
 };
 

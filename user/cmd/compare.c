@@ -57,7 +57,7 @@ static void pair_release(struct pair *p)
 
 static int load(const char *path, const struct common_opts *common, struct agg **ret)
 {
-	struct analyst_opts ao = { .common = common, .chan_fd = -1 };
+	struct analyst_opts ao = { .common = common, .chan_fd = -1, .one_process = true };
 	_close_ int fd = -1;
 
 	if (capturefile_open(path, &ao))

@@ -303,6 +303,12 @@ static const struct {
 	{ "same", "\"#d5d8dc\"" },
 };
 
+/* Are the root's callees processes, and theirs threads? */
+static bool has_processes(const struct flamepage_profile *p)
+{
+	return p->n > 1 && p->nodes[1].process;
+}
+
 static void add_meta(const struct pack *p, const struct flamepage *page, struct buf *out)
 {
 	u32 i, k;
@@ -311,7 +317,8 @@ static void add_meta(const struct pack *p, const struct flamepage *page, struct 
 	add_json_text(out, page->unit);
 	buf_addch(out, ',');
 	add_number(out, "unit_ns", page->unit_ns);
-	buf_addf(out, ",\"timed\":%s,\"frames\":%u,\"bytes\":[", page->timed ? "true" : "false",
+	buf_addf(out, ",\"timed\":%s,\"processes\":%s,\"frames\":%u,\"bytes\":[",
+		 page->timed ? "true" : "false", has_processes(&page->profile) ? "true" : "false",
 		 p->nframes);
 	for (i = 0; i < COL_OWN + p->nsides; i++)
 		buf_addf(out, "%s%zu", i ? "," : "", p->columns[i].n);

@@ -21,6 +21,7 @@ const diff = meta.sides.length === 2;
 // A diff's first profile is the one before: A; without a diff there is A alone.
 let names, looks, tree; // parts can be switched off: {label, at: [frames]}, threads and what is idle in them
 let parts = [], usual; // numbers of parts that are off at first
+let sortFirst = 'self';
 const state = { view: 'flame', zoom: 0, query: '', up: false, hidden: new Set(), fn: -1,
 		norm: 'share', sort: 'self', asc: false, theme: '' };
 let hits = null, cursor = -1, table = null, factors = [1, 1], flame, callers, callees;
@@ -90,22 +91,44 @@ async function load() {
 	tree.own = cols.slice(4).map((col) => column(col, n, new Float64Array(n)));
 	tree.sum = tree.own.map((own) => totals(tree, own));
 	const idle = [];
-	for (let i = 1; i < n; i = tree.end[i]) {
-		parts.push({ label: names[name[i]], at: [i] });
+	const thread = (i, process) => {
+		parts.push({ label: names[name[i]] + process, at: [i] });
 		for (let c = i + 1; c < tree.end[i]; c = tree.end[c])
 			if (names[name[c]] === IDLE && !(looks[name[c]] & 15))
 				idle.push(c);
+	};
+	for (let i = 1; i < n; i = tree.end[i]) {
+		if (!meta.processes) {
+			thread(i, '');
+			continue;
+		}
+		parts.push({ label: names[name[i]], at: [i], process: true });
+		for (let c = i + 1; c < tree.end[i]; c = tree.end[c])
+			thread(c, ' · ' + names[name[i]]);
 	}
 	if (idle.length)
 		parts.push({ label: IDLE, at: idle });
+	// Where only the kernel has own weight, as in waits, that order would be a list of the kernel's functions.
+	const own = [0, 0], kernel = meta.looks.findIndex((look) => look.label === 'kernel');
+	for (let i = 1; i < n && !diff; i++)
+		own[Number((looks[name[i]] & 15) !== kernel)] += looks[name[i]] & 15 ? tree.own[0][i] : 0;
+	if (own[1] < 0.01 * own[0])
+		sortFirst = state.sort = 'total';
 	usual = idle.length && idle.length < n - 1 ? String(parts.length - 1) : '';
+}
+
+// Is frame i one of these, or below one?
+function within(i, set) {
+	for (; i >= 0 && !set.has(i); i = tree.parent[i])
+		;
+	return i >= 0;
 }
 
 // What frames weigh on the screen: without the parts that are switched off; with two profiles the mean of
 // both, each by its norm, so that what is gone keeps a width too.
 function weigh() {
 	const all = parts.flatMap(({ at }, k) => state.hidden.has(k) ? at : []), seen = new Set(all);
-	const off = all.filter((i) => !seen.has(tree.parent[i]));
+	const off = all.filter((i) => !within(tree.parent[i], seen));
 	tree.shown = tree.sum.map((sum) => off.reduce((rest, i) => rest - sum[i], sum[0]));
 	tree.w = tree.sum[0];
 	if (diff) {
@@ -494,7 +517,7 @@ function save(step) {
 	put('t', [...state.hidden].sort((a, b) => a - b).join('.'), usual);
 	put('f', state.view === 'sandwich' ? state.fn : -1, -1);
 	put('n', state.norm, 'share');
-	put('s', (state.asc ? '-' : '') + state.sort, 'self');
+	put('s', (state.asc ? '-' : '') + state.sort, sortFirst);
 	put('c', state.theme, '');
 	if ('#' + p !== (location.hash || '#'))
 		history[step ? 'pushState' : 'replaceState'](null, '', '#' + p);
@@ -514,9 +537,9 @@ function restore() {
 	state.hidden = new Set(off.filter((k) => parts[k]));
 	state.fn = number('f', names.length, -1);
 	state.norm = norms[p.get('n')] && usable(p.get('n')) ? p.get('n') : 'share';
-	const sort = p.get('s') || 'self';
+	const sort = p.get('s') || sortFirst;
 	state.asc = sort[0] === '-';
-	state.sort = columns.some((c) => c[0] === sort.replace('-', '')) ? sort.replace('-', '') : 'self';
+	state.sort = columns.some((c) => c[0] === sort.replace('-', '')) ? sort.replace('-', '') : sortFirst;
 	state.theme = ['dark', 'light'].includes(p.get('c')) ? p.get('c') : '';
 	cursor = state.zoom || -1;
 	$('search').value = state.query;
@@ -596,8 +619,19 @@ function search(query) {
 	state.query = query;
 	compile();
 	save(false);
-	(state.view === 'sandwich' ? drawTable : () => flame.draw())();
+	(state.view === 'sandwich' ? drawTable : drawHits)();
 	tally();
+}
+
+// When all matches are out of sight, to the first one.
+function drawHits() {
+	flame.draw();
+	if (!hits || flame.rects.some((r) => hits[tree.name[r.i]]))
+		return;
+	const wide = tree.w[state.zoom] * MIN_PX / flame.width;
+	for (let i = state.zoom; i < tree.end[state.zoom]; i++)
+		if (hits[tree.name[i]] && tree.w[i] >= wide && shown(i))
+			return reveal(i);
 }
 
 const choose = (id) => update({ view: 'sandwich', fn: id }, true);
@@ -652,11 +686,15 @@ function step(key) {
 
 function move(i) {
 	cursor = i;
+	reveal(i);
+	say(null);
+}
+
+function reveal(i) {
 	const y = flame.y(tree.depth[i]);
 	if (y < 0 || y + ROW > flame.height)
 		flame.box.scrollTop += y - flame.height / 2;
 	flame.draw();
-	say(null);
 }
 
 // The next frame that matches, round the end.
@@ -727,13 +765,16 @@ function build() {
 	// Time adds up once: what is idle in a thread is in the part for it alone.
 	const idle = parts.find((part) => part.label === IDLE);
 	const sum = (at) => at.reduce((all, i) => all + tree.sum[0][i], 0);
-	const weight = (part) => sum(part.at) - (!idle || part === idle ? 0 :
-		sum(idle.at.filter((c) => part.at.includes(tree.parent[c]))));
-	for (const part of parts.slice().sort((a, b) => weight(b) - weight(a)).slice(0, PARTS_MAX)) {
+	const weight = new Map(parts.map((part) => {
+		const set = new Set(part.at);
+		return [part, sum(part.at) - (!idle || part === idle ? 0 : sum(idle.at.filter((c) => within(c, set))))];
+	}));
+	for (const part of parts.slice().sort((a, b) => weight.get(b) - weight.get(a)).slice(0, PARTS_MAX)) {
 		const label = option($('thread-list'), 'label', '');
 		option(label, 'input', '', { type: 'checkbox', value: parts.indexOf(part) });
+		label.className = part.process ? 'process' : '';
 		option(label, 'bdi', part.label);
-		option(label, 'span', percent(weight(part) / (tree.sum[0][0] || 1)));
+		option(label, 'span', percent(weight.get(part) / (tree.sum[0][0] || 1)));
 	}
 	for (const [key, label] of columns) {
 		const th = option($('columns'), 'th', '', { scope: 'col' });

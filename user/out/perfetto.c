@@ -164,7 +164,7 @@ static void add_stack(struct trace *t, u32 node)
 	do {
 		t->path[n++] = t->name[at] + 1;
 		at = nodes[at].parent;
-	} while (nodes[at].depth > 1);
+	} while (nodes[at].depth && !agg_is_thread(nodes, &nodes[at]));
 	pb_u64(t->out, 1, node + 1);
 	while (n)
 		pb_u64(t->out, 2, t->path[--n]);
@@ -269,7 +269,7 @@ static void add_thread(struct trace *t, u32 tgid, u32 tid, const char *name)
 
 static const char *thread_name(const struct agg_node *nodes, u32 at)
 {
-	while (nodes[at].depth > 1)
+	while (nodes[at].depth && !agg_is_thread(nodes, &nodes[at]))
 		at = nodes[at].parent;
 	return nodes[at].text;
 }

@@ -112,48 +112,78 @@ static int add_location(struct pprof *p, const struct agg_node *node, u64 id)
 	return err;
 }
 
+/* Where a sample belongs; NULL and 0 = not known. */
+struct place {
+	const char *process; /* when there are several */
+	const char *thread;
+	u32 pid;
+	u32 depth; /* of the thread */
+};
+
+static void add_label(struct pprof *p, const char *key, struct slice text)
+{
+	size_t label = pb_open(p->out, 3);
+
+	pb_u64(p->out, 1, string(p, slice_str(key)));
+	pb_u64(p->out, 2, string(p, text));
+	pb_close(p->out, label);
+}
+
+static void add_number(struct pprof *p, const char *key, u64 n)
+{
+	size_t label = pb_open(p->out, 3);
+
+	pb_u64(p->out, 1, string(p, slice_str(key)));
+	pb_u64(p->out, 3, n);
+	pb_close(p->out, label);
+}
+
 /*
- * stack[1 … depth - 1] are the locations below the thread. Where nothing is known below it, its own name is
+ * stack[at.depth … depth - 1] are the locations below the thread. Where nothing is known below it, its own name is
  * the location: pprof leaves samples without one out of its totals.
  */
-static void add_sample(struct pprof *p, u32 depth, u64 own, const char *thread)
+static void add_sample(struct pprof *p, u32 depth, u64 own, const struct place *at)
 {
 	const struct export_tree *t = p->tree;
 	u64 values[2] = { own, (u64)((double)own * t->unit_ns + 0.5) };
-	size_t msg = pb_open(p->out, PROFILE_SAMPLE), label;
+	size_t msg = pb_open(p->out, PROFILE_SAMPLE);
 	u32 i, n = 0;
 
-	for (i = depth; i-- > 1;)
+	for (i = depth; i-- > at->depth;)
 		p->leaf_first[n++] = p->stack[i];
 	if (!n)
-		p->leaf_first[n++] = p->stack[0];
+		p->leaf_first[n++] = p->stack[MAX(depth, 1) - 1];
 	pb_packed(p->out, 1, p->leaf_first, n);
 	if (t->unit)
 		pb_packed(p->out, 2, values, 2);
 	else
 		pb_packed(p->out, 2, values + 1, 1);
-	if (thread) {
-		label = pb_open(p->out, 3);
-		pb_u64(p->out, 1, string(p, SLICE("thread")));
-		pb_u64(p->out, 2, string(p, slice_str(thread)));
-		pb_close(p->out, label);
-	}
+	if (at->process)
+		add_label(p, "process", slice_str(at->process));
+	if (at->pid)
+		add_number(p, "pid", at->pid);
+	if (at->thread)
+		add_label(p, "thread", slice_str(at->thread));
 	pb_close(p->out, msg);
 }
 
 static int add_samples(struct pprof *p)
 {
 	const struct export_tree *t = p->tree;
-	const char *thread = NULL;
+	struct place at = { .depth = 1, .pid = t->n ? t->nodes[0].pid : 0 };
 	u32 i, known, name;
 	int err = 0;
 
 	for (i = 0; i < t->n && !err; i++) {
 		const struct agg_node *node = &t->nodes[i];
 
-		if (node->depth == 1)
-			thread = node->text;
-		if (node->depth > 1 || p->own[i]) {
+		if (node->process)
+			at = (struct place){ .process = node->text, .pid = node->pid };
+		if (agg_is_thread(t->nodes, node)) {
+			at.thread = node->text;
+			at.depth = node->depth;
+		}
+		if (node->depth > at.depth || p->own[i]) {
 			known = p->names.n;
 			err = frame_names_add(&p->names, node, &name);
 			if (!err && p->names.n > known)
@@ -161,7 +191,7 @@ static int add_samples(struct pprof *p)
 			p->stack[MAX(node->depth, 1) - 1] = name + 1;
 		}
 		if (!err && p->own[i])
-			add_sample(p, node->depth, p->own[i], node->depth ? thread : NULL);
+			add_sample(p, node->depth, p->own[i], &at);
 	}
 	return err;
 }
