@@ -197,18 +197,25 @@ static __always_inline void sock_seed_arrival(struct sock_state *ss, struct sock
 }
 
 /*
- * Does the peer wait for an answer? Of what went over the socket so far TCP knows how much, and in ticks when
- * last. bytes_sent: ba113c3aa79a (4.19).
+ * Does the peer wait for an answer? Of what went over the socket so far TCP knows how much, and when last, in
+ * ticks of some milliseconds. In the same tick: snd_wl1 is where the last segment began that had news; an
+ * acknowledgement of the answer begins where the data ends, a request before it. bytes_sent: ba113c3aa79a (4.19).
  */
 static __always_inline bool sock_owes(struct sock *sk)
 {
-	struct tcp_sock *tp = (void *)sk;
 	struct inet_connection_sock *icsk = (void *)sk;
+	struct tcp_sock *tp = (void *)sk;
+	__s32 later;
 
 	if (!BPF_CORE_READ(tp, bytes_received))
 		return false;
-	return !BPF_CORE_READ(tp, bytes_sent) ||
-	       (__s32)(BPF_CORE_READ(icsk, icsk_ack.lrcvtime) - BPF_CORE_READ(tp, lsndtime)) > 0;
+	if (!BPF_CORE_READ(tp, bytes_sent))
+		return true;
+	later = BPF_CORE_READ(icsk, icsk_ack.lrcvtime) - BPF_CORE_READ(tp, lsndtime);
+	if (later)
+		return later > 0;
+	return BPF_CORE_READ(tp, snd_una) == BPF_CORE_READ(tp, write_seq) &&
+	       BPF_CORE_READ(tp, snd_wl1) != BPF_CORE_READ(tp, rcv_nxt);
 }
 
 /* Who is who on a unix connection: the end with a name serves. A socketpair has none: DEAF. */

@@ -282,6 +282,8 @@ struct tcp_sock {
 	__u32 rcv_nxt;
 	__u32 write_seq;
 	__u32 lsndtime;
+	__u32 snd_una;
+	__u32 snd_wl1;
 	u64 bytes_received;
 	u64 bytes_sent;
 };

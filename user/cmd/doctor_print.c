@@ -66,7 +66,7 @@ static void print_check(const struct paper *p, const struct check *c)
 {
 	buf_addf(p->out, "  %s%-4s%s  ", p->color ? verdicts[c->verdict].color : "",
 		 verdicts[c->verdict].word, p->color ? "\033[0m" : "");
-	if (c->feat || c->probe)
+	if (c->feat || c->probe || !strcmp(c->group, "kernel"))
 		buf_addf(p->out, "%-*s", KEY_COLUMN, c->key);
 	buf_addf(p->out, "%s: %s\n", c->name, c->detail);
 	if (*c->fix)
