@@ -6,6 +6,8 @@
  *   py_task_begin   a task of asyncio is made: its context descends from its maker's
  *   py_write        uvloop queues bytes: the system call comes later, outside of any task
  *
+ * Worker threads have no task; what they do is the task's that waits for their future (py_worker).
+ *
  * The two probes are uprobes on functions that user space found (user/unwind/pysites.h).
  */
 #include "unwind/python.bpf.h"
@@ -19,6 +21,8 @@ struct py_task {
 	__u64 created_ns;
 	__u32 parent;
 	__u32 target;
+	__u32 number;
+	__u32 pad0;
 };
 
 struct {
@@ -27,6 +31,14 @@ struct {
 	__type(key, __u32);
 	__type(value, struct py_task);
 } m_py_tasks __weak SEC(".maps");
+
+/* The thread of a process that made a task last. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u32);
+	__type(value, __u32);
+} m_py_loops __weak SEC(".maps");
 
 /*
  * Contexts of tasks, and the newest task that had each. A context lives at least as long as its task, and
@@ -43,7 +55,7 @@ struct py_owner {
 	__u64 task;
 	__u64 coro;
 	__u32 number;
-	__u32 pad0;
+	__u32 tid; /* of the thread that made it */
 };
 
 struct {
@@ -52,6 +64,33 @@ struct {
 	__type(key, struct py_context);
 	__type(value, struct py_owner);
 } m_py_contexts __weak SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, PY_WORKERS_MAX);
+	__type(key, struct py_worker_key);
+	__type(value, struct py_worker);
+} m_py_workers __weak SEC(".maps");
+
+/* Where a thread has the frame of its worker function: for as long as it lives, once it was found. */
+struct py_worker_frame {
+	__u64 frame; /* 0: it has none */
+	__u64 code;
+	__u64 until_ns; /* if none: as far as is known until then */
+	__u32 tgid;
+	__u32 local;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, __u32);
+	__type(value, struct py_worker_frame);
+} m_py_worker_frames __weak SEC(".maps");
+
+#define WORKER_AGAIN_NS 200000000ULL
+#define WORKER_STEPS 8 /* frames that a function looks at, see LOOP_SLOT */
+#define WORKER_FRAMES 256
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -68,46 +107,54 @@ static __always_inline __u32 number_next(void)
 	return n ? (*n)++ * cfg_ncpus + bpf_get_smp_processor_id() + 1 : 0;
 }
 
-/* What is known by now of the task that this thread made last. */
-static __always_inline void task_settle(const struct py_runtime *rt, __u64 pid_tgid)
+/*
+ * What is known by now of the task that a thread made last. Worker threads ask for it too, since the loop
+ * may have gone to sleep right after: it is told twice then, under one number.
+ */
+static __always_inline void task_settle(const struct py_runtime *rt, __u32 tgid, __u32 tid,
+					bool own)
 {
-	__u32 tid = (__u32)pid_tgid;
-	struct py_task *t = bpf_map_lookup_elem(&m_py_tasks, &tid);
-	struct py_context key = {};
+	struct py_task *t = bpf_map_lookup_elem(&m_py_tasks, &tid), task;
+	struct py_context key = { .tgid = tgid };
 	struct py_owner owner = {};
 	struct ev_task *ev;
 
 	if (!t || !t->task)
 		return;
-	key.context = py_word(t->task + rt->off.task_context);
-	key.tgid = pid_tgid >> 32;
-	/* Over already, and it did nothing that bears its number. */
-	if (py_word(t->task + rt->off.task_coro) != t->coro || !key.context) {
+	task = *t;
+	if (own) {
 		t->task = 0;
-		return;
+	} else {
+		/* Written to meanwhile by the thread it belongs to. */
+		t = bpf_map_lookup_elem(&m_py_tasks, &tid);
+		if (!t || t->task != task.task || t->number != task.number)
+			return;
 	}
-	owner.task = t->task;
-	owner.coro = t->coro;
-	owner.number = number_next();
+	key.context = py_word(task.task + rt->off.task_context);
+	/* Over already, and it did nothing that bears its number. */
+	if (py_word(task.task + rt->off.task_coro) != task.coro || !key.context)
+		return;
+	owner.task = task.task;
+	owner.coro = task.coro;
+	owner.number = task.number;
+	owner.tid = tid;
 	ev = bpf_ringbuf_reserve(&m_events, sizeof(*ev), 0);
 	if (!ev) {
 		/* Not the one before it in that memory. */
 		bpf_map_delete_elem(&m_py_contexts, &key);
-		t->task = 0;
 		drop(DROP_RING_FULL);
 		return;
 	}
 	ev->hdr.size = sizeof(*ev);
 	ev->hdr.kind = EV_TASK;
-	ev->hdr.target = t->target;
-	ev->hdr.tgid = pid_tgid >> 32;
+	ev->hdr.target = task.target;
+	ev->hdr.tgid = tgid;
 	ev->hdr.tid = tid;
 	ev->hdr.ts_ns = bpf_ktime_get_ns();
-	ev->created_ns = t->created_ns;
-	ev->code = t->code;
-	ev->token = owner.number;
-	ev->parent = t->parent;
-	t->task = 0;
+	ev->created_ns = task.created_ns;
+	ev->code = task.code;
+	ev->token = task.number;
+	ev->parent = task.parent;
 	bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP);
 	bpf_map_update_elem(&m_py_contexts, &key, &owner, BPF_ANY);
 }
@@ -125,27 +172,150 @@ static __always_inline const struct py_runtime *python_of(__u32 tgid, struct uw_
 	return rt && rt->off.ts_context ? rt : NULL;
 }
 
+static __always_inline const struct py_owner *owner_of(const struct py_runtime *rt, __u64 context,
+						       __u32 tgid)
+{
+	struct py_context key = { .context = context, .tgid = tgid };
+	const struct py_owner *owner = context ? bpf_map_lookup_elem(&m_py_contexts, &key) : NULL;
+
+	if (!owner || py_word(owner->task + rt->off.task_coro) != owner->coro ||
+	    py_word(owner->task + rt->off.task_context) != context)
+		return NULL;
+	return owner;
+}
+
 static __always_inline __u32 context_token(__u32 slot, struct uw_walk *w,
 					   const struct py_runtime *rt, __u32 tgid)
 {
-	struct py_context key = { .tgid = tgid };
 	const struct py_owner *owner;
 
 	py_thread_find(slot, w, rt);
 	if (!w->py.nstates)
 		return 0;
-	key.context = py_word(w->py.states[0] + rt->off.ts_context);
-	if (!key.context)
+	owner = owner_of(rt, py_word(w->py.states[0] + rt->off.ts_context), tgid);
+	return owner ? owner->number : 0;
+}
+
+static __always_inline __u64 frame_code(const struct py_runtime *rt, __u64 word)
+{
+	return rt->off.flags & PY_TAGGED ? word & ~3ULL : word;
+}
+
+/* Some of the thread's frames, from w->py.frame outwards. Not 0: the search is over. */
+__weak __noinline int py_worker_search(__u32 slot)
+{
+	struct uw_walk *w = walk_of(slot);
+	struct py_worker_frame found = {};
+	const struct py_worker *worker;
+	struct py_worker_key key = {};
+	const struct py_runtime *rt;
+	__u32 i, tid;
+
+	if (!w)
+		return 1;
+	rt = py_runtime_of(w);
+	if (!rt)
+		return 1;
+	key.tgid = current_ids() >> 32;
+	for (i = 0; i < WORKER_STEPS; i++) {
+		__u64 at = w->py.frame;
+
+		if (!at || !py_read(&w->py, at, rt->off.f_bytes))
+			return 1;
+		w->py.frame = py_u64(&w->py, rt->off.f_prev);
+		key.code = frame_code(rt, py_u64(&w->py, rt->off.f_code));
+		worker = key.code ? bpf_map_lookup_elem(&m_py_workers, &key) : NULL;
+		if (!worker)
+			continue;
+		found.frame = at;
+		found.code = key.code;
+		found.tgid = key.tgid;
+		found.local = worker->local;
+		tid = (__u32)current_ids();
+		bpf_map_update_elem(&m_py_worker_frames, &tid, &found, BPF_ANY);
+		return 1;
+	}
+	return 0;
+}
+
+/* Looks for the thread's worker function among its frames, and remembers what it found. */
+static __always_inline void worker_find(__u32 slot, struct uw_walk *w, const struct py_runtime *rt,
+					__u64 now)
+{
+	struct py_worker_frame none = { .until_ns = now + WORKER_AGAIN_NS,
+					.tgid = current_ids() >> 32 };
+	__u32 i, tid = (__u32)current_ids();
+	__u64 at;
+
+	bpf_map_update_elem(&m_py_worker_frames, &tid, &none, BPF_ANY);
+	if (!w->py.nstates)
+		return;
+	at = py_word(w->py.states[0] + rt->off.ts_frame);
+	if (at && rt->off.flags & PY_CFRAME)
+		at = py_word(at + rt->off.cframe_frame);
+	w->py.frame = at;
+	for (i = 0; i < WORKER_FRAMES; i += WORKER_STEPS)
+		if (py_worker_search(slot))
+			break;
+}
+
+static __always_inline const struct py_worker_frame *worker_known(const struct py_runtime *rt,
+								  __u32 tgid, __u64 now)
+{
+	__u32 tid = (__u32)current_ids();
+	const struct py_worker_frame *f = bpf_map_lookup_elem(&m_py_worker_frames, &tid);
+
+	if (!f || f->tgid != tgid)
+		return NULL;
+	if (!f->frame)
+		return now < f->until_ns ? f : NULL;
+	return frame_code(rt, py_word(f->frame + rt->off.f_code)) == f->code ? f : NULL;
+}
+
+/*
+ * The task that waits with this context. Its thread may have made it a moment ago, in the memory of one
+ * that is known; so what that made last comes first.
+ */
+static __always_inline __u32 awaited_by(const struct py_runtime *rt, __u64 context, __u32 tgid)
+{
+	const __u32 *last = bpf_map_lookup_elem(&m_py_loops, &tgid);
+	const struct py_owner *owner;
+	__u32 loop = last ? *last : 0;
+
+	if (loop)
+		task_settle(rt, tgid, loop, false);
+	owner = owner_of(rt, context, tgid);
+	if (!owner || owner->tid == loop)
+		return owner ? owner->number : 0;
+	task_settle(rt, tgid, owner->tid, false);
+	owner = owner_of(rt, context, tgid);
+	return owner ? owner->number : 0;
+}
+
+static __always_inline __u32 worker_token(__u32 slot, struct uw_walk *w,
+					  const struct py_runtime *rt, __u32 tgid)
+{
+	struct py_worker_key any = { .tgid = tgid };
+	const struct py_worker_frame *f;
+	__u64 now, future;
+
+	if (!bpf_map_lookup_elem(&m_py_workers, &any))
 		return 0;
-	owner = bpf_map_lookup_elem(&m_py_contexts, &key);
-	if (!owner || py_word(owner->task + rt->off.task_coro) != owner->coro ||
-	    py_word(owner->task + rt->off.task_context) != key.context)
+	now = bpf_ktime_get_ns();
+	f = worker_known(rt, tgid, now);
+	if (!f) {
+		worker_find(slot, w, rt, now);
+		f = worker_known(rt, tgid, now);
+	}
+	if (!f || !f->frame)
 		return 0;
-	return owner->number;
+	future = py_word(f->frame + f->local) & ~3ULL;
+	return future ? awaited_by(rt, py_word(future + PY_FUTURE_CONTEXT), tgid) : 0;
 }
 
 int py_token(__u32 tgid)
 {
+	__u32 token;
 	__u32 slot = walk_slot(WALK_UPROBE);
 	struct uw_walk *w = walk_of(slot);
 	const struct py_runtime *rt;
@@ -155,32 +325,35 @@ int py_token(__u32 tgid)
 	rt = python_of(tgid, w);
 	if (!rt)
 		return 0;
-	task_settle(rt, current_ids());
-	return (int)context_token(slot, w, rt, tgid);
+	task_settle(rt, tgid, (__u32)current_ids(), true);
+	token = context_token(slot, w, rt, tgid);
+	return (int)(token ? token : worker_token(slot, w, rt, tgid));
 }
 
 static __always_inline int task_begin(struct pt_regs *ctx)
 {
 	__u64 pid_tgid = current_ids();
 	struct target_state *target = target_of(pid_tgid >> 32);
-	__u32 slot = walk_slot(WALK_UPROBE), tid = (__u32)pid_tgid;
+	__u32 slot = walk_slot(WALK_UPROBE), tid = (__u32)pid_tgid, tgid = pid_tgid >> 32;
 	struct uw_walk *w = walk_of(slot);
 	const struct py_runtime *rt;
 	struct py_task t = {};
 
 	if (!live || !target || !w)
 		return 0;
-	rt = python_of(pid_tgid >> 32, w);
+	rt = python_of(tgid, w);
 	if (!rt || !rt->off.task_context)
 		return 0;
-	task_settle(rt, pid_tgid);
+	task_settle(rt, tgid, tid, true);
+	t.number = number_next();
 	t.task = PT_REGS_PARM1(ctx);
-	t.coro = py_word(PT_REGS_PARM2(ctx) + PY_TUPLE_ITEMS);
+	t.coro = py_word(PT_REGS_PARM2(ctx) + rt->off.tuple_items);
 	t.code = py_word(t.coro + rt->off.coro_code) & ~3ULL;
 	t.created_ns = bpf_ktime_get_ns();
 	t.target = target->target;
-	t.parent = context_token(slot, w, rt, pid_tgid >> 32);
-	if (bpf_map_update_elem(&m_py_tasks, &tid, &t, BPF_ANY))
+	t.parent = context_token(slot, w, rt, tgid);
+	if (bpf_map_update_elem(&m_py_tasks, &tid, &t, BPF_ANY) ||
+	    bpf_map_update_elem(&m_py_loops, &tgid, &tid, BPF_ANY))
 		drop(DROP_THREAD_TABLE_FULL);
 	return 0;
 }
@@ -214,7 +387,7 @@ static __always_inline int stream_write(struct pt_regs *ctx)
 	ss = sock_find(ref.sk);
 	if (!ss || !sock_same(ss, &ref))
 		return 0;
-	task_settle(rt, pid_tgid);
+	task_settle(rt, pid_tgid >> 32, (__u32)pid_tgid, true);
 	ss->token = context_token(slot, w, rt, pid_tgid >> 32);
 	return 0;
 }

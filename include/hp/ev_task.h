@@ -12,7 +12,7 @@
 #ifndef HP_EV_TASK_H
 #define HP_EV_TASK_H
 
-/* A task begins. It is told when its context is known, before anything that bears its token. */
+/* A task begins. It is told when its context is known, before anything that bears its token; maybe twice. */
 struct ev_task {
 	struct ev_hdr hdr; /* ts_ns: when its context was known */
 	__u64 created_ns;

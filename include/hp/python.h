@@ -74,9 +74,11 @@ struct py_offsets {
 	__u16 task_coro; /* of _asyncio.Task */
 	__u16 task_context;
 	__u16 coro_code;
+	__u16 f_locals; /* in a frame: the first local variable */
+	__u16 tuple_items; /* of a tuple: the first one */
 	__u16 flags; /* enum py_flags */
 	__u8 shim_owner;
-	__u8 pad0[7];
+	__u8 pad0[3];
 };
 
 struct py_range {
@@ -107,7 +109,24 @@ enum py_site {
 	PY_SITES,
 };
 
-#define PY_TUPLE_ITEMS 24 /* PyTupleObject.ob_item */
+/*
+ * A function that worker threads run and whose local variable is the future of what they do: anyio's
+ * WorkerThread.run. The task that waits for that future is whose work it is.
+ */
+struct py_worker_key {
+	__u64 code; /* 0: the process has such functions */
+	__u32 tgid;
+	__u32 pad0;
+};
+
+struct py_worker {
+	__u32 local; /* offset of the variable in the frame */
+	__u32 pad0;
+};
+
+#define PY_WORKERS_MAX 1024
+#define PY_WORKER_LOCAL_MAX 1024
+#define PY_FUTURE_CONTEXT 32 /* _asyncio.Future: the context of its first callback */
 /* uvloop: UVHandle._handle, whose data is the object again; libuv 1.x: uv_stream_t.io_watcher.fd */
 #define UV_STREAM_HANDLE 24
 #define UV_STREAM_FD 184

@@ -13,7 +13,6 @@ import pytest
 from lib import servers
 
 ROUTES = ("one", "many", "gather", "child", "stream", "after", "thread", "none")
-THREADED = {71}  # made on worker threads
 ALONE = {90}  # no request's
 RIGHT_MIN = 0.995
 WRONG_MAX = 0.001
@@ -35,7 +34,8 @@ def check_tables(report):
     asked, users = {}, {}
     for r in report.requests():
         if not {"at_attach", "at_detach"} & set(r["flags"]):
-            asked.setdefault((r["method"], r["route"]), []).append(r["calls"])
+            calls = [c for c in r["calls"] if c["latency_ms"] is not None]  # wholly inside it
+            asked.setdefault((r["method"], r["route"]), []).append(calls)
     for key, rows in asked.items():
         for c in (c for calls in rows for c in calls):
             users.setdefault(c["query"], {}).setdefault(key, []).append(c["latency_ms"])
@@ -44,7 +44,7 @@ def check_tables(report):
     for key, rows in asked.items():
         counts, e = [len(calls) for calls in rows], shown[key]
         if not any(counts):
-            assert e["queries_per_request"] is None  # calls of worker threads may be theirs
+            assert e["queries_per_request"] is None  # what is bound to none may be theirs
             continue
         assert e["count"] == len(rows)
         assert e["queries_per_request"]["max"] == max(counts)
@@ -73,32 +73,34 @@ def test_calls(pg, tmp_path, cleanup, hostprof, loop, middleware):
     report = hostprof(app.pid, "-d", "5s").report()
     load.stop()
     app.stop()
-    assert report.lost() == {}
+    lost = report.lost()
+    assert lost.pop("unseen_transfers", 0) <= 2  # what was under way as it attached
+    assert lost == {}
     check_tables(report)
 
     truth = truth_of(record)
     ours = {q["fingerprint"]: number_of(q["statement"]) for q in report.queries()}
     requests = {r["path"].rsplit("/", 1)[-1]: r for r in report.requests()}
-    # Those that were read, and did all their work, inside the window; not in its first second: tasks
-    # that were there before say nothing of whose they are.
+    # Those that were read, did all their work, and were answered inside the window: binding goes back
+    # from the answer. Not in its first second: tasks that were there before say nothing of whose they are.
     first, last = report.start_ns + 1_000_000_000, report.stop_ns
-    right = wrong = unbound = threaded = 0
+    right = wrong = unbound = 0
     for name, row in requests.items():
         rows = truth.get(name, [])
-        if row["read_ns"] < first or any(end > last for _, _, end in rows):
+        if row["read_ns"] < first or "at_detach" in row["flags"] or \
+                any(end > last for _, _, end in rows):
             continue
         got = [(ours[c["query"]], c) for c in row["calls"] if ours[c["query"]]]
-        want = [r for r in rows if r[0] not in THREADED]
-        threaded += len(rows) - len(want)
+        want = list(rows)
         for n, call in got:
             at = next((r for r in rows if r[0] == n and r[1] <= call["start_ns"] <= r[2]), None)
             if at:
                 rows = [r for r in rows if r is not at]
-                right += at[0] not in THREADED
+                right += 1
             else:
                 wrong += 1
         unbound += sum(r in rows for r in want)
-    print(f"{right} right, {wrong} wrong, {unbound} unbound, {threaded} on worker threads")
+    print(f"{right} right, {wrong} wrong, {unbound} unbound")
     total = right + unbound
     assert total > 300
     assert right >= RIGHT_MIN * total

@@ -152,7 +152,8 @@ static void report(struct replay *r, int dirfd)
 	bind_finish(&r->bind);
 	for (i = 0; i < r->bind.nrequests; i++) {
 		calls = bind_calls_of(&r->bind, i + 1, &n);
-		agg_bound_request(r->agg, r->bind.requests[i].row, r->bind.requests[i].partial);
+		agg_bound_request(r->agg, r->bind.requests[i].row, r->bind.requests[i].end_ns,
+				  r->bind.requests[i].partial);
 		for (k = 0; k < n; k++)
 			agg_bound_call(r->agg, calls[k].query, calls[k].start_ns, calls[k].end_ns,
 				       calls[k].trips);

@@ -3,7 +3,8 @@
  * For tests/python/test_sites.py: where hostprof would hook a module, and what it knows of a version.
  *
  *   sites FILE            TASK WRITE WRITELINES: offsets in the file, "-" none, "*" behind: single-stepped
- *   sites layout HEX      ts_context task_coro task_context coro_code of that PY_VERSION_HEX
+ *   sites layout HEX      ts_context task_coro task_context coro_code f_locals code_locals
+ *                         future_context tuple_items of that PY_VERSION_HEX
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -23,8 +24,9 @@ static int print_layout(u32 hex, const char *debug_file)
 
 	if (n < 0 || py_layout_get(hex, debug, (size_t)n, &l))
 		return 1;
-	printf("%u %u %u %u\n", l.off.ts_context, l.off.task_coro, l.off.task_context,
-	       l.off.coro_code);
+	printf("%u %u %u %u %u %u %u %u\n", l.off.ts_context, l.off.task_coro, l.off.task_context,
+	       l.off.coro_code, l.off.f_locals, l.code_locals, PY_FUTURE_CONTEXT,
+	       l.off.tuple_items);
 	return 0;
 }
 

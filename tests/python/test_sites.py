@@ -50,7 +50,8 @@ def check(argv, tmp_path):
     debug.write_bytes(bytes.fromhex(truth["debug"]))
     run = subprocess.run([SITES, "layout", "%x" % truth["hex"], debug], capture_output=True, text=True)
     assert run.returncode == 0
-    for name, off in zip(("ts_context", "task_coro", "task_context", "coro_code"),
+    for name, off in zip(("ts_context", "task_coro", "task_context", "coro_code", "f_locals",
+                          "code_locals", "future_context", "tuple_items"),
                          run.stdout.split()):
         assert int(off) in truth[name], name
 

@@ -204,7 +204,7 @@ static void sample_bound(struct sample *s, u32 row, const struct agg_query *q, u
 {
 	u64 at = SAMPLE_START + start_ms * NSEC_PER_MSEC;
 
-	agg_bound_request(s->agg, row, false);
+	agg_bound_request(s->agg, row, UINT64_MAX, false);
 	while (n--) {
 		agg_bound_call(s->agg, q, at, at + NSEC_PER_MSEC, 1);
 		at += 2 * NSEC_PER_MSEC;

@@ -419,9 +419,9 @@ u32 agg_http(struct agg *a, const struct http_exchange *x)
 	return row->number;
 }
 
-void agg_bound_request(struct agg *a, u32 row, bool partial)
+void agg_bound_request(struct agg *a, u32 row, u64 end_ns, bool partial)
 {
-	bound_request(&a->bound, row, partial);
+	bound_request(&a->bound, row, end_ns, partial);
 }
 
 void agg_bound_call(struct agg *a, const struct agg_query *query, u64 start_ns, u64 end_ns,

@@ -52,9 +52,9 @@ u32 agg_http(struct agg *agg, const struct http_exchange *x);
 const struct agg_query *agg_db(struct agg *agg, const struct db_call *c);
 /*
  * Which calls a served request made (row: what agg_http() gave; partial: not wholly inside the window):
- * the request, then its calls by their start.
+ * the request, then its calls by their start. Of what they took counts for the request what lies before its end.
  */
-void agg_bound_request(struct agg *agg, u32 row, bool partial);
+void agg_bound_request(struct agg *agg, u32 row, u64 end_ns, bool partial);
 void agg_bound_call(struct agg *agg, const struct agg_query *query, u64 start_ns, u64 end_ns,
 		    u32 trips);
 /* Calls that were bound to a request and calls that were not, of those wholly inside the window. */

@@ -67,12 +67,13 @@ void bound_row_merge(struct bound *b, u32 to, u32 from)
 		b->rows[row_now(b, from) - 1].into = row_now(b, to);
 }
 
-void bound_request(struct bound *b, u32 row, bool partial)
+void bound_request(struct bound *b, u32 row, u64 end_ns, bool partial)
 {
 	memset(&b->now, 0, sizeof(b->now));
 	if (!row || partial)
 		return;
 	b->now.row = row_now(b, row);
+	b->now.end_ns = end_ns;
 	b->rows[b->now.row - 1].requests++;
 }
 
@@ -94,13 +95,13 @@ static struct bound_use *use_of(struct bound *b, u32 row, u32 query)
 void bound_call(struct bound *b, const struct agg_query *query, u64 start_ns, u64 end_ns, u32 trips)
 {
 	struct bound_row *row = b->now.row ? &b->rows[b->now.row - 1] : NULL;
-	u64 from = MAX(start_ns, b->now.until_ns);
+	u64 from = MAX(start_ns, b->now.until_ns), to = MIN(end_ns, b->now.end_ns);
 	struct bound_use *use;
 
 	if (!row || !query)
 		return;
 	b->now.until_ns = MAX(b->now.until_ns, end_ns);
-	row->db_ns += end_ns > from ? end_ns - from : 0;
+	row->db_ns += to > from ? to - from : 0;
 	row->calls++;
 	row->trips += trips;
 	b->now.calls++;

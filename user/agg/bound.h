@@ -43,6 +43,7 @@ struct bound {
 		u32 calls;
 		u32 trips;
 		u64 until_ns; /* end of the calls so far */
+		u64 end_ns; /* of the request: what goes on behind it delays no answer */
 		u64 db_ns;
 	} now; /* the request that calls are given for */
 	u64 refused;
@@ -58,7 +59,7 @@ void bound_release(struct bound *b);
 u32 bound_row_new(struct bound *b);
 void bound_row_merge(struct bound *b, u32 to, u32 from);
 /* The calls given next are this request's, by their start. */
-void bound_request(struct bound *b, u32 row, bool partial);
+void bound_request(struct bound *b, u32 row, u64 end_ns, bool partial);
 void bound_call(struct bound *b, const struct agg_query *query, u64 start_ns, u64 end_ns,
 		u32 trips);
 /* queries[number] is where the query of that number is now. 0 or -ENOMEM. */

@@ -90,9 +90,11 @@ static bool make_room(struct lineage *l)
 
 void lineage_add(struct lineage *l, const struct ev_task *ev)
 {
+	const struct lineage_task *known = lineage_find(l, ev->token);
 	struct lineage_task *t;
 
-	if (!ev->token)
+	/* A task may be told twice. */
+	if (!ev->token || (known && known->created_ns == ev->created_ns))
 		return;
 	if (!make_room(l)) {
 		l->refused++;

@@ -365,8 +365,21 @@ static const struct java_ops java_ops = {
 	.code = put_code,
 };
 
-static const struct pynames_ops pynames_ops = { .read = read_memory, .put = put_code };
 static const struct v8names_ops v8names_ops = { .read = read_memory, .put = put_code };
+static void tell_worker(void *arg, u32 tgid, u64 code, u32 local)
+{
+	const struct chan_request req = {
+		.type = CHAN_PY_WORKER, .tgid = tgid, .start = code, .bias = local
+	};
+
+	chan_send(((struct analyst *)arg)->opts->chan_fd, &req);
+}
+
+static const struct pynames_ops pynames_ops = {
+	.read = read_memory,
+	.put = put_code,
+	.worker = tell_worker,
+};
 
 /* nframes struct ev_frame at `frames`. */
 static void name_frames(struct analyst *a, u32 tgid, void *frames, u32 nframes)
@@ -706,7 +719,8 @@ static void tell_bound(struct analyst *a)
 	for (i = 0; i < b->nrequests; i++) {
 		const struct bind_call *calls = bind_calls_of(b, i + 1, &n);
 
-		agg_bound_request(a->agg, b->requests[i].row, b->requests[i].partial);
+		agg_bound_request(a->agg, b->requests[i].row, b->requests[i].end_ns,
+				  b->requests[i].partial);
 		for (k = 0; k < n; k++)
 			if (!calls[k].partial)
 				agg_bound_call(a->agg, calls[k].query, calls[k].start_ns,

@@ -550,6 +550,29 @@ int probes_hook_python(struct probes *p, u32 tgid, int fd, u32 site, u64 off)
 			    tgid, fd, off);
 }
 
+int probes_python_worker(struct probes *p, u32 tgid, u64 code, u64 local)
+{
+	const struct py_worker worker = { .local = (u32)local };
+	struct py_worker_key key = { .tgid = tgid };
+	struct target_state target;
+	struct bpf_map *map;
+
+	if (!ladder_rung(&p->ladder, PROBE_TASKS))
+		return -EOPNOTSUPP;
+	if (!code || local > PY_WORKER_LOCAL_MAX)
+		return -EINVAL;
+	if (bpf_map__lookup_elem(p->skel->maps.m_targets, &tgid, sizeof(tgid), &target,
+				 sizeof(target), 0))
+		return -ESRCH;
+	map = p->skel->maps.m_py_workers;
+	if (bpf_map__update_elem(map, &key, sizeof(key), &worker, sizeof(worker), BPF_ANY))
+		return -errno;
+	key.code = code;
+	if (bpf_map__update_elem(map, &key, sizeof(key), &worker, sizeof(worker), BPF_ANY))
+		return -errno;
+	return 0;
+}
+
 int probes_wakeup_fd(const struct probes *p)
 {
 	return ring_buffer__epoll_fd(p->ring);

@@ -117,8 +117,11 @@ static void write_calls(struct json *j, const struct bind_call *calls, u32 n)
 		json_obj(j, NULL);
 		json_cstr(j, "query", q ? q->fingerprint : "");
 		json_u64(j, "start_ns", c->start_ns);
-		json_ms(j, "latency_ms",
-			c->end_ns > c->start_ns ? (double)(c->end_ns - c->start_ns) : 0);
+		if (c->partial)
+			json_null(j, "latency_ms");
+		else
+			json_ms(j, "latency_ms",
+				c->end_ns > c->start_ns ? (double)(c->end_ns - c->start_ns) : 0);
 		json_cstr(j, "bound_by", kinds[c->kind]);
 		json_end_obj(j);
 	}

@@ -5,11 +5,15 @@
  */
 #include <errno.h>
 #include <string.h>
+
+#include "base/cleanup.h"
 #include "unwind/chars.h"
 #include "unwind/pycode.h"
 
 #define STR_BYTES 128 /* of a str object at first: header and a short text */
 #define LINE_MAX 0x7fffffff
+#define PYCODE_LOCALS_MAX 32 /* names that are looked at */
+#define PY_TUPLE_SIZE 16 /* PyVarObject.ob_size */
 
 struct reader {
 	pycode_read_fn *read;
@@ -157,6 +161,30 @@ int pycode_get(const struct py_layout *l, u64 addr, pycode_read_fn *read, void *
 	if (!err)
 		err = read_bytes(&r, l, get_u64(code + l->code_lines), &ret->lines);
 	return err;
+}
+
+int pycode_local(const struct py_layout *l, u64 addr, pycode_read_fn *read, void *arg,
+		 const char *name)
+{
+	struct reader r = { .read = read, .arg = arg, .left = PYCODE_READS };
+	u64 names = 0, n = 0, items[PYCODE_LOCALS_MAX];
+	_release_(buf) struct buf text = BUF_INIT;
+	u32 i;
+	int err;
+
+	err = l->code_locals ? get(&r, addr + l->code_locals, &names, sizeof(names)) : -ENOENT;
+	if (!err)
+		err = get(&r, names + PY_TUPLE_SIZE, &n, sizeof(n));
+	n = MIN(n, (u64)PYCODE_LOCALS_MAX);
+	if (!err && n)
+		err = get(&r, names + l->off.tuple_items, items, n * sizeof(*items));
+	for (i = 0; !err && i < n; i++) {
+		buf_clear(&text);
+		err = read_str(&r, l, items[i], false, &text);
+		if (!err && slice_eq(buf_slice(&text), slice_str(name)))
+			return (int)i;
+	}
+	return err ? err : -ENOENT;
 }
 
 void pycode_release(struct pycode *c)

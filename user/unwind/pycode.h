@@ -35,6 +35,12 @@ struct pycode {
  */
 int pycode_get(const struct py_layout *l, u64 addr, pycode_read_fn *read, void *arg,
 	       struct pycode *ret);
+/*
+ * The index of a local variable of that code object; -ENOENT it has none of that name, else as
+ * pycode_get().
+ */
+int pycode_local(const struct py_layout *l, u64 addr, pycode_read_fn *read, void *arg,
+		 const char *name);
 void pycode_release(struct pycode *c);
 
 /* The line of an instruction (index in code units, PY_INDEX_NONE: none has run); 0 = it has none. */

@@ -108,6 +108,45 @@ static int read_memory(void *arg, u64 addr, void *buf, size_t n)
 	return p->ops->read(p->arg, p->reading, addr, buf, n);
 }
 
+/* Functions of worker threads, and their variable that has the future. */
+static const struct {
+	const char *name; /* up to 3.10 its last part is all there is */
+	const char *file; /* the end of it */
+	const char *local;
+} workers[] = {
+	{ "WorkerThread.run", "/anyio/_backends/_asyncio.py", "future" },
+};
+
+static bool is_worker(const struct pycode *c, const struct proc *proc, size_t i)
+{
+	struct slice name = slice_str(workers[i].name), file = buf_slice(&c->file);
+	size_t n = strlen(workers[i].file);
+	const char *dot = strrchr(workers[i].name, '.');
+
+	if (!proc->layout.code_qualname && dot)
+		name = slice_str(dot + 1);
+	return slice_eq(buf_slice(&c->name), name) && file.n >= n &&
+	       !memcmp(file.p + file.n - n, workers[i].file, n);
+}
+
+static void find_worker(struct pynames *p, const struct proc *proc, u64 code,
+			const struct pycode *c)
+{
+	size_t i;
+	int local;
+
+	if (!proc->layout.off.task_context)
+		return;
+	for (i = 0; i < ARRAY_SIZE(workers); i++) {
+		if (!is_worker(c, proc, i))
+			continue;
+		local = pycode_local(&proc->layout, code, read_memory, p, workers[i].local);
+		if (local >= 0)
+			p->ops->worker(p->arg, proc->tgid, code,
+				       proc->layout.off.f_locals + 8 * (u32)local);
+	}
+}
+
 static u64 code_key(u32 tgid, const struct ev_frame *f, u32 check)
 {
 	return hash_u64(f->addr ^ hash_u64((u64)tgid << 32 | check));
@@ -135,6 +174,7 @@ static const struct pycode *code_get(struct pynames *p, const struct proc *proc,
 	}
 	p->bytes += c->name.cap + c->file.cap + c->lines.cap;
 	p->ncodes++;
+	find_worker(p, proc, f->addr, c);
 	return c;
 }
 

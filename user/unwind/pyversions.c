@@ -14,9 +14,9 @@ struct debug_words {
 	u8 rt_interps;
 	u8 interp_next, interp_threads, gil;
 	u8 ts_prev, ts_next, ts_frame, ts_thread_id;
-	u8 f_prev, f_code, f_instr, f_owner;
-	u8 filename, name, qualname, linetable, firstline, argcount, instrs;
-	u8 ob_type;
+	u8 f_prev, f_code, f_instr, f_locals, f_owner;
+	u8 filename, name, qualname, linetable, firstline, argcount, locals, instrs;
+	u8 ob_type, tuple_items;
 	u8 bytes_size, bytes_data;
 	u8 str_state, str_length, str_ascii;
 };
@@ -40,6 +40,7 @@ static const struct debug_words words_313 = {
 	.f_prev = 29,
 	.f_code = 30,
 	.f_instr = 31,
+	.f_locals = 32,
 	.f_owner = 33,
 	.filename = 35,
 	.name = 36,
@@ -47,8 +48,10 @@ static const struct debug_words words_313 = {
 	.linetable = 38,
 	.firstline = 39,
 	.argcount = 40,
+	.locals = 41,
 	.instrs = 43,
 	.ob_type = 45,
+	.tuple_items = 51,
 	.bytes_size = 65,
 	.bytes_data = 66,
 	.str_state = 68,
@@ -69,6 +72,7 @@ static const struct debug_words words_314 = {
 	.f_prev = 32,
 	.f_code = 33,
 	.f_instr = 34,
+	.f_locals = 35,
 	.f_owner = 36,
 	.filename = 40,
 	.name = 41,
@@ -76,8 +80,10 @@ static const struct debug_words words_314 = {
 	.linetable = 43,
 	.firstline = 44,
 	.argcount = 45,
+	.locals = 46,
 	.instrs = 48,
 	.ob_type = 51,
+	.tuple_items = 57,
 	.bytes_size = 75,
 	.bytes_data = 76,
 	.str_state = 78,
@@ -88,11 +94,12 @@ static const struct debug_words words_314 = {
 /* clang-format off */
 #define OLD_OFFSETS(lasti, gil_at, lasti_flags)                                                    \
 	.off = { .rt_interps = 32, .interp_next = 0, .interp_threads = 8, .ts_next = 8,            \
-		 .ob_type = 8,                                                                      \
+		 .ob_type = 8, .tuple_items = 24,                                                          \
 		 .ts_thread_id = 176, .ts_frame = 24, .f_code = 32, .f_prev = 24, .f_instr = lasti, \
+		 .f_locals = (lasti) == 104 ? 360 : 352,                                          \
 		 .code_argcount = 16, .code_kwonly = 24, .code_flags = 36, .code_firstline = 40,    \
 		 .gil = gil_at, .flags = PY_ONE_A_LOOP | PY_LASTI | (lasti_flags) },                \
-	.code_filename = 104, .code_name = 112, .code_lines = 120
+	.code_locals = 72, .code_filename = 104, .code_name = 112, .code_lines = 120
 #define OBJECTS(header)                                                                            \
 	.bytes_size = 16, .bytes_data = 32, .str_length = 16, .str_state = 32,                     \
 	.str_ascii = (header), .str_compact = (header) + ((header) == 48 ? 24 : 16),               \
@@ -114,6 +121,7 @@ static const struct row rows[] = {
 	{ .minor = 0x030b,
 	  .tested = true,
 	  .layout = { .off = { .ob_type = 8,
+			       .tuple_items = 24,
 			       .rt_interps = 40,
 			       .interp_next = 0,
 			       .interp_threads = 16,
@@ -126,6 +134,7 @@ static const struct row rows[] = {
 			       .f_code = 32,
 			       .f_prev = 48,
 			       .f_instr = 56,
+			       .f_locals = 72,
 			       .f_owner = 69,
 			       .code_argcount = 56,
 			       .code_kwonly = 64,
@@ -133,6 +142,7 @@ static const struct row rows[] = {
 			       .code_firstline = 72,
 			       .code_instrs = 184,
 			       .flags = PY_CFRAME },
+		      .code_locals = 96,
 		      .code_filename = 112,
 		      .code_name = 120,
 		      .code_qualname = 128,
@@ -142,6 +152,7 @@ static const struct row rows[] = {
 	{ .minor = 0x030c,
 	  .tested = true,
 	  .layout = { .off = { .ob_type = 8,
+			       .tuple_items = 24,
 			       .rt_interps = 40,
 			       .interp_next = 0,
 			       .interp_threads = 72,
@@ -154,6 +165,7 @@ static const struct row rows[] = {
 			       .f_code = 0,
 			       .f_prev = 8,
 			       .f_instr = 56,
+			       .f_locals = 72,
 			       .f_owner = 70,
 			       .code_argcount = 52,
 			       .code_kwonly = 60,
@@ -162,6 +174,7 @@ static const struct row rows[] = {
 			       .code_instrs = 192,
 			       .flags = PY_CFRAME | PY_SHIM | PY_GIL_OWN,
 			       .shim_owner = 3 },
+		      .code_locals = 96,
 		      .code_filename = 112,
 		      .code_name = 120,
 		      .code_qualname = 128,
@@ -230,12 +243,14 @@ static int from_debug(const struct row *row, u32 hex, const u8 *debug, size_t n,
 	TAKE(f_prev, PY_FRAME_BYTES - 7);
 	TAKE(f_code, PY_FRAME_BYTES - 7);
 	TAKE(f_instr, PY_FRAME_BYTES - 7);
+	TAKE(f_locals, PY_FRAME_BYTES);
 	TAKE(f_owner, PY_FRAME_BYTES - 7);
 #undef TO
 #define TO(field) ret->code_##field
 	TAKE(filename, PY_CODE_NAMES - 7);
 	TAKE(name, PY_CODE_NAMES - 7);
 	TAKE(qualname, PY_CODE_NAMES - 7);
+	TAKE(locals, PY_CODE_NAMES - 7);
 #undef TO
 #define TO(field) ret->code_lines
 	TAKE(linetable, PY_CODE_NAMES - 7);
@@ -249,6 +264,7 @@ static int from_debug(const struct row *row, u32 hex, const u8 *debug, size_t n,
 #undef TO
 #define TO(field) off->field
 	TAKE(ob_type, PY_OBJECT_HEAD - 7);
+	TAKE(tuple_items, PY_OBJECT_HEAD - 7);
 #undef TO
 #define TO(field) ret->field
 	TAKE(bytes_size, PY_OBJECT_HEAD - 7);

@@ -29,6 +29,7 @@ struct py_layout {
 	u16 code_name;
 	u16 code_qualname; /* 0 = there is none */
 	u16 code_lines;
+	u16 code_locals; /* tuple of the local variables' names */
 	u16 bytes_size; /* bytes object: length, data */
 	u16 bytes_data;
 	u16 str_length; /* str object: length, state, data when ASCII, data when compact */
