@@ -55,8 +55,10 @@ def test_what_ended_is_counted(hostprof, cleanup):
     cpu_s, voluntary = json.loads(target.out[0])
     got = report.summary["resources"]
     # The kernel's own accounts on both sides; a fork is a little of the parent, exits are in both.
+    # It does not tell of the freeing of every task: on 6.18 one in some 300 is never heard of.
     assert cpu_s >= CHILDREN * BURN_MS / 1e3
-    assert cpu_s * 0.99 <= got["cpu_ms"] / 1e3 <= cpu_s * 1.03 + 0.05, (cpu_s, got)
+    untold_s = 2 * 1.2 * BURN_MS / 1e3
+    assert cpu_s * 0.99 - untold_s <= got["cpu_ms"] / 1e3 <= cpu_s * 1.03 + 0.05, (cpu_s, got)
     # Beyond it each task's last switch, and those around the measured part.
     switches = got["context_switches"] - got["involuntary_context_switches"]
     assert voluntary <= switches <= voluntary + CHILDREN + THREADS + 100, (voluntary, got)
