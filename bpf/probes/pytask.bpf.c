@@ -99,6 +99,21 @@ struct {
 	__type(value, __u32);
 } m_py_numbers __weak SEC(".maps");
 
+/* Instead of the stack, which the caller's callers have filled: in the walk's memory for a record. */
+struct py_scratch {
+	struct py_task task;
+	struct py_owner owner;
+	struct py_context context;
+	struct py_worker_frame frame;
+	struct py_worker_key key;
+};
+
+static __always_inline struct py_scratch *scratch_of_walk(struct uw_walk *w)
+{
+	_Static_assert(sizeof(struct py_scratch) <= sizeof(w->head), "no room");
+	return (struct py_scratch *)w->head;
+}
+
 /* Never 0 in 2^32 / processors tasks on one of them. */
 static __always_inline __u32 number_next(void)
 {
@@ -111,52 +126,59 @@ static __always_inline __u32 number_next(void)
  * What is known by now of the task that a thread made last. Worker threads ask for it too, since the loop
  * may have gone to sleep right after: it is told twice then, under one number.
  */
-static __always_inline void task_settle(const struct py_runtime *rt, __u32 tgid, __u32 tid,
-					bool own)
+__weak __noinline int py_task_settle(__u32 slot, __u32 tid, __u32 own)
 {
-	struct py_task *t = bpf_map_lookup_elem(&m_py_tasks, &tid), task;
-	struct py_context key = { .tgid = tgid };
-	struct py_owner owner = {};
+	struct py_task *t = bpf_map_lookup_elem(&m_py_tasks, &tid);
+	struct uw_walk *w = walk_of(slot);
+	const struct py_runtime *rt;
+	struct py_scratch *c;
 	struct ev_task *ev;
 
-	if (!t || !t->task)
-		return;
-	task = *t;
+	if (!t || !t->task || !w)
+		return 0;
+	rt = py_runtime_of(w);
+	if (!rt)
+		return 0;
+	c = scratch_of_walk(w);
+	c->task = *t;
 	if (own) {
 		t->task = 0;
 	} else {
 		/* Written to meanwhile by the thread it belongs to. */
 		t = bpf_map_lookup_elem(&m_py_tasks, &tid);
-		if (!t || t->task != task.task || t->number != task.number)
-			return;
+		if (!t || t->task != c->task.task || t->number != c->task.number)
+			return 0;
 	}
-	key.context = py_word(task.task + rt->off.task_context);
+	c->context.context = py_word(c->task.task + rt->off.task_context);
+	c->context.tgid = current_ids() >> 32;
+	c->context.pad0 = 0;
 	/* Over already, and it did nothing that bears its number. */
-	if (py_word(task.task + rt->off.task_coro) != task.coro || !key.context)
-		return;
-	owner.task = task.task;
-	owner.coro = task.coro;
-	owner.number = task.number;
-	owner.tid = tid;
+	if (py_word(c->task.task + rt->off.task_coro) != c->task.coro || !c->context.context)
+		return 0;
+	c->owner.task = c->task.task;
+	c->owner.coro = c->task.coro;
+	c->owner.number = c->task.number;
+	c->owner.tid = tid;
 	ev = bpf_ringbuf_reserve(&m_events, sizeof(*ev), 0);
 	if (!ev) {
 		/* Not the one before it in that memory. */
-		bpf_map_delete_elem(&m_py_contexts, &key);
+		bpf_map_delete_elem(&m_py_contexts, &c->context);
 		drop(DROP_RING_FULL);
-		return;
+		return 0;
 	}
 	ev->hdr.size = sizeof(*ev);
 	ev->hdr.kind = EV_TASK;
-	ev->hdr.target = task.target;
-	ev->hdr.tgid = tgid;
+	ev->hdr.target = c->task.target;
+	ev->hdr.tgid = c->context.tgid;
 	ev->hdr.tid = tid;
 	ev->hdr.ts_ns = bpf_ktime_get_ns();
-	ev->created_ns = task.created_ns;
-	ev->code = task.code;
-	ev->token = task.number;
-	ev->parent = task.parent;
+	ev->created_ns = c->task.created_ns;
+	ev->code = c->task.code;
+	ev->token = c->task.number;
+	ev->parent = c->task.parent;
 	bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP);
-	bpf_map_update_elem(&m_py_contexts, &key, &owner, BPF_ANY);
+	bpf_map_update_elem(&m_py_contexts, &c->context, &c->owner, BPF_ANY);
+	return 0;
 }
 
 /* The interpreter of a process, and the walk's scratch memory set up for it. */
@@ -172,12 +194,16 @@ static __always_inline const struct py_runtime *python_of(__u32 tgid, struct uw_
 	return rt && rt->off.ts_context ? rt : NULL;
 }
 
-static __always_inline const struct py_owner *owner_of(const struct py_runtime *rt, __u64 context,
-						       __u32 tgid)
+static __always_inline const struct py_owner *
+owner_of(struct uw_walk *w, const struct py_runtime *rt, __u64 context, __u32 tgid)
 {
-	struct py_context key = { .context = context, .tgid = tgid };
-	const struct py_owner *owner = context ? bpf_map_lookup_elem(&m_py_contexts, &key) : NULL;
+	struct py_context *key = &scratch_of_walk(w)->context;
+	const struct py_owner *owner;
 
+	key->context = context;
+	key->tgid = tgid;
+	key->pad0 = 0;
+	owner = context ? bpf_map_lookup_elem(&m_py_contexts, key) : NULL;
 	if (!owner || py_word(owner->task + rt->off.task_coro) != owner->coro ||
 	    py_word(owner->task + rt->off.task_context) != context)
 		return NULL;
@@ -192,7 +218,7 @@ static __always_inline __u32 context_token(__u32 slot, struct uw_walk *w,
 	py_thread_find(slot, w, rt);
 	if (!w->py.nstates)
 		return 0;
-	owner = owner_of(rt, py_word(w->py.states[0] + rt->off.ts_context), tgid);
+	owner = owner_of(w, rt, py_word(w->py.states[0] + rt->off.ts_context), tgid);
 	return owner ? owner->number : 0;
 }
 
@@ -205,9 +231,9 @@ static __always_inline __u64 frame_code(const struct py_runtime *rt, __u64 word)
 __weak __noinline int py_worker_search(__u32 slot)
 {
 	struct uw_walk *w = walk_of(slot);
-	struct py_worker_frame found = {};
 	const struct py_worker *worker;
-	struct py_worker_key key = {};
+	struct py_worker_frame *found;
+	struct py_worker_key *key;
 	const struct py_runtime *rt;
 	__u32 i, tid;
 
@@ -216,23 +242,27 @@ __weak __noinline int py_worker_search(__u32 slot)
 	rt = py_runtime_of(w);
 	if (!rt)
 		return 1;
-	key.tgid = current_ids() >> 32;
+	found = &scratch_of_walk(w)->frame;
+	key = &scratch_of_walk(w)->key;
+	key->tgid = current_ids() >> 32;
+	key->pad0 = 0;
 	for (i = 0; i < WORKER_STEPS; i++) {
 		__u64 at = w->py.frame;
 
 		if (!at || !py_read(&w->py, at, rt->off.f_bytes))
 			return 1;
 		w->py.frame = py_u64(&w->py, rt->off.f_prev);
-		key.code = frame_code(rt, py_u64(&w->py, rt->off.f_code));
-		worker = key.code ? bpf_map_lookup_elem(&m_py_workers, &key) : NULL;
+		key->code = frame_code(rt, py_u64(&w->py, rt->off.f_code));
+		worker = key->code ? bpf_map_lookup_elem(&m_py_workers, key) : NULL;
 		if (!worker)
 			continue;
-		found.frame = at;
-		found.code = key.code;
-		found.tgid = key.tgid;
-		found.local = worker->local;
+		found->frame = at;
+		found->code = key->code;
+		found->until_ns = 0;
+		found->tgid = key->tgid;
+		found->local = worker->local;
 		tid = (__u32)current_ids();
-		bpf_map_update_elem(&m_py_worker_frames, &tid, &found, BPF_ANY);
+		bpf_map_update_elem(&m_py_worker_frames, &tid, found, BPF_ANY);
 		return 1;
 	}
 	return 0;
@@ -242,12 +272,16 @@ __weak __noinline int py_worker_search(__u32 slot)
 static __always_inline void worker_find(__u32 slot, struct uw_walk *w, const struct py_runtime *rt,
 					__u64 now)
 {
-	struct py_worker_frame none = { .until_ns = now + WORKER_AGAIN_NS,
-					.tgid = current_ids() >> 32 };
+	struct py_worker_frame *none = &scratch_of_walk(w)->frame;
 	__u32 i, tid = (__u32)current_ids();
 	__u64 at;
 
-	bpf_map_update_elem(&m_py_worker_frames, &tid, &none, BPF_ANY);
+	none->frame = 0;
+	none->code = 0;
+	none->until_ns = now + WORKER_AGAIN_NS;
+	none->tgid = current_ids() >> 32;
+	none->local = 0;
+	bpf_map_update_elem(&m_py_worker_frames, &tid, none, BPF_ANY);
 	if (!w->py.nstates)
 		return;
 	at = py_word(w->py.states[0] + rt->off.ts_frame);
@@ -276,30 +310,34 @@ static __always_inline const struct py_worker_frame *worker_known(const struct p
  * The task that waits with this context. Its thread may have made it a moment ago, in the memory of one
  * that is known; so what that made last comes first.
  */
-static __always_inline __u32 awaited_by(const struct py_runtime *rt, __u64 context, __u32 tgid)
+static __always_inline __u32 awaited_by(__u32 slot, struct uw_walk *w, const struct py_runtime *rt,
+					__u64 context, __u32 tgid)
 {
 	const __u32 *last = bpf_map_lookup_elem(&m_py_loops, &tgid);
 	const struct py_owner *owner;
 	__u32 loop = last ? *last : 0;
 
 	if (loop)
-		task_settle(rt, tgid, loop, false);
-	owner = owner_of(rt, context, tgid);
+		py_task_settle(slot, loop, false);
+	owner = owner_of(w, rt, context, tgid);
 	if (!owner || owner->tid == loop)
 		return owner ? owner->number : 0;
-	task_settle(rt, tgid, owner->tid, false);
-	owner = owner_of(rt, context, tgid);
+	py_task_settle(slot, owner->tid, false);
+	owner = owner_of(w, rt, context, tgid);
 	return owner ? owner->number : 0;
 }
 
 static __always_inline __u32 worker_token(__u32 slot, struct uw_walk *w,
 					  const struct py_runtime *rt, __u32 tgid)
 {
-	struct py_worker_key any = { .tgid = tgid };
+	struct py_worker_key *any = &scratch_of_walk(w)->key;
 	const struct py_worker_frame *f;
 	__u64 now, future;
 
-	if (!bpf_map_lookup_elem(&m_py_workers, &any))
+	any->code = 0;
+	any->tgid = tgid;
+	any->pad0 = 0;
+	if (!bpf_map_lookup_elem(&m_py_workers, any))
 		return 0;
 	now = bpf_ktime_get_ns();
 	f = worker_known(rt, tgid, now);
@@ -310,7 +348,7 @@ static __always_inline __u32 worker_token(__u32 slot, struct uw_walk *w,
 	if (!f || !f->frame)
 		return 0;
 	future = py_word(f->frame + f->local) & ~3ULL;
-	return future ? awaited_by(rt, py_word(future + PY_FUTURE_CONTEXT), tgid) : 0;
+	return future ? awaited_by(slot, w, rt, py_word(future + PY_FUTURE_CONTEXT), tgid) : 0;
 }
 
 int py_token(__u32 tgid)
@@ -325,7 +363,7 @@ int py_token(__u32 tgid)
 	rt = python_of(tgid, w);
 	if (!rt)
 		return 0;
-	task_settle(rt, tgid, (__u32)current_ids(), true);
+	py_task_settle(slot, (__u32)current_ids(), true);
 	token = context_token(slot, w, rt, tgid);
 	return (int)(token ? token : worker_token(slot, w, rt, tgid));
 }
@@ -344,7 +382,7 @@ static __always_inline int task_begin(struct pt_regs *ctx)
 	rt = python_of(tgid, w);
 	if (!rt || !rt->off.task_context)
 		return 0;
-	task_settle(rt, tgid, tid, true);
+	py_task_settle(slot, tid, true);
 	t.number = number_next();
 	t.task = PT_REGS_PARM1(ctx);
 	t.coro = py_word(PT_REGS_PARM2(ctx) + rt->off.tuple_items);
@@ -387,7 +425,7 @@ static __always_inline int stream_write(struct pt_regs *ctx)
 	ss = sock_find(ref.sk);
 	if (!ss || !sock_same(ss, &ref))
 		return 0;
-	task_settle(rt, pid_tgid >> 32, (__u32)pid_tgid, true);
+	py_task_settle(slot, (__u32)pid_tgid, true);
 	ss->token = context_token(slot, w, rt, pid_tgid >> 32);
 	return 0;
 }

@@ -31,6 +31,7 @@
 #define PERCENT_MAX 110
 #define ROWS_MAX 512
 #define LOG_BYTES (64U << 10)
+#define LOG_TAIL 400 /* of what the verifier said last */
 
 struct row {
 	char kernel[16];
@@ -113,6 +114,7 @@ static void measure(struct rows *r)
 	struct hostprof_bpf *all = hostprof_bpf__open(), *one;
 	_free_ char *log = malloc(LOG_BYTES);
 	struct bpf_program *prog;
+	int err;
 
 	assert_true(all && log);
 	setrlimit(RLIMIT_MEMLOCK, &lim);
@@ -126,8 +128,12 @@ static void measure(struct rows *r)
 		one = open_one(bpf_program__name(prog), log);
 		kernel_series(row->kernel, sizeof(row->kernel));
 		snprintf(row->name, sizeof(row->name), "%s", bpf_program__name(prog));
-		if (!hostprof_bpf__load(one) && stat_of(log, row))
+		err = hostprof_bpf__load(one);
+		if (!err && stat_of(log, row))
 			r->n++;
+		else if (err && *log)
+			print_message("%s: %s: %s\n", row->name, strerror(-err),
+				      log + MAX((ssize_t)strlen(log) - LOG_TAIL, 0));
 		hostprof_bpf__destroy(one);
 	}
 	hostprof_bpf__destroy(all);
