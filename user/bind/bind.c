@@ -141,8 +141,11 @@ u32 bind_request(struct bind *b, const struct http_exchange *x, u32 row)
 
 void bind_call(struct bind *b, const struct db_call *c, const void *query)
 {
-	if (!room(&b->calls, b->ncalls, &b->calls_cap, BIND_CALLS_MAX, sizeof(*b->calls))) {
+	/* Whose request is not known any more. */
+	if (b->nrequests == BIND_REQUESTS_MAX ||
+	    !room(&b->calls, b->ncalls, &b->calls_cap, BIND_CALLS_MAX, sizeof(*b->calls))) {
 		b->refused++;
+		b->bound[BIND_NONE] += !partial(c->flags);
 		return;
 	}
 	b->calls[b->ncalls++] = (struct bind_call){ .start_ns = c->start_ns,

@@ -18,8 +18,8 @@
 #include "bind/lineage.h"
 #include "session/span.h"
 
-#define BIND_REQUESTS_MAX (4U << 20)
-#define BIND_CALLS_MAX (4U << 20)
+#define BIND_REQUESTS_MAX (1U << 17) /* 8 MiB; past it calls are bound to none */
+#define BIND_CALLS_MAX (1U << 18) /* 16 MiB */
 
 enum bind_kind {
 	BIND_NONE,

@@ -340,41 +340,12 @@ int featprobe_return_room(void)
 	return find_btf("", "objpool_head", BTF_KIND_STRUCT) > 0 ? 0 : -ENOENT;
 }
 
-/* Only its address is used. */
-__attribute__((noinline, used)) static void uprobe_site(void)
-{
-	__asm__ volatile("");
-}
-
+/* To hook one takes as long as all the rest; where that fails, it says so when there is one to hook. */
 int featprobe_uprobe(void)
 {
-	struct perf_event_attr attr = { 0 };
-	_release_(buf) struct buf maps = BUF_INIT;
-	u64 at = (u64)(uintptr_t)uprobe_site, start, end, off;
-	int type = pmu_type("uprobe"), err;
-	char *line, *rest;
+	int type = pmu_type("uprobe");
 
-	if (type < 0)
-		return type;
-	err = file_read("/proc/self/maps", &maps, 4 << 20);
-	if (err)
-		return err;
-	for (rest = maps.p; (line = strsep(&rest, "\n"));) {
-		unsigned long long s, e, o;
-
-		if (sscanf(line, "%llx-%llx %*s %llx", &s, &e, &o) != 3)
-			continue;
-		start = s;
-		end = e;
-		off = o;
-		if (at < start || at >= end)
-			continue;
-		attr.type = (u32)type;
-		attr.config1 = (u64)(uintptr_t) "/proc/self/exe";
-		attr.config2 = at - start + off;
-		return try_event(&attr, BPF_PROG_TYPE_KPROBE);
-	}
-	return -ENOENT;
+	return type < 0 ? type : 0;
 }
 
 /* The object with one of its two programs: not every kernel runs the second one by itself. */

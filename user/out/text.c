@@ -573,7 +573,7 @@ static u32 trust(struct text *t, const struct agg_report *rep)
 	const struct agg_trust *tr = &rep->trust;
 	_release_(buf) struct buf b = BUF_INIT;
 	_release_(buf) struct buf cost = BUF_INIT;
-	u64 lost = tr->lost_events, short_of;
+	u64 lost = tr->lost_events, short_of, unsure;
 	const char *style = lost ? RED : "";
 	double ratio;
 
@@ -588,8 +588,12 @@ static u32 trust(struct text *t, const struct agg_report *rep)
 			 fmt_count(FMT, tr->conns.unparsed + tr->conns.encrypted),
 			 fmt_count(FMT, tr->conns.seen));
 	short_of = tr->stacks.total - tr->stacks.complete;
-	if (short_of > tr->stacks.total / 100 && short_of > tr->stacks.stops[UW_STOP_FP])
-		buf_addf(&b, ", %s of %s stacks cut", fmt_count(FMT, short_of),
+	unsure = MIN(short_of, tr->stacks.stops[UW_STOP_FP]);
+	if (short_of - unsure > tr->stacks.total / 100)
+		buf_addf(&b, ", %s of %s stacks cut", fmt_count(FMT, short_of - unsure),
+			 fmt_count(FMT, tr->stacks.total));
+	else if (unsure > tr->stacks.total / 10)
+		buf_addf(&b, ", %s of %s stacks maybe cut", fmt_count(FMT, unsure),
 			 fmt_count(FMT, tr->stacks.total));
 	buf_addf(&cost, "; cost %.2f cores", facts_cost_cores(rep));
 	if (!tr->overhead.measured)

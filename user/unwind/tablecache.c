@@ -16,7 +16,7 @@
 #include "unwind/tablecache.h"
 
 #define ENTRY_MAGIC                                                                                \
-	0x3663777568707368ULL /* changes with struct entry_head or the meaning of an image */
+	0x3763777568707368ULL /* changes with struct entry_head or the meaning of an image */
 #define ENTRY_SUFFIX ".unwind"
 #define TEMP_PREFIX "new-"
 #define TEMP_AGE_S 600 /* a file under construction that is older was left by one that died */

@@ -280,6 +280,14 @@ bool gap_next(struct gap_finder *g, struct gap *gap, struct gap_find *ret)
 	} else if (has_plt) {
 		*ret = plt;
 		g->counts->plts++;
+	} else if (gap->after && gap->after->cfa == UW_CFA_END) {
+		/*
+		 * makecontext() lays down the first byte of an outermost function as return address,
+		 * and what is looked up is the byte before that.
+		 */
+		ret->start = gap->end - 1;
+		ret->end = gap->end;
+		ret->rule.cfa = UW_CFA_END;
 	} else {
 		return false;
 	}
