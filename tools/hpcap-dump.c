@@ -192,6 +192,14 @@ static void line(struct ev_hdr *rec)
 		       (unsigned long long)ev->code, (unsigned long long)ev->created_ns);
 		break;
 	}
+	case EV_STEP: {
+		const struct ev_step *ev = (const struct ev_step *)rec;
+
+		printf(" token=%x reason=%u blocked=%llu runqueue=%llu%s", ev->token, ev->reason,
+		       (unsigned long long)ev->blocked_ns, (unsigned long long)ev->runqueue_ns,
+		       ev->flags & HP_STEP_SAMPLED ? " sampled" : "");
+		break;
+	}
 	case EV_CONT:
 		cont((const struct ev_cont *)rec);
 		break;

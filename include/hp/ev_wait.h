@@ -64,7 +64,7 @@ struct ev_wait {
 	__u8 unwind; /* enum hp_unwind */
 	__u8 stop; /* enum uw_stop */
 	__u8 woken_by; /* enum hp_waker */
-	__u8 pad0[4];
+	__u32 token; /* of the work that waited: hp/ev_task.h; 0 = not known */
 	char comm[HP_COMM_LEN];
 	char waker_comm[HP_COMM_LEN];
 };
@@ -89,6 +89,26 @@ struct ev_wait_total {
 	__u32 reason; /* enum hp_wait */
 	__u32 flags; /* enum hp_wait_flags */
 	char comm[HP_COMM_LEN];
+};
+
+/*
+ * What a thread did up to here: since its step before, or its last transfer, it ran for `token`, then it
+ * waited blocked_ns + runqueue_ns until hdr.ts_ns. Every wait of a thread of a process that serves
+ * requests is told, short or long, drawn or not. With HP_STEP_SAMPLED there was no wait: the CPU
+ * sample of the same thread and time was taken of that work.
+ */
+struct ev_step {
+	struct ev_hdr hdr; /* ts_ns: when the thread was back on a processor, or sampled */
+	__u64 blocked_ns; /* until it was woken, */
+	__u64 runqueue_ns; /* and from then on */
+	__u32 token; /* hp/ev_task.h; 0 = not known, or nobody's */
+	__u8 reason; /* enum hp_wait */
+	__u8 flags; /* enum hp_step_flags */
+	__u8 pad0[2];
+};
+
+enum hp_step_flags {
+	HP_STEP_SAMPLED = 1,
 };
 
 #endif

@@ -20,7 +20,8 @@
 static bool is_bulk(u32 kind)
 {
 	return kind == EV_DATA || kind == EV_CONT || kind == EV_SAMPLE || kind == EV_WAIT ||
-	       kind == EV_CONN_OPEN || kind == EV_CONN_STATE || kind == EV_CONN_CLOSE;
+	       kind == EV_TASK || kind == EV_STEP || kind == EV_CONN_OPEN ||
+	       kind == EV_CONN_STATE || kind == EV_CONN_CLOSE;
 }
 
 static bool fits(const struct capture *c, const struct ev_hdr *rec)

@@ -131,6 +131,8 @@ static bool fixed_ok(const struct ev_hdr *hdr)
 	}
 	if (hdr->kind == EV_WAIT_TOTAL)
 		return ((const struct ev_wait_total *)hdr)->reason < HP_WAIT_MAX;
+	if (hdr->kind == EV_STEP)
+		return ((const struct ev_step *)hdr)->reason < HP_WAIT_MAX;
 	/* A role is shifted by later on. */
 	if (hdr->kind == EV_CONN_OPEN)
 		return ((const struct ev_conn_open *)hdr)->role <= HP_ROLE_CLIENT;
