@@ -25,8 +25,12 @@ struct py_task {
 	__u32 pad0;
 };
 
+/* Set by user space when the first process has its py_task_begin: before that no thread has a token. */
+__u32 tasks_hooked;
+
+/* The task that each thread made last. */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, THREADS_MAX);
 	__type(key, __u32);
 	__type(value, struct py_task);
@@ -66,7 +70,7 @@ struct {
 } m_py_contexts __weak SEC(".maps");
 
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, PY_WORKERS_MAX);
 	__type(key, struct py_worker_key);
 	__type(value, struct py_worker);
@@ -358,7 +362,7 @@ int py_token(__u32 tgid)
 	struct uw_walk *w = walk_of(slot);
 	const struct py_runtime *rt;
 
-	if (!w)
+	if (!tasks_hooked || !w)
 		return 0;
 	rt = python_of(tgid, w);
 	if (!rt)

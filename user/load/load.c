@@ -538,16 +538,20 @@ int probes_attach(struct probes *p, struct probes_error *ret_err)
 int probes_hook_python(struct probes *p, u32 tgid, int fd, u32 site, u64 off)
 {
 	struct target_state target;
+	int err;
 
 	if (!ladder_rung(&p->ladder, PROBE_TASKS))
 		return -EOPNOTSUPP;
 	if (bpf_map__lookup_elem(p->skel->maps.m_targets, &tgid, sizeof(tgid), &target,
 				 sizeof(target), 0))
 		return -ESRCH;
-	return hooks_uprobe(&p->hooks,
-			    site == PY_SITE_TASK ? p->skel->progs.py_task_begin
-						 : p->skel->progs.py_write,
-			    tgid, fd, off);
+	err = hooks_uprobe(&p->hooks,
+			   site == PY_SITE_TASK ? p->skel->progs.py_task_begin
+						: p->skel->progs.py_write,
+			   tgid, fd, off);
+	if (!err && site == PY_SITE_TASK)
+		__atomic_store_n(&p->skel->bss->tasks_hooked, 1, __ATOMIC_RELEASE);
+	return err;
 }
 
 int probes_python_worker(struct probes *p, u32 tgid, u64 code, u64 local)
