@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 
 void bound_init(struct bound *b)
@@ -24,24 +25,9 @@ void bound_release(struct bound *b)
 	memset(b, 0, sizeof(*b));
 }
 
-static bool room(void *array, u32 n, u32 *cap, u32 max, size_t size)
-{
-	u32 want = MIN(*cap ? 2 * *cap : 64, max);
-	void **p = array, *bigger;
-
-	if (n < *cap)
-		return true;
-	bigger = n < max ? realloc(*p, want * size) : NULL;
-	if (!bigger)
-		return false;
-	*p = bigger;
-	*cap = want;
-	return true;
-}
-
 u32 bound_row_new(struct bound *b)
 {
-	if (!room(&b->rows, b->nrows, &b->rows_cap, BOUND_ROWS_MAX, sizeof(*b->rows))) {
+	if (!array_room(&b->rows, b->nrows, &b->rows_cap, BOUND_ROWS_MAX, sizeof(*b->rows))) {
 		b->refused++;
 		return 0;
 	}
@@ -83,7 +69,7 @@ static struct bound_use *use_of(struct bound *b, u32 row, u32 query)
 
 	if (at)
 		return &b->uses[*at];
-	if (!room(&b->uses, b->nuses, &b->uses_cap, BOUND_USES_MAX, sizeof(*b->uses)) ||
+	if (!array_room(&b->uses, b->nuses, &b->uses_cap, BOUND_USES_MAX, sizeof(*b->uses)) ||
 	    map_put(&b->by_pair, key, b->nuses)) {
 		b->refused++;
 		return NULL;

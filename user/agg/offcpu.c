@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "agg/text.h"
+#include "base/array.h"
 
 void offcpu_init(struct offcpu *o)
 {
@@ -28,19 +29,11 @@ void offcpu_release(struct offcpu *o)
 
 static struct offcpu_thread *thread_new(struct offcpu *o, const struct ev_wait_total *rec, u64 key)
 {
-	u32 cap = o->cap ? o->cap * 2 : 64;
-	struct offcpu_thread *t = o->threads;
+	struct offcpu_thread *t;
 
-	if (o->n == OFFCPU_THREADS_MAX) {
+	if (!array_room(&o->threads, o->n, &o->cap, OFFCPU_THREADS_MAX, sizeof(*o->threads))) {
 		o->refused++;
 		return NULL;
-	}
-	if (o->n == o->cap) {
-		t = realloc(o->threads, cap * sizeof(*t));
-		if (!t)
-			return NULL;
-		o->threads = t;
-		o->cap = cap;
 	}
 	if (map_put(&o->of, key, o->n))
 		return NULL;
@@ -80,17 +73,10 @@ void offcpu_total(struct offcpu *o, const struct ev_wait_total *rec)
 
 void offcpu_state(struct offcpu *o, const struct ev_wait *rec)
 {
-	u32 cap = o->states_cap ? o->states_cap * 2 : 256;
-	struct agg_state *s = o->states;
+	struct agg_state *s;
 
-	if (o->nstates == o->states_cap && o->nstates < AGG_STATES_MAX) {
-		s = realloc(s, cap * sizeof(*s));
-		if (s) {
-			o->states = s;
-			o->states_cap = cap;
-		}
-	}
-	if (o->nstates >= MIN(o->states_cap, (u32)AGG_STATES_MAX)) {
+	if (!array_room(&o->states, o->nstates, &o->states_cap, AGG_STATES_MAX,
+			sizeof(*o->states))) {
 		o->states_more++;
 		return;
 	}

@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include "agg/route.h"
+#include "base/array.h"
 
 #define NONE UINT32_MAX
 #define FANOUT_MIN 4
@@ -130,17 +131,9 @@ static u32 node_new(struct routes *r, bool force)
 	if (i != NONE) {
 		r->free = r->nodes[i].next;
 	} else {
-		if (r->n >= r->max && !force)
+		if ((r->n >= r->max && !force) ||
+		    !array_room(&r->nodes, r->n, &r->cap, UINT32_MAX, sizeof(*r->nodes)))
 			return NONE;
-		if (r->n == r->cap) {
-			u32 cap = r->cap ? r->cap * 2 : 32;
-			struct route_node *p = realloc(r->nodes, cap * sizeof(*p));
-
-			if (!p)
-				return NONE;
-			r->nodes = p;
-			r->cap = cap;
-		}
 		i = r->n++;
 	}
 	memset(&r->nodes[i], 0, sizeof(r->nodes[i]));

@@ -12,6 +12,7 @@
 #include <string.h>
 #include "agg/stacks.h"
 #include "agg/text.h"
+#include "base/array.h"
 #include "base/cleanup.h"
 
 /* How far back a lookup looks when ranges overlap, as after an unmap and a new map. */
@@ -94,21 +95,6 @@ static bool index_room(const void *of, struct stack_index *ix, u64 (*hash)(const
 	return true;
 }
 
-static bool array_room(void *array, u32 n, u32 *cap, size_t size)
-{
-	void **p = array, *bigger;
-	u32 want = *cap ? *cap * 2 : 64;
-
-	if (n < *cap)
-		return true;
-	bigger = realloc(*p, want * size);
-	if (!bigger)
-		return false;
-	*p = bigger;
-	*cap = want;
-	return true;
-}
-
 static u64 frame_key(const struct stack_frame *f)
 {
 	u64 code = f->extra || f->check ? hash_u64((u64)f->extra << 32 | f->check) : 0;
@@ -139,8 +125,8 @@ static s64 frame_get(struct stacks *s, const struct stack_frame *want)
 		    f->extra == want->extra && f->check == want->check)
 			return i;
 	}
-	if (s->nframes == STACK_FRAMES_MAX ||
-	    !array_room(&s->frames, s->nframes, &s->frames_cap, sizeof(*s->frames)))
+	if (!array_room(&s->frames, s->nframes, &s->frames_cap, STACK_FRAMES_MAX,
+			sizeof(*s->frames)))
 		return -1;
 	s->frames[s->nframes] = *want;
 	s->frame_of.slots[at] = ++s->nframes;
@@ -175,7 +161,7 @@ static s64 node_get(struct stack_tree *t, u32 parent, u32 frame, bool force)
 			return i;
 	}
 	if ((t->nnodes >= t->nodes_max && !force) ||
-	    !array_room(&t->nodes, t->nnodes, &t->nodes_cap, sizeof(*t->nodes)))
+	    !array_room(&t->nodes, t->nnodes, &t->nodes_cap, UINT32_MAX, sizeof(*t->nodes)))
 		return -1;
 	t->nodes[t->nnodes] = (struct stack_node){ .parent = parent, .frame = frame };
 	t->node_of.slots[at] = ++t->nnodes;
@@ -287,8 +273,8 @@ u32 stacks_add(struct stacks *s, struct stack_tree *t, const struct stack_sample
 
 void stacks_moment(struct stacks *s, const struct agg_moment *m)
 {
-	if (s->nmoments == AGG_MOMENTS_MAX ||
-	    !array_room(&s->moments, s->nmoments, &s->moments_cap, sizeof(*s->moments)))
+	if (!array_room(&s->moments, s->nmoments, &s->moments_cap, AGG_MOMENTS_MAX,
+			sizeof(*s->moments)))
 		s->moments_more++;
 	else
 		s->moments[s->nmoments++] = *m;
@@ -302,8 +288,8 @@ void stacks_symbol(struct stacks *s, const struct ev_symbol *rec)
 	bool by_start = name.n > module.n + 3 && slice_starts(name, module) &&
 			!memcmp(name.p + module.n, "@0x", 3);
 
-	if (!name.n || s->nsymbols == STACK_SYMBOLS_MAX ||
-	    !array_room(&s->symbols, s->nsymbols, &s->symbols_cap, sizeof(*s->symbols))) {
+	if (!name.n || !array_room(&s->symbols, s->nsymbols, &s->symbols_cap, STACK_SYMBOLS_MAX,
+				   sizeof(*s->symbols))) {
 		s->symbols_refused++;
 		return;
 	}
@@ -421,8 +407,8 @@ void stacks_lines(struct stacks *s, const struct ev_lines *rec)
 		struct slice file = slice_of(p + name.n, line[i].file_len);
 
 		p += name.n + file.n;
-		if (s->nlines == STACK_LINES_MAX ||
-		    !array_room(&s->lines, s->nlines, &s->lines_cap, sizeof(*s->lines))) {
+		if (!array_room(&s->lines, s->nlines, &s->lines_cap, STACK_LINES_MAX,
+				sizeof(*s->lines))) {
 			f->nlines = 0; /* part of them would say something else */
 			return;
 		}
@@ -439,8 +425,8 @@ void stacks_mapping(struct stacks *s, const struct ev_mapping *rec)
 	struct slice path = slice_of(rec + 1, rec->path_len);
 	struct stack_mapping *m;
 
-	if (s->nmappings == STACK_MAPPINGS_MAX ||
-	    !array_room(&s->mappings, s->nmappings, &s->mappings_cap, sizeof(*s->mappings)))
+	if (!array_room(&s->mappings, s->nmappings, &s->mappings_cap, STACK_MAPPINGS_MAX,
+			sizeof(*s->mappings)))
 		return;
 	m = &s->mappings[s->nmappings];
 	memset(m, 0, sizeof(*m));

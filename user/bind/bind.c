@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 
 /*
@@ -37,21 +38,6 @@ void bind_release(struct bind *b)
 static u64 thread_key(u32 tgid, u32 tid)
 {
 	return (u64)tgid << 32 | tid;
-}
-
-static bool room(void *array, u32 n, u32 *cap, u32 max, size_t size)
-{
-	u32 want = MIN(*cap ? 2 * *cap : 1024, max);
-	void **p = array, *bigger;
-
-	if (n < *cap)
-		return true;
-	bigger = n < max ? realloc(*p, want * size) : NULL;
-	if (!bigger)
-		return false;
-	*p = bigger;
-	*cap = want;
-	return true;
 }
 
 /* Requests of one thread that overlap: it serves several at a time. */
@@ -120,8 +106,8 @@ static bool partial(u32 flags)
 
 u32 bind_request(struct bind *b, const struct http_exchange *x, u32 row)
 {
-	if (!room(&b->requests, b->nrequests, &b->requests_cap, BIND_REQUESTS_MAX,
-		  sizeof(*b->requests))) {
+	if (!array_room(&b->requests, b->nrequests, &b->requests_cap, BIND_REQUESTS_MAX,
+			sizeof(*b->requests))) {
 		b->refused++;
 		return 0;
 	}
@@ -143,7 +129,7 @@ void bind_call(struct bind *b, const struct db_call *c, const void *query)
 {
 	/* Whose request is not known any more. */
 	if (b->nrequests == BIND_REQUESTS_MAX ||
-	    !room(&b->calls, b->ncalls, &b->calls_cap, BIND_CALLS_MAX, sizeof(*b->calls))) {
+	    !array_room(&b->calls, b->ncalls, &b->calls_cap, BIND_CALLS_MAX, sizeof(*b->calls))) {
 		b->refused++;
 		b->bound[BIND_NONE] += !partial(c->flags);
 		return;

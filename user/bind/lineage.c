@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
+
 #define FIRST_CAP 1024
 #define KIND_NONE (~0U)
 #define AFRESH_LEAST 2 /* one in so many tasks of a kind that begins requests is made afresh */
@@ -57,16 +59,8 @@ static u32 kind_get(struct lineage *l, u32 tgid, u64 code)
 
 	if (at)
 		return (u32)*at;
-	if (l->nkinds == l->kinds_cap) {
-		u32 cap = l->kinds_cap ? 2 * l->kinds_cap : 64;
-		struct lineage_kind *v = realloc(l->kinds, cap * sizeof(*v));
-
-		if (!v)
-			return KIND_NONE;
-		l->kinds = v;
-		l->kinds_cap = cap;
-	}
-	if (map_put(&l->by_kind, key, l->nkinds))
+	if (!array_room(&l->kinds, l->nkinds, &l->kinds_cap, LINEAGE_CODES, sizeof(*l->kinds)) ||
+	    map_put(&l->by_kind, key, l->nkinds))
 		return KIND_NONE;
 	l->kinds[l->nkinds] = (struct lineage_kind){ 0 };
 	return l->nkinds++;

@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/elffacts.h"
 #include "base/file.h"
@@ -217,15 +218,8 @@ int procfs_add(struct procfs *p, u32 pid, u16 target)
 			drop_at(p, i);
 	if (p->n == PROCFS_PROCS_MAX)
 		return -ENOSPC;
-	if (p->n == p->cap) {
-		u32 cap = p->cap ? p->cap * 2 : 16;
-
-		x = realloc(p->v, cap * sizeof(*x));
-		if (!x)
-			return -ENOMEM;
-		p->v = x;
-		p->cap = cap;
-	}
+	if (!array_room(&p->v, p->n, &p->cap, PROCFS_PROCS_MAX, sizeof(*p->v)))
+		return -ENOMEM;
 	x = &p->v[p->n];
 	*x = (struct proc){ .pid = pid, .target = target, .stat = -1, .io = -1 };
 	x->dir = procdir_open(pid);
@@ -322,17 +316,8 @@ static struct task *task_of(struct proc *x, u32 tid, u32 *hint)
 			return &x->tasks[at];
 		}
 	}
-	if (x->ntasks == PROCFS_TASKS_MAX)
+	if (!array_room(&x->tasks, x->ntasks, &x->tasks_cap, PROCFS_TASKS_MAX, sizeof(*x->tasks)))
 		return NULL;
-	if (x->ntasks == x->tasks_cap) {
-		u32 cap = x->tasks_cap ? x->tasks_cap * 2 : 16;
-
-		t = realloc(x->tasks, cap * sizeof(*t));
-		if (!t)
-			return NULL;
-		x->tasks = t;
-		x->tasks_cap = cap;
-	}
 	t = &x->tasks[x->ntasks++];
 	*t = (struct task){ .tid = tid };
 	return t;

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
+
 #define NAMES_BYTES_MAX (8 * 1024 * 1024)
 #define LINE_DIGITS_MAX 9
 
@@ -103,15 +105,8 @@ int frame_names_add(struct frame_names *f, const struct agg_node *node, u32 *ret
 		*ret = (u32)*found;
 		return 0;
 	}
-	if (f->n == f->cap) {
-		u32 cap = f->cap ? f->cap * 2 : 256;
-		void *bigger = realloc(f->nodes, cap * sizeof(*f->nodes));
-
-		if (!bigger)
-			return -ENOMEM;
-		f->nodes = bigger;
-		f->cap = cap;
-	}
+	if (!array_room(&f->nodes, f->n, &f->cap, UINT32_MAX, sizeof(*f->nodes)))
+		return -ENOMEM;
 	/* Of two names with one hash the second gets a number each time: more numbers, same picture. */
 	if (!found) {
 		err = map_put(&f->ids, hash, f->n);

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "sym/lines.h"
 
@@ -62,23 +63,6 @@ struct dwarf_lines {
 	u32 steps;
 	bool cut; /* over a bound */
 };
-
-static bool grow(void *array, u32 n, u32 *cap, u32 max, size_t size)
-{
-	void **p = array, *q;
-	u32 want = MIN(*cap ? *cap * 2 : 64, max);
-
-	if (n < *cap)
-		return true;
-	if (n >= max)
-		return false;
-	q = realloc(*p, want * size);
-	if (!q)
-		return false;
-	*p = q;
-	*cap = want;
-	return true;
-}
 
 void dwarf_lines_free(struct dwarf_lines *d)
 {
@@ -152,7 +136,7 @@ static bool add_pieces(struct dwarf_lines *d, Dwarf_Die *die, struct piece **v, 
 	while ((at = dwarf_ranges(die, at, &base, &lo, &hi)) > 0) {
 		if (lo >= hi)
 			continue;
-		if (d->steps++ > STEPS_MAX || !grow(v, *n, cap, PIECES_MAX, sizeof(**v))) {
+		if (d->steps++ > STEPS_MAX || !array_room(v, *n, cap, PIECES_MAX, sizeof(**v))) {
 			d->cut = true;
 			return false;
 		}
@@ -167,8 +151,8 @@ static void read_units(struct dwarf_lines *d)
 	Dwarf_Die die;
 
 	while (!dwarf_get_units(d->dw, cu, &cu, NULL, NULL, &die, NULL)) {
-		if (d->nunits == UNITS_MAX ||
-		    !grow(&d->units, d->nunits, &d->cap_units, UNITS_MAX, sizeof(*d->units))) {
+		if (d->nunits == UNITS_MAX || !array_room(&d->units, d->nunits, &d->cap_units,
+							  UNITS_MAX, sizeof(*d->units))) {
 			d->cut = true;
 			break;
 		}
@@ -222,7 +206,7 @@ static bool add_scope(struct dwarf_lines *d, struct unit *u, Dwarf_Die *die, boo
 {
 	struct scope s = { .die = dwarf_dieoffset(die), .first = u->ninlined };
 
-	if (!grow(&u->scopes, u->nscopes, &u->cap_scopes, PIECES_MAX, sizeof(*u->scopes))) {
+	if (!array_room(&u->scopes, u->nscopes, &u->cap_scopes, PIECES_MAX, sizeof(*u->scopes))) {
 		d->cut = true;
 		return false;
 	}

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 
 #define LOG2_MIN 5
@@ -239,17 +240,8 @@ static bool is_same(const struct jvm_heap *heap, const struct jvm_heaps *h,
 
 static struct jvm_blob *blob_new(struct jvm_heaps *h)
 {
-	struct jvm_blob *v;
-	u32 cap;
-
-	if (h->nblobs == h->cap) {
-		cap = h->cap ? h->cap * 2 : 1024;
-		v = realloc(h->blobs, cap * sizeof(*v));
-		if (!v)
-			return NULL;
-		h->blobs = v;
-		h->cap = cap;
-	}
+	if (!array_room(&h->blobs, h->nblobs, &h->cap, UINT32_MAX, sizeof(*h->blobs)))
+		return NULL;
 	memset(&h->blobs[h->nblobs], 0, sizeof(*h->blobs));
 	return &h->blobs[h->nblobs++];
 }
@@ -410,22 +402,15 @@ static u16 rule_number(struct writer *w, const struct uw_rule *r)
 static void put_row(struct writer *w, u64 off, u16 rule)
 {
 	struct uw_page *page = &w->pages[off >> UW_PAGE_SHIFT];
-	struct uw_row *rows;
-	u32 cap;
 
 	if (page->n && w->rows[w->nrows - 1].rule == rule)
 		return;
 	/* Each page begins with a row, if it has any; pages of which nothing is known have none. */
 	if (!page->n && off % UW_PAGE_BYTES)
 		put_row(w, off & ~(u64)(UW_PAGE_BYTES - 1), UW_RULE_NONE);
-	if (w->nrows == w->cap) {
-		cap = w->cap ? w->cap * 2 : 8192;
-		rows = cap <= UW_IMAGE_ROWS_MAX ? realloc(w->rows, cap * sizeof(*rows)) : NULL;
-		w->oom |= !rows;
-		if (!rows)
-			return;
-		w->rows = rows;
-		w->cap = cap;
+	if (!array_room(&w->rows, w->nrows, &w->cap, UW_IMAGE_ROWS_MAX, sizeof(*w->rows))) {
+		w->oom = true;
+		return;
 	}
 	if (!page->n)
 		page->first = w->nrows;

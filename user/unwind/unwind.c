@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/array.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/map.h"
@@ -113,23 +114,6 @@ void unwind_free(struct unwind *u)
 	free(u);
 }
 
-static bool grow(void *array, u32 n, u32 *cap, u32 max, size_t size)
-{
-	void **p = array, *bigger;
-	u32 want = MIN(*cap ? 2 * *cap : 64, max);
-
-	if (n < *cap)
-		return true;
-	if (n == max)
-		return false;
-	bigger = realloc(*p, want * size);
-	if (!bigger)
-		return false;
-	*p = bigger;
-	*cap = want;
-	return true;
-}
-
 static u64 file_key(const struct ev_mapping *m, struct slice path)
 {
 	if (m->build_id_len)
@@ -144,7 +128,7 @@ static int file_get(struct unwind *u, u64 key)
 
 	if (at)
 		return (int)*at;
-	if (!grow(&u->files, u->nfiles, &u->files_cap, UNWIND_FILES_MAX, sizeof(*u->files)) ||
+	if (!array_room(&u->files, u->nfiles, &u->files_cap, UNWIND_FILES_MAX, sizeof(*u->files)) ||
 	    map_put(&u->by_key, key, u->nfiles))
 		return -ENOSPC;
 	u->files[u->nfiles] = (struct file){ .key = key };
@@ -231,7 +215,7 @@ void unwind_mapping(struct unwind *u, const struct ev_mapping *m, struct slice p
 	}
 	w.file = (u32)file;
 	w.path = strndup(path.p, path.n);
-	if (!w.path || !grow(&u->v, u->n, &u->cap, UNWIND_WAITING_MAX, sizeof(*u->v))) {
+	if (!w.path || !array_room(&u->v, u->n, &u->cap, UNWIND_WAITING_MAX, sizeof(*u->v))) {
 		free(w.path);
 		u->stats.refused++;
 		return;

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/array.h"
+
 struct v8lines_script {
 	u64 key;
 	u32 *ends; /* places of line terminators, of two that belong together the second one */
@@ -53,18 +55,10 @@ static struct v8lines_script *script_get(struct v8lines *l, u64 key)
 
 static int add_end(struct v8lines *l, struct v8lines_script *s, u32 at)
 {
-	u32 *bigger, cap;
-
 	if (l->ends >= V8LINES_ENDS_MAX)
 		return -E2BIG;
-	if (s->n == s->cap) {
-		cap = s->cap ? 2 * s->cap : 64;
-		bigger = realloc(s->ends, cap * sizeof(*bigger));
-		if (!bigger)
-			return -ENOMEM;
-		s->ends = bigger;
-		s->cap = cap;
-	}
+	if (!array_room(&s->ends, s->n, &s->cap, V8LINES_ENDS_MAX, sizeof(*s->ends)))
+		return -ENOMEM;
 	s->ends[s->n++] = at;
 	l->ends++;
 	return 0;
