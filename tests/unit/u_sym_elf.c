@@ -193,6 +193,64 @@ static void sources_of_names(void **state)
 	image_release(&img);
 }
 
+static void count_symbol(void *arg, const char *name, const Elf64_Sym *s)
+{
+	struct buf *out = arg;
+
+	if (ELF64_ST_TYPE(s->st_info) == STT_FUNC || s->st_shndx == SHN_UNDEF)
+		buf_addf(out, "%s%s ", *name ? name : "-", s->st_shndx == SHN_UNDEF ? "?" : "");
+}
+
+static void assert_symbols(struct elf *e, bool dyn, const char *const *want)
+{
+	_release_(buf) struct buf out = BUF_INIT;
+	size_t i, n = 0;
+
+	assert_int_equal(elf_symbols_each(e, dyn, count_symbol, &out), 0);
+	for (i = 0; want[i]; i++) {
+		assert_non_null(strstr(out.p, want[i]));
+		n += strlen(want[i]);
+	}
+	assert_int_equal(out.n, n);
+}
+
+/* Every symbol once, of the table that was asked for; what is damaged is left out. */
+static void symbols_each(void **state)
+{
+	static const char *const exported[] = { "-? ", "outside? ", "f ", "f_alias ", "h ", NULL };
+	static const char *const all[] = { "-? ", "outside? ", "f ", "f_alias ", "g ", "h ", NULL };
+	static const char *const unnamed[] = { "-? ", NULL };
+	static const char *const none[] = { NULL };
+	_close_ int full = open_file("full.so"), bare = open_file("bare.so");
+	struct elf_src src;
+	struct elf e, whole;
+
+	(void)state;
+	assert_int_equal(elf_src_fd(&src, bare), 0);
+	assert_int_equal(elf_open(&e, &src), 0);
+	assert_symbols(&e, true, exported);
+	assert_symbols(&e, false, none);
+	assert_int_equal(elf_src_fd(&src, full), 0);
+	assert_int_equal(elf_open(&whole, &src), 0);
+	assert_symbols(&whole, true, exported);
+	assert_symbols(&whole, false, all);
+	/* Names that end early, are not there, or are too many to be read. */
+	e = whole;
+	e.strtab.size = 1;
+	assert_symbols(&e, false, unnamed);
+	e.strtab.size = ELF_NAMES_MAX + 1ULL;
+	assert_symbols(&e, false, none);
+	e = whole;
+	e.strtab.off = src.size - 1;
+	assert_symbols(&e, false, none);
+	/* The table goes on behind the file's end. */
+	e = whole;
+	e.symtab.size = UINT64_MAX;
+	e.src.size = e.symtab.off + sizeof(Elf64_Sym);
+	e.strtab = whole.dynstr;
+	assert_symbols(&e, false, unnamed);
+}
+
 static void debug_file_must_belong(void **state)
 {
 	struct asked asked = { .give = { "noid.debug" } };
@@ -526,6 +584,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sources_of_names),
+		cmocka_unit_test(symbols_each),
 		cmocka_unit_test(debugdata_bomb),
 		cmocka_unit_test(debug_file_must_belong),
 		cmocka_unit_test(path_of_link_stays_inside),

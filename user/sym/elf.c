@@ -365,3 +365,32 @@ int elf_read_sect(const struct elf *e, const struct elf_sect *s, size_t max, u8 
 	*ret = take_ptr(buf);
 	return 0;
 }
+
+int elf_symbols_each(const struct elf *e, bool dyn, elf_symbol_fn *fn, void *arg)
+{
+	const struct elf_sect *syms = dyn ? &e->dynsym : &e->symtab;
+	const struct elf_sect *strs = dyn ? &e->dynstr : &e->strtab;
+	u64 i, n = MIN(syms->size / sizeof(Elf64_Sym), (u64)ELF_SYMBOLS_MAX);
+	_free_ u8 *names = NULL;
+	struct elf_win w;
+	int err;
+
+	if (!n)
+		return 0;
+	err = elf_read_sect(e, strs, ELF_NAMES_MAX, &names);
+	if (err)
+		return err == -ENOMEM ? err : 0;
+	err = elf_win_init(&w, &e->src);
+	for (i = 0; i < n && !err; i++) {
+		const u8 *p = elf_win_at(&w, syms->off + i * sizeof(Elf64_Sym), sizeof(Elf64_Sym));
+		Elf64_Sym s;
+
+		if (!p)
+			break;
+		memcpy(&s, p, sizeof(s));
+		if (s.st_name < strs->size)
+			fn(arg, (const char *)names + s.st_name, &s);
+	}
+	elf_win_release(&w);
+	return err;
+}

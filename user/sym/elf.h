@@ -14,6 +14,8 @@
 
 #define ELF_LOADS_MAX 32
 #define ELF_WINDOW (64 * 1024)
+#define ELF_SYMBOLS_MAX (1U << 20) /* of a table that elf_symbols_each() goes through */
+#define ELF_NAMES_MAX (64U << 20) /* bytes */
 
 /* Where the bytes are: a descriptor, or memory when fd is -1. Owns neither. */
 struct elf_src {
@@ -96,6 +98,13 @@ int elf_vaddr_to_off(const struct elf *e, u64 vaddr, u64 *ret_off, u64 *ret_left
 bool elf_in_exec(const struct elf *e, u64 vaddr);
 /* Appends a whole section; -EFBIG over max. The caller frees *ret. */
 int elf_read_sect(const struct elf *e, const struct elf_sect *s, size_t max, u8 **ret);
+/*
+ * Gives fn every symbol of .dynsym (dyn) or .symtab, imported ones too; the name is valid during the call.
+ * 0, -ENOMEM. What is damaged or over a bound is left out, and is no error: names over ELF_NAMES_MAX
+ * leave out the whole table.
+ */
+typedef void elf_symbol_fn(void *arg, const char *name, const Elf64_Sym *s);
+int elf_symbols_each(const struct elf *e, bool dyn, elf_symbol_fn *fn, void *arg);
 /*
  * A section that is not plain, unpacked; the caller frees *ret. -EFBIG over max, or more than zlib can make
  * of so few bytes; -ENOTSUP packed in another way than zlib's; -EINVAL damaged.

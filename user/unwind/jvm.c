@@ -5,10 +5,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/cleanup.h"
-
-#define SYMBOLS_MAX (1u << 20)
-#define NAMES_MAX (64u << 20)
 #define ENTRIES_MAX 8192 /* 17 has 788 fields and 768 types */
 #define STRIDE_MAX 256
 #define WORD_MAX 64
@@ -111,8 +107,9 @@ int jvm_mem_text(struct jvm_mem *m, u64 addr, char *buf, size_t size)
 	return 0;
 }
 
-static void take_symbol(struct jvm_file *f, const char *name, const Elf64_Sym *s)
+static void take_symbol(void *arg, const char *name, const Elf64_Sym *s)
 {
+	struct jvm_file *f = arg;
 	u32 i;
 
 	if (strncmp(name, "gHotSpotVM", 10) != 0 || s->st_shndx == SHN_UNDEF)
@@ -124,33 +121,15 @@ static void take_symbol(struct jvm_file *f, const char *name, const Elf64_Sym *s
 
 int jvm_file_read(const struct elf_src *src, struct jvm_file *ret)
 {
-	_free_ u8 *names = NULL;
-	struct elf_win w;
 	struct elf e;
-	u64 i, n;
+	u32 i;
 	int err;
 
 	memset(ret, 0, sizeof(*ret));
 	err = elf_open(&e, src);
 	if (err)
 		return err;
-	err = elf_read_sect(&e, &e.dynstr, NAMES_MAX, &names);
-	if (err)
-		return err == -ENOMEM ? err : -ENOENT;
-	n = MIN(e.dynsym.size / sizeof(Elf64_Sym), (u64)SYMBOLS_MAX);
-	err = elf_win_init(&w, &e.src);
-	for (i = 0; i < n && !err; i++) {
-		const u8 *p =
-			elf_win_at(&w, e.dynsym.off + i * sizeof(Elf64_Sym), sizeof(Elf64_Sym));
-		Elf64_Sym s;
-
-		if (!p)
-			break;
-		memcpy(&s, p, sizeof(s));
-		if (s.st_name < e.dynstr.size)
-			take_symbol(ret, (const char *)names + s.st_name, &s);
-	}
-	elf_win_release(&w);
+	err = elf_symbols_each(&e, true, take_symbol, ret);
 	for (i = 0; i < JVM_SYMBOLS && !err; i++)
 		if (!ret->at[i])
 			err = -ENOENT;

@@ -11,8 +11,6 @@
 #include "unwind/ehframe.h"
 #include "unwind/python.h"
 
-#define SYMBOLS_MAX (1u << 20)
-#define NAMES_MAX (64u << 20)
 #define LOOP_MAX (8u << 20)
 #define LOOP_SMALL                                                                                 \
 	(16u << 10) /* less is not all of it: the smallest whole one met has 34,511 bytes */
@@ -36,10 +34,11 @@ static size_t read_at(const struct elf *e, u64 vaddr, void *buf, size_t n)
 	return elf_read(&e->src, off, buf, n) ? 0 : n;
 }
 
-static void take_symbol(struct found *f, const char *name, const Elf64_Sym *s)
+static void take_symbol(void *arg, const char *name, const Elf64_Sym *s)
 {
 	static const char loop[] = "_PyEval_EvalFrameDefault";
 	struct py_range at = { s->st_value, s->st_value + s->st_size };
+	struct found *f = arg;
 
 	if (!s->st_value || s->st_shndx == SHN_UNDEF || at.end < at.start)
 		return;
@@ -58,31 +57,6 @@ static void take_symbol(struct found *f, const char *name, const Elf64_Sym *s)
 		else if (*rest == '.' && !f->loop.start)
 			f->loop = at;
 	}
-}
-
-static int read_symbols(struct found *f, const struct elf_sect *syms, const struct elf_sect *strs)
-{
-	u64 i, n = MIN(syms->size / sizeof(Elf64_Sym), (u64)SYMBOLS_MAX);
-	_free_ u8 *names = NULL;
-	struct elf_win w;
-	int err;
-
-	err = elf_read_sect(f->elf, strs, NAMES_MAX, &names);
-	if (err)
-		return err == -ENOMEM ? err : 0;
-	err = elf_win_init(&w, &f->elf->src);
-	for (i = 0; i < n && !err; i++) {
-		const u8 *p = elf_win_at(&w, syms->off + i * sizeof(Elf64_Sym), sizeof(Elf64_Sym));
-		Elf64_Sym s;
-
-		if (!p)
-			break;
-		memcpy(&s, p, sizeof(s));
-		if (s.st_name < strs->size)
-			take_symbol(f, (const char *)names + s.st_name, &s);
-	}
-	elf_win_release(&w);
-	return err;
 }
 
 /* Where the jumps go that leave the hot part, and the range of unwind information most of them go to. */
@@ -195,11 +169,10 @@ int py_file_read(const struct elf_src *src, struct slice path, struct py_file *r
 	if (err)
 		return err;
 	f.elf = &e;
-	if (e.dynsym.size)
-		err = read_symbols(&f, &e.dynsym, &e.dynstr);
+	err = elf_symbols_each(&e, true, take_symbol, &f);
 	/* Programs that use libpython name it, too, as undefined. */
-	if (!err && f.runtime && e.symtab.size)
-		err = read_symbols(&f, &e.symtab, &e.strtab);
+	if (!err && f.runtime)
+		err = elf_symbols_each(&e, false, take_symbol, &f);
 	if (err)
 		return err;
 	if (!f.runtime || !f.loop.start)

@@ -9,8 +9,6 @@
 #include "base/cleanup.h"
 #include "unwind/v8.h"
 
-#define SYMBOLS_MAX (1u << 20)
-#define NAMES_MAX (64u << 20)
 #define FP_MAX 128 /* bytes below a frame pointer */
 
 enum what {
@@ -77,13 +75,13 @@ static const struct constant constants[] = {
 /* clang-format on */
 
 struct found {
-	const struct elf *elf;
 	u64 at[ARRAY_SIZE(constants)];
 };
 
-static void take_symbol(struct found *f, const char *name, const Elf64_Sym *s)
+static void take_symbol(void *arg, const char *name, const Elf64_Sym *s)
 {
 	static const char mark[] = "v8dbg_";
+	struct found *f = arg;
 	size_t i;
 
 	if (strncmp(name, mark, sizeof(mark) - 1) || !s->st_value || s->st_shndx == SHN_UNDEF)
@@ -95,31 +93,6 @@ static void take_symbol(struct found *f, const char *name, const Elf64_Sym *s)
 		if (c->prefix ? !strncmp(name, c->name, strlen(c->name)) : !strcmp(name, c->name))
 			f->at[i] = s->st_value;
 	}
-}
-
-static int read_symbols(struct found *f, const struct elf_sect *syms, const struct elf_sect *strs)
-{
-	u64 i, n = MIN(syms->size / sizeof(Elf64_Sym), (u64)SYMBOLS_MAX);
-	_free_ u8 *names = NULL;
-	struct elf_win w;
-	int err;
-
-	err = elf_read_sect(f->elf, strs, NAMES_MAX, &names);
-	if (err)
-		return err == -ENOMEM ? err : 0;
-	err = elf_win_init(&w, &f->elf->src);
-	for (i = 0; i < n && !err; i++) {
-		const u8 *p = elf_win_at(&w, syms->off + i * sizeof(Elf64_Sym), sizeof(Elf64_Sym));
-		Elf64_Sym s;
-
-		if (!p)
-			break;
-		memcpy(&s, p, sizeof(s));
-		if (s.st_name < strs->size)
-			take_symbol(f, (const char *)names + s.st_name, &s);
-	}
-	elf_win_release(&w);
-	return err;
 }
 
 /* Constants that are 0 may lie in memory that the file does not have. */
@@ -152,16 +125,15 @@ static bool is_sound(const struct constant *c, s32 v)
 
 int v8_file_read(const struct elf *e, struct v8_layout *ret)
 {
-	struct found f = { .elf = e };
+	struct found f = { 0 };
 	size_t i, missing = 0;
-	int err = 0;
+	int err;
 	s32 v;
 
 	memset(ret, 0, sizeof(*ret));
-	if (e->dynsym.size)
-		err = read_symbols(&f, &e->dynsym, &e->dynstr);
-	if (!err && !f.at[0] && e->symtab.size)
-		err = read_symbols(&f, &e->symtab, &e->strtab);
+	err = elf_symbols_each(e, true, take_symbol, &f);
+	if (!err && !f.at[0])
+		err = elf_symbols_each(e, false, take_symbol, &f);
 	if (err)
 		return err;
 	for (i = 0; i < ARRAY_SIZE(constants); i++)
