@@ -245,7 +245,7 @@ static void sample_traffic(struct sample *s)
 				  9000 + i * 20, 40 + i, 0);
 		sample_bound(s, row, q, 3 + i % 6, 9000 + i * 20);
 	}
-	agg_bound_calls(s->agg, 390, 11);
+	agg_bound_calls(s->agg, 390, 11, 0);
 	sample_http(s, 1, HP_ROLE_SERVER, "GET", "/slow", 200, 9500, 480, SPAN_ABORTED);
 	sample_http(s, 1, HP_ROLE_SERVER, "GET", "/items", 200, 0, 5, SPAN_AT_ATTACH);
 	sample_http(s, 1, HP_ROLE_SERVER, "GET", "/items", 0, 9990, 5, SPAN_AT_DETACH);

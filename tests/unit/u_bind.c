@@ -232,6 +232,35 @@ static void many(void **state)
 	assert_non_null(lineage_find(&b.lineage, token));
 }
 
+/* Of who asks nobody anything, no more requests are kept; from the first call on they are, to the bound. */
+static void idle(void **state)
+{
+	u32 i, n, first, last, req;
+	u64 read;
+
+	(void)state;
+	for (i = 0; i < BIND_IDLE_MAX; i++)
+		assert_int_equal(request(now, 20, 0), i + 1);
+	for (i = 0; i < 1000; i++)
+		assert_int_equal(request(now, 20, 0), BIND_IDLE);
+	assert_int_equal(b.refused, 0);
+	read = now;
+	call(1, 20, 0);
+	first = req = request(read, 20, 0);
+	assert_int_equal(first, BIND_IDLE_MAX + 1);
+	for (n = first; n < BIND_REQUESTS_MAX; n++)
+		req = request(now, 20, 0);
+	assert_int_equal(req, BIND_REQUESTS_MAX);
+	last = request(now, 20, 0);
+	assert_int_equal(last, 0);
+	assert_int_equal(b.refused, 1);
+	call(2, 20, 0);
+	assert_int_equal(b.refused, 2);
+	bind_finish(&b);
+	has(first, BIND_THREAD, "1");
+	assert_int_equal(b.bound[BIND_NONE], 1);
+}
+
 /* A stream may claim anything: tasks that made each other, themselves, or bear no number. */
 static void hostile(void **state)
 {
@@ -259,6 +288,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(threads, setup, teardown),
 		cmocka_unit_test_setup_teardown(shared_thread, setup, teardown),
 		cmocka_unit_test_setup_teardown(many, setup, teardown),
+		cmocka_unit_test_setup_teardown(idle, setup, teardown),
 		cmocka_unit_test_setup_teardown(hostile, setup, teardown),
 	};
 

@@ -73,6 +73,17 @@ static const struct agg_endpoint *endpoint(const char *route)
 	return NULL;
 }
 
+static bool noted(const char *note)
+{
+	const struct agg_trust *t = &agg_report(a)->trust;
+	u32 i;
+
+	for (i = 0; i < t->nnotes; i++)
+		if (!strcmp(t->notes[i], note))
+			return true;
+	return false;
+}
+
 static void t_counts(void **state)
 {
 	const struct agg_endpoint *e;
@@ -94,7 +105,7 @@ static void t_counts(void **state)
 	/* Of a request that was under way already nobody knows how many there were. */
 	agg_bound_request(a, request("/list", SPAN_AT_ATTACH), 50 * MS, true);
 	agg_bound_call(a, q, 4 * MS, 5 * MS, 1);
-	agg_bound_calls(a, 5, 0);
+	agg_bound_calls(a, 5, 0, 0);
 	assert_int_equal(agg_finish(a), 0);
 
 	e = endpoint("/list");
@@ -173,11 +184,14 @@ static void t_unknown(void **state)
 	agg_bound_request(a, request("/async", 0), 50 * MS, false);
 	agg_bound_call(a, q, 2 * MS, 3 * MS, 1);
 	agg_bound_request(a, request("/def", 0), 50 * MS, false);
-	agg_bound_calls(a, 1, 1);
+	agg_bound_calls(a, 1, 1, 1234);
 	assert_int_equal(agg_finish(a), 0);
 	assert_true(endpoint("/async")->bound.known);
 	assert_false(endpoint("/def")->bound.known);
 	assert_int_equal(agg_report(a)->trust.calls_unbound, 1);
+	assert_true(
+		noted("1,234 records of requests and of what they asked for found no room: calls "
+		      "that belong to a request may be counted as nobody's"));
 }
 
 int main(void)

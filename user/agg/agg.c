@@ -430,10 +430,11 @@ void agg_bound_call(struct agg *a, const struct agg_query *query, u64 start_ns, 
 	bound_call(&a->bound, query, start_ns, end_ns, trips);
 }
 
-void agg_bound_calls(struct agg *a, u64 bound, u64 unbound)
+void agg_bound_calls(struct agg *a, u64 bound, u64 unbound, u64 refused)
 {
 	a->calls_bound = bound;
 	a->calls_unbound = unbound;
+	a->bind_refused = refused;
 }
 
 const struct agg_query *agg_db(struct agg *a, const struct db_call *call)

@@ -57,8 +57,11 @@ const struct agg_query *agg_db(struct agg *agg, const struct db_call *c);
 void agg_bound_request(struct agg *agg, u32 row, u64 end_ns, bool partial);
 void agg_bound_call(struct agg *agg, const struct agg_query *query, u64 start_ns, u64 end_ns,
 		    u32 trips);
-/* Calls that were bound to a request and calls that were not, of those wholly inside the window. */
-void agg_bound_calls(struct agg *agg, u64 bound, u64 unbound);
+/*
+ * Calls that were bound to a request and calls that were not, of those wholly inside the window; refused:
+ * requests, calls and tasks that binding had no room for.
+ */
+void agg_bound_calls(struct agg *agg, u64 bound, u64 unbound, u64 refused);
 void agg_db_event(struct agg *agg, const struct db_event *e);
 void agg_drop(struct agg *agg, enum hp_drop why, u64 n);
 
@@ -534,6 +537,7 @@ struct agg_trust {
 	} overhead;
 	u64 calls_bound; /* database calls bound to a request */
 	u64 calls_unbound;
+	u64 bind_refused; /* requests, calls and tasks that found no room, and rows of the tables */
 	u64 folded; /* exchanges, calls, connections that went to an "(other)" row */
 	const struct agg_probe *probes; /* in the order of the flow; none in captures of long ago */
 	u32 nprobes;

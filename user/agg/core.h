@@ -73,6 +73,7 @@ struct agg {
 	struct buf config;
 	u64 calls_bound;
 	u64 calls_unbound;
+	u64 bind_refused;
 	u64 adopted; /* calls whose database and user are those of the other connections */
 	/* made by agg_finish() */
 	bool finished;

@@ -118,6 +118,11 @@ static void say_losses(struct agg *a)
 	for (i = 0; i < DROP_MAX; i++)
 		if (t->lost[i])
 			say(a, "lost: %s %s", COUNT(t->lost[i]), agg_drop_text(i));
+	if (t->bind_refused)
+		say(a,
+		    "%s record%s of requests and of what they asked for found no room: calls that "
+		    "belong to a request may be counted as nobody's",
+		    COUNT(t->bind_refused), plural(t->bind_refused));
 	if (t->folded)
 		say(a, "%s item%s counted under \"(other)\" because a table was full",
 		    COUNT(t->folded), t->folded == 1 ? " is" : "s are");

@@ -292,6 +292,7 @@ static int report_bound(struct agg *a)
 	r->nuses = a->bound.nout;
 	r->trust.calls_bound = a->calls_bound;
 	r->trust.calls_unbound = a->calls_unbound;
+	r->trust.bind_refused = a->bind_refused + a->bound.refused;
 	return 0;
 }
 

@@ -14,6 +14,8 @@
  */
 #define SETTLE_NS (2 * NSEC_PER_SEC)
 #define THREADS_MAX (1U << 16)
+#define PROCESSES_MAX (1U << 16)
+#define IDLE_NO_MORE (BIND_IDLE_MAX + 1)
 
 void bind_init(struct bind *b)
 {
@@ -22,6 +24,7 @@ void bind_init(struct bind *b)
 	map_init(&b->by_root, BIND_REQUESTS_MAX);
 	map_init(&b->by_thread, THREADS_MAX);
 	map_init(&b->loops, THREADS_MAX);
+	map_init(&b->idle, PROCESSES_MAX);
 }
 
 void bind_release(struct bind *b)
@@ -30,6 +33,7 @@ void bind_release(struct bind *b)
 	map_release(&b->by_root);
 	map_release(&b->by_thread);
 	map_release(&b->loops);
+	map_release(&b->idle);
 	free(b->requests);
 	free(b->calls);
 	memset(b, 0, sizeof(*b));
@@ -99,13 +103,27 @@ void bind_task(struct bind *b, const struct ev_task *ev)
 	advance(b, ev->hdr.ts_ns);
 }
 
-static bool partial(u32 flags)
+/* A process of which there is no record counts as one that makes calls. */
+static bool keeps(struct bind *b, u32 tgid)
 {
-	return flags & (SPAN_AT_ATTACH | SPAN_AT_DETACH);
+	u64 *kept = map_find(&b->idle, tgid);
+
+	if (!kept)
+		map_put(&b->idle, tgid, 1);
+	else if (*kept < BIND_IDLE_MAX)
+		++*kept;
+	else
+		return *kept == IDLE_NO_MORE;
+	return true;
 }
 
 u32 bind_request(struct bind *b, const struct http_exchange *x, u32 row)
 {
+	if (!keeps(b, x->tgid)) {
+		lineage_learn(&b->lineage, x->token, x->end_ns);
+		advance(b, x->end_ns);
+		return BIND_IDLE;
+	}
 	if (!array_room(&b->requests, b->nrequests, &b->requests_cap, BIND_REQUESTS_MAX,
 			sizeof(*b->requests))) {
 		b->refused++;
@@ -120,18 +138,19 @@ u32 bind_request(struct bind *b, const struct http_exchange *x, u32 row)
 				       .tid = x->sent_tid == x->tid ? x->tid : 0,
 				       .root = x->token,
 				       .row = row,
-				       .partial = partial(x->flags) };
+				       .partial = span_partial(x->flags) };
 	advance(b, x->end_ns);
 	return b->nrequests;
 }
 
 void bind_call(struct bind *b, const struct db_call *c, const void *query)
 {
+	map_put(&b->idle, c->tgid, IDLE_NO_MORE);
 	/* Whose request is not known any more. */
 	if (b->nrequests == BIND_REQUESTS_MAX ||
 	    !array_room(&b->calls, b->ncalls, &b->calls_cap, BIND_CALLS_MAX, sizeof(*b->calls))) {
 		b->refused++;
-		b->bound[BIND_NONE] += !partial(c->flags);
+		b->bound[BIND_NONE] += !span_partial(c->flags);
 		return;
 	}
 	b->calls[b->ncalls++] = (struct bind_call){ .start_ns = c->start_ns,
@@ -141,7 +160,7 @@ void bind_call(struct bind *b, const struct db_call *c, const void *query)
 						    .token = c->token,
 						    .query = query,
 						    .trips = c->trips,
-						    .partial = partial(c->flags) };
+						    .partial = span_partial(c->flags) };
 	advance(b, c->end_ns);
 }
 

@@ -20,6 +20,12 @@
 
 #define BIND_REQUESTS_MAX (1U << 17) /* 8 MiB; past it calls are bound to none */
 #define BIND_CALLS_MAX (1U << 18) /* 16 MiB */
+/*
+ * Of a process that has made no call so far this many requests are kept, for calls that follow their
+ * answers. Most servers of many requests (proxies, caches) never make one.
+ */
+#define BIND_IDLE_MAX 4096
+#define BIND_IDLE (~0U)
 
 enum bind_kind {
 	BIND_NONE,
@@ -68,6 +74,7 @@ struct bind {
 	struct map by_root; /* token → request read last */
 	struct map by_thread; /* process and thread → request read last */
 	struct map loops; /* threads that make tasks: there a thread says nothing */
+	struct map idle; /* process → requests kept before its first call; then BIND_IDLE_MAX + 1 */
 	u64 bound[BIND_KINDS]; /* calls, after bind_finish(); partial ones are not in it */
 	u64 refused; /* past a bound, or for lack of memory */
 };
@@ -75,7 +82,10 @@ struct bind {
 void bind_init(struct bind *b);
 void bind_release(struct bind *b);
 void bind_task(struct bind *b, const struct ev_task *ev);
-/* A served request; its number, 0 = no room. row: anything, handed back. */
+/*
+ * A served request; its number, 0 = no room, BIND_IDLE = not kept, because its process makes no calls: it
+ * has none. row: anything, handed back.
+ */
 u32 bind_request(struct bind *b, const struct http_exchange *x, u32 row);
 /* query: anything, handed back. */
 void bind_call(struct bind *b, const struct db_call *c, const void *query);

@@ -83,13 +83,19 @@ static void on_http(void *arg, const struct http_exchange *x)
 {
 	struct analyst *a = arg;
 	struct http_exchange clipped = *x;
-	u32 row;
+	u32 row, number;
 
 	if (!clip(a, x->start_ns, x->end_ns, &clipped.flags))
 		return;
 	row = agg_http(a->agg, &clipped);
-	if (x->role == HP_ROLE_SERVER)
-		requests_add(&a->requests, &clipped, bind_request(&a->bind, &clipped, row));
+	if (x->role != HP_ROLE_SERVER)
+		return;
+	number = bind_request(&a->bind, &clipped, row);
+	if (number == BIND_IDLE) {
+		agg_bound_request(a->agg, row, clipped.end_ns, span_partial(clipped.flags));
+		number = 0;
+	}
+	requests_add(&a->requests, &clipped, number);
 }
 
 static void on_db(void *arg, const struct db_call *c)
@@ -726,7 +732,8 @@ static void tell_bound(struct analyst *a)
 				agg_bound_call(a->agg, calls[k].query, calls[k].start_ns,
 					       calls[k].end_ns, calls[k].trips);
 	}
-	agg_bound_calls(a->agg, b->bound[BIND_TASK] + b->bound[BIND_THREAD], b->bound[BIND_NONE]);
+	agg_bound_calls(a->agg, b->bound[BIND_TASK] + b->bound[BIND_THREAD], b->bound[BIND_NONE],
+			b->refused + b->lineage.refused);
 }
 
 static int finish_report(struct analyst *a)

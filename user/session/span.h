@@ -32,6 +32,12 @@ static inline bool span_timed(u32 flags)
 	return !(flags & (SPAN_AT_ATTACH | SPAN_AT_DETACH | SPAN_GAP));
 }
 
+/* Not wholly inside the window. */
+static inline bool span_partial(u32 flags)
+{
+	return flags & (SPAN_AT_ATTACH | SPAN_AT_DETACH);
+}
+
 /* One HTTP request and its answer; role says whether the target served or called. */
 struct http_exchange {
 	u64 conn_id;
