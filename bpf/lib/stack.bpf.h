@@ -12,18 +12,11 @@
 #define BPF_STACK_H
 
 #include "lib/maps.bpf.h"
+#include "lib/token.bpf.h"
 #include "hp/python.h"
 
 #define STACK_FRAMES (HP_STACK_MAX + UW_ENTRIES_MAX)
 #define STACK_HEAD 160 /* bytes of the largest record in front of frames */
-
-enum walk_use {
-	WALK_ONCPU,
-	WALK_OFFCPU,
-	WALK_WAKER,
-	WALK_UPROBE,
-	WALK_USES,
-};
 
 /* Numbers of registers as DWARF has them (System V ABI, AMD64 supplement, figure 3.36). */
 enum walk_reg {

@@ -7,10 +7,8 @@
 #ifndef BPF_TRANSFER_H
 #define BPF_TRANSFER_H
 
+#include "lib/token.bpf.h"
 #include "lib/walk.bpf.h"
-
-/* Whose work the current thread does: probes/pytask.bpf.c. */
-int py_token(__u32 tgid);
 
 extern __u32 entries; /* user space attached the entries of sends, for unix sockets */
 
@@ -90,6 +88,15 @@ static __always_inline bool turn_first(const struct scratch *s, const struct hp_
 		if (i < n && head[i] != v->start[dir][i])
 			return false;
 	return true;
+}
+
+/* Its process serves requests: what its threads do is somebody's work. */
+static __always_inline void serves(const struct xfer *x)
+{
+	struct target_state *target = target_of(x->pid_tgid >> 32);
+
+	if (target)
+		target->served_ns = x->now;
 }
 
 static __always_inline void emit_data(struct scratch *s, struct sock_state *ss)
@@ -285,8 +292,12 @@ static __always_inline void transfer(__u32 slot, struct scratch *s, struct sock_
 	}
 	s->x.token = 0;
 	if (dir == HP_SEND) {
-		s->x.token = ss->token ? ss->token : (__u32)py_token(s->x.pid_tgid >> 32);
+		s->x.token = ss->token ? ss->token
+				       : (__u32)py_token(WALK_UPROBE, s->x.pid_tgid >> 32,
+							 PY_LOOK_SEARCH);
 		ss->token = 0;
+	} else if (ss->role == HP_ROLE_SERVER) {
+		serves(&s->x);
 	}
 	if (!opaque && s->x.iov)
 		load_iov(s);

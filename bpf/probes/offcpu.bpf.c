@@ -9,6 +9,9 @@
  * Whoever wakes a thread leaves its name in the thread's row; when the wait is long enough already to be
  * drawn for sure, the innermost frames of its stack, too.
  *
+ * Of a process that serves requests every wait is told besides (struct ev_step), with whose work the
+ * thread did until then. That is read as it leaves: it still is the current thread, in its own memory.
+ *
  * The rows of m_waits are the threads' own: only the processor that a thread leaves or comes to writes
  * its row, under the run queue's lock, and wakers write what is theirs in it under the thread's. Rows are made ahead, because
  * here nothing may be allocated.
@@ -16,12 +19,14 @@
  * The stack is not taken on leaving, where it could be read as well: an unwind takes 5 to 15 us, and
  * how long a wait is going to be is not known then, so all or none would have to be taken.
  */
+#include "lib/step.bpf.h"
 #include "lib/wait.bpf.h"
 #include "unwind/gil.bpf.h"
 #include "unwind/user.bpf.h"
 
 #define WAIT_RECORD_MAX (sizeof(struct ev_wait) + STACK_FRAMES * sizeof(struct ev_frame))
 #define WAKER_SLACK_NS (1000 * 1000)
+#define SEARCH_NS (50 * 1000 * 1000) /* a thread that is none of Python's is looked for so often */
 #define COMM_NS (100 * 1000 * 1000) /* a thread's name is read again after so long */
 
 extern __u32 live;
@@ -173,6 +178,19 @@ static __always_inline void read_comm(struct wait_state *st, struct task_struct 
 	st->comm_ns = now;
 }
 
+static __always_inline void wait_step(const struct wait_state *st)
+{
+	struct ev_step *ev = step_begin(st->target, st->tgid, st->tid, st->since_ns);
+
+	if (!ev)
+		return;
+	ev->blocked_ns = st->blocked_ns;
+	ev->runqueue_ns = st->runqueue_ns;
+	ev->token = st->token;
+	ev->reason = st->reason;
+	bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP);
+}
+
 /* A wait is over, whatever it was. Its length. */
 static __always_inline __u64 wait_over(struct wait_state *st, __u64 now)
 {
@@ -200,6 +218,9 @@ static __always_inline __u64 wait_over(struct wait_state *st, __u64 now)
 	st->blocked_ns = blocked;
 	st->runqueue_ns = now - woken;
 	st->since_ns = now;
+	if (st->serves)
+		wait_step(st);
+	st->serves = 0;
 	return now - since;
 }
 
@@ -216,6 +237,21 @@ static __always_inline void wait_why(struct wait_state *st, struct task_struct *
 		reason = HP_WAIT_GIL;
 	st->nr = call.nr;
 	st->reason = reason & (HP_WAIT_MAX - 1);
+}
+
+/* Whose work the current thread did, which is about to wait. */
+static __always_inline void wait_whose(struct wait_state *st, __u32 tgid, __u64 now)
+{
+	const struct target_state *target = bpf_map_lookup_elem(&m_targets, &tgid);
+	bool search = now >= st->search_ns;
+
+	st->token = 0;
+	if (!target || !target_serves(target, now))
+		return;
+	st->serves = 1;
+	st->token = (__u32)py_token(WALK_SWITCH, tgid, search ? PY_LOOK_SEARCH : PY_LOOK_KNOWN);
+	if (search)
+		st->search_ns = now + SEARCH_NS;
 }
 
 /* A thread leaves its processor. */
@@ -241,6 +277,7 @@ static __always_inline void wait_leave(struct task_struct *task, bool typed, __u
 	st->draw = bpf_get_prandom_u32();
 	if (state && !(state & TASK_DEAD))
 		wait_why(st, task, typed, tgid, state, true);
+	wait_whose(st, tgid, now);
 	if (now - st->comm_ns > COMM_NS || state & TASK_DEAD)
 		read_comm(st, task, now);
 	change_end(st);
@@ -547,6 +584,7 @@ static __always_inline int take_stack(void *ctx, struct wait_state *st, enum wai
 	ev->waker_tid = st->waker_tid;
 	ev->woken_by = st->woken_by;
 	ev->nr = st->nr;
+	ev->token = st->token;
 	ev->reason = st->reason;
 	ev->nframes = nframes;
 	ev->nwaker = w->nframes - nframes;

@@ -70,6 +70,7 @@ int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
 	if (!target)
 		return 0;
 	copy = *target;
+	copy.served_ns = 0;
 	/* Not new: its end was missed, and its id came round. */
 	if (!bpf_map_update_elem(&m_targets, &tgid, &copy, BPF_NOEXIST))
 		__sync_fetch_and_add(&target_filter[tgid & (TARGET_FILTER_SLOTS - 1)], 1);

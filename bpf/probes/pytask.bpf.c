@@ -2,7 +2,8 @@
 /*
  * Whose work the current thread does, in Python, and where work is handed on:
  *
- *   py_token()      the thread's current context; asked for each transfer that sends
+ *   py_token()      the thread's current context; asked for each transfer that sends, for samples and
+ *                   when a thread leaves its processor
  *   py_task_begin   a task of asyncio is made: its context descends from its maker's
  *   py_write        uvloop queues bytes: the system call comes later, outside of any task
  *
@@ -126,11 +127,18 @@ static __always_inline __u32 number_next(void)
 	return n ? (*n)++ * cfg_ncpus + bpf_get_smp_processor_id() + 1 : 0;
 }
 
+enum py_maker {
+	MAKER_OTHER, /* another thread asks, and may do so again */
+	MAKER_SELF, /* behind __init__: it is done with, whatever is found */
+	MAKER_LEAVES, /* the thread leaves its processor, maybe inside __init__ */
+};
+
 /*
  * What is known by now of the task that a thread made last. Worker threads ask for it too, since the loop
- * may have gone to sleep right after: it is told twice then, under one number.
+ * may have gone to sleep right after: it is told twice then, under one number. __init__ gives a task its
+ * context before its coroutine, and its memory was cleared.
  */
-__weak __noinline int py_task_settle(__u32 slot, __u32 tid, __u32 own)
+__weak __noinline int py_task_settle(__u32 slot, __u32 tid, __u32 maker)
 {
 	struct py_task *t = bpf_map_lookup_elem(&m_py_tasks, &tid);
 	struct uw_walk *w = walk_of(slot);
@@ -145,9 +153,9 @@ __weak __noinline int py_task_settle(__u32 slot, __u32 tid, __u32 own)
 		return 0;
 	c = scratch_of_walk(w);
 	c->task = *t;
-	if (own) {
+	if (maker == MAKER_SELF) {
 		t->task = 0;
-	} else {
+	} else if (maker == MAKER_OTHER) {
 		/* Written to meanwhile by the thread it belongs to. */
 		t = bpf_map_lookup_elem(&m_py_tasks, &tid);
 		if (!t || t->task != c->task.task || t->number != c->task.number)
@@ -159,6 +167,8 @@ __weak __noinline int py_task_settle(__u32 slot, __u32 tid, __u32 own)
 	/* Over already, and it did nothing that bears its number. */
 	if (py_word(c->task.task + rt->off.task_coro) != c->task.coro || !c->context.context)
 		return 0;
+	if (maker == MAKER_LEAVES)
+		t->task = 0;
 	c->owner.task = c->task.task;
 	c->owner.coro = c->task.coro;
 	c->owner.number = c->task.number;
@@ -214,15 +224,32 @@ owner_of(struct uw_walk *w, const struct py_runtime *rt, __u64 context, __u32 tg
 	return owner;
 }
 
+/* The task that a thread made last, if this is its context, which nobody has settled yet. */
+static __always_inline __u32 pending_token(const struct py_runtime *rt, __u64 context, __u32 tid)
+{
+	const struct py_task *t = bpf_map_lookup_elem(&m_py_tasks, &tid);
+
+	if (!t || !t->task || !context || py_word(t->task + rt->off.task_context) != context ||
+	    py_word(t->task + rt->off.task_coro) != t->coro)
+		return 0;
+	return t->number;
+}
+
 static __always_inline __u32 context_token(__u32 slot, struct uw_walk *w,
-					   const struct py_runtime *rt, __u32 tgid)
+					   const struct py_runtime *rt, __u32 tgid, __u32 look)
 {
 	const struct py_owner *owner;
+	__u64 context;
+	__u32 token;
 
-	py_thread_find(slot, w, rt);
+	py_thread_find(slot, w, rt, look == PY_LOOK_SEARCH);
 	if (!w->py.nstates)
 		return 0;
-	owner = owner_of(w, rt, py_word(w->py.states[0] + rt->off.ts_context), tgid);
+	context = py_word(w->py.states[0] + rt->off.ts_context);
+	token = look == PY_LOOK_ONLY ? pending_token(rt, context, (__u32)current_ids()) : 0;
+	if (token)
+		return token;
+	owner = owner_of(w, rt, context, tgid);
 	return owner ? owner->number : 0;
 }
 
@@ -315,24 +342,29 @@ static __always_inline const struct py_worker_frame *worker_known(const struct p
  * that is known; so what that made last comes first.
  */
 static __always_inline __u32 awaited_by(__u32 slot, struct uw_walk *w, const struct py_runtime *rt,
-					__u64 context, __u32 tgid)
+					__u64 context, __u32 tgid, __u32 look)
 {
 	const __u32 *last = bpf_map_lookup_elem(&m_py_loops, &tgid);
 	const struct py_owner *owner;
-	__u32 loop = last ? *last : 0;
+	__u32 loop = last ? *last : 0, token;
 
+	if (look == PY_LOOK_ONLY) {
+		token = pending_token(rt, context, loop);
+		owner = token ? NULL : owner_of(w, rt, context, tgid);
+		return owner ? owner->number : token;
+	}
 	if (loop)
-		py_task_settle(slot, loop, false);
+		py_task_settle(slot, loop, MAKER_OTHER);
 	owner = owner_of(w, rt, context, tgid);
 	if (!owner || owner->tid == loop)
 		return owner ? owner->number : 0;
-	py_task_settle(slot, owner->tid, false);
+	py_task_settle(slot, owner->tid, MAKER_OTHER);
 	owner = owner_of(w, rt, context, tgid);
 	return owner ? owner->number : 0;
 }
 
 static __always_inline __u32 worker_token(__u32 slot, struct uw_walk *w,
-					  const struct py_runtime *rt, __u32 tgid)
+					  const struct py_runtime *rt, __u32 tgid, __u32 look)
 {
 	struct py_worker_key *any = &scratch_of_walk(w)->key;
 	const struct py_worker_frame *f;
@@ -345,31 +377,34 @@ static __always_inline __u32 worker_token(__u32 slot, struct uw_walk *w,
 		return 0;
 	now = bpf_ktime_get_ns();
 	f = worker_known(rt, tgid, now);
-	if (!f) {
+	if (!f && look != PY_LOOK_ONLY) {
 		worker_find(slot, w, rt, now);
 		f = worker_known(rt, tgid, now);
 	}
 	if (!f || !f->frame)
 		return 0;
 	future = py_word(f->frame + f->local) & ~3ULL;
-	return future ? awaited_by(slot, w, rt, py_word(future + PY_FUTURE_CONTEXT), tgid) : 0;
+	return future ? awaited_by(slot, w, rt, py_word(future + PY_FUTURE_CONTEXT), tgid, look)
+		      : 0;
 }
 
-int py_token(__u32 tgid)
+int py_token(__u32 use, __u32 tgid, __u32 look)
 {
-	__u32 token;
-	__u32 slot = walk_slot(WALK_UPROBE);
+	__u32 token, slot = walk_slot(use);
 	struct uw_walk *w = walk_of(slot);
 	const struct py_runtime *rt;
 
 	if (!tasks_hooked || !w)
 		return 0;
+	w->py.nstates = 0;
 	rt = python_of(tgid, w);
 	if (!rt)
 		return 0;
-	py_task_settle(slot, (__u32)current_ids(), true);
-	token = context_token(slot, w, rt, tgid);
-	return (int)(token ? token : worker_token(slot, w, rt, tgid));
+	if (look != PY_LOOK_ONLY)
+		py_task_settle(slot, (__u32)current_ids(),
+			       use == WALK_SWITCH ? MAKER_LEAVES : MAKER_SELF);
+	token = context_token(slot, w, rt, tgid, look);
+	return (int)(token ? token : worker_token(slot, w, rt, tgid, look));
 }
 
 static __always_inline int task_begin(struct pt_regs *ctx)
@@ -386,14 +421,14 @@ static __always_inline int task_begin(struct pt_regs *ctx)
 	rt = python_of(tgid, w);
 	if (!rt || !rt->off.task_context)
 		return 0;
-	py_task_settle(slot, tid, true);
+	py_task_settle(slot, tid, MAKER_SELF);
 	t.number = number_next();
 	t.task = PT_REGS_PARM1(ctx);
 	t.coro = py_word(PT_REGS_PARM2(ctx) + rt->off.tuple_items);
 	t.code = py_word(t.coro + rt->off.coro_code) & ~3ULL;
 	t.created_ns = bpf_ktime_get_ns();
 	t.target = target->target;
-	t.parent = context_token(slot, w, rt, tgid);
+	t.parent = context_token(slot, w, rt, tgid, PY_LOOK_SEARCH);
 	if (bpf_map_update_elem(&m_py_tasks, &tid, &t, BPF_ANY) ||
 	    bpf_map_update_elem(&m_py_loops, &tgid, &tid, BPF_ANY))
 		drop(DROP_THREAD_TABLE_FULL);
@@ -429,8 +464,8 @@ static __always_inline int stream_write(struct pt_regs *ctx)
 	ss = sock_find(ref.sk);
 	if (!ss || !sock_same(ss, &ref))
 		return 0;
-	py_task_settle(slot, (__u32)pid_tgid, true);
-	ss->token = context_token(slot, w, rt, pid_tgid >> 32);
+	py_task_settle(slot, (__u32)pid_tgid, MAKER_SELF);
+	ss->token = context_token(slot, w, rt, pid_tgid >> 32, PY_LOOK_SEARCH);
 	return 0;
 }
 

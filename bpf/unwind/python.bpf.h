@@ -174,9 +174,9 @@ __weak __noinline int py_search(__u32 slot)
 	return 0;
 }
 
-/* All thread states of this thread into p->states. */
+/* All thread states of this thread into p->states. search: also when it is not known yet. */
 static __always_inline void py_thread_find(__u32 slot, struct uw_walk *w,
-					   const struct py_runtime *rt)
+					   const struct py_runtime *rt, bool search)
 {
 	struct py_walk *p = &w->py;
 	__u64 known;
@@ -194,6 +194,8 @@ static __always_inline void py_thread_find(__u32 slot, struct uw_walk *w,
 		p->nstates = 1;
 		return;
 	}
+	if (!search)
+		return;
 	p->interp = p->head;
 	p->tstate = 0;
 	for (i = 0; i < PY_SEARCH_MAX; i += PY_SEARCH_STEPS)
@@ -467,7 +469,7 @@ __weak __noinline int python_frames(__u32 slot, __u64 lo, __u64 hi)
 		p->cframe = 0;
 		p->prev = 0;
 		p->want = 0;
-		py_thread_find(slot, w, rt);
+		py_thread_find(slot, w, rt, true);
 		if (!p->nstates) {
 			p->lost = 1;
 			drop(DROP_PYTHON_THREAD);

@@ -8,7 +8,13 @@
 
 struct target_state {
 	__u16 target;
+	__u16 pad0;
+	__u32 pad1;
+	__u64 served_ns; /* when it last read from who connected to it; 0 = never */
 };
+
+/* A process that read no request for so long serves nobody: its threads' steps are not told. */
+#define SERVES_NS 10000000000ULL
 
 /* Numbers of calls in the programs that stand for kernel functions: no helper has them. */
 enum hp_kernel_call {
@@ -104,9 +110,11 @@ struct wait_state {
 	__u8 reason; /* enum hp_wait */
 	__u8 nwaker; /* frames of the waker's stack */
 	__u8 woken_by; /* enum hp_waker */
-	__u8 pad0[3];
+	__u8 serves; /* the wait under way is told as a step */
+	__u8 pad0[2];
 	__u32 waits; /* that are over */
-	__u32 pad2;
+	__u32 token; /* of what it did when it left its processor; 0 = not known */
+	__u64 search_ns; /* its Python thread state is not searched for again before */
 	/* Of the wait that was drawn, until its stack is taken; weight_ns 0 = none: */
 	__u64 blocked_ns;
 	__u64 runqueue_ns;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Where threads wait, on the running kernel: totals by thread and reason against the threads' own
- * clocks and against the scheduler's, and the sample of waits against the totals.
+ * clocks and against the scheduler's, the sample of waits and the single steps against the totals.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,12 +9,14 @@
 #include <setjmp.h>
 #include <cmocka.h>
 #include "lab.h"
+#include "hp/tables.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,6 +32,7 @@
 struct row { /* a thread */
 	struct ev_wait_total base[HP_WAIT_MAX];
 	struct ev_wait_total last[HP_WAIT_MAX];
+	struct wait_total step[HP_WAIT_MAX]; /* sums of them */
 	double weight[HP_WAIT_MAX]; /* of sampled waits */
 	u32 stacks;
 	u32 deep; /* of them with kernel and user frames */
@@ -48,6 +51,8 @@ struct seen_waits {
 static double taken_ns; /* by interrupts and the hypervisor, of all processors, while measured */
 static struct waits_thread *told; /* shared with the child */
 static u32 *ntold;
+
+static u64 *served_ns; /* when the child read a request; shared with it */
 
 static struct row *row_of(struct seen_waits *s, u32 tid)
 {
@@ -76,6 +81,15 @@ static void on_wait_record(void *arg, const struct ev_hdr *rec)
 		assert_false(r->ended && !(ev->flags & HP_WAIT_ENDED));
 		r->last[ev->reason] = *ev;
 		r->ended = ev->flags & HP_WAIT_ENDED;
+	} else if (rec->kind == EV_STEP) {
+		const struct ev_step *ev = (const void *)rec;
+
+		assert_int_equal(ev->flags, 0);
+		assert_int_equal(ev->token, 0); /* no Python */
+		assert_true(ev->hdr.ts_ns - ev->blocked_ns - ev->runqueue_ns >= *served_ns);
+		r->step[ev->reason].count++;
+		r->step[ev->reason].blocked_ns += ev->blocked_ns;
+		r->step[ev->reason].runqueue_ns += ev->runqueue_ns;
 	} else if (rec->kind == EV_WAIT) {
 		const struct ev_wait *ev = (const void *)rec;
 		const struct ev_frame *f = (const void *)(ev + 1);
@@ -485,12 +499,74 @@ static void weights(void **state)
 	free(s);
 }
 
+static void serve(void)
+{
+	int answers, asks = lab_pair(AF_INET, &answers);
+	struct timespec now;
+	u64 pos = 0;
+	char c[8];
+
+	pause_ms(20); /* before the first request: nobody's */
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	*served_ns = (u64)now.tv_sec * NSEC_PER_SEC + (u64)now.tv_nsec;
+	lab_fill(c, sizeof(c), &pos);
+	MUST(write(asks, c, sizeof(c)) == sizeof(c));
+	MUST(read(answers, c, sizeof(c)) == sizeof(c));
+	*ntold = waits_run(".", 500, 5, told);
+	MUST(*ntold);
+}
+
+/*
+ * Each wait of a process that serves is told: of threads that began after its first request, the sums are the
+ * totals, to the nanosecond. The first time in the run queue belongs to no step.
+ */
+static void steps(void **state)
+{
+	struct lab lab = { .unchecked = true };
+	struct seen_waits *s = calloc(1, sizeof(*s));
+	u32 i, why;
+
+	(void)state;
+	assert_non_null(s);
+	told = make_shared(WAITS_THREADS_MAX * sizeof(*told));
+	ntold = make_shared(sizeof(*ntold));
+	served_ns = make_shared(sizeof(*served_ns));
+	lab_run(&lab, &(struct lab_opts){
+			      .act = serve, .steps = true, .record = on_wait_record, .arg = s });
+	lab_no_drops(&lab);
+	assert_int_equal(*ntold, WAITS_SPIN + 5);
+	for (i = 0; i < *ntold; i++) {
+		const struct row *r = row_of(s, (u32)told[i].tid);
+
+		assert_true(r->ended);
+		for (why = 0; why < HP_WAIT_MAX; why++) {
+			const struct wait_total *step = &r->step[why];
+
+			assert_int_equal(step->count + !why, r->last[why].count);
+			assert_int_equal(step->blocked_ns, r->last[why].blocked_ns);
+			if (why)
+				assert_int_equal(step->runqueue_ns, r->last[why].runqueue_ns);
+			else
+				assert_true(step->runqueue_ns <= r->last[why].runqueue_ns);
+		}
+		if (told[i].kind == WAITS_SPIN) {
+			assert_true(r->step[HP_WAIT_NONE].runqueue_ns > 100 * MS);
+			assert_true(r->step[HP_WAIT_NONE].count > 2);
+		} else if (told[i].kind <= WAITS_EVENTFD) {
+			assert_true(r->step[reasons[told[i].kind]].count > 2);
+		}
+	}
+	lab_free(&lab);
+	free(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(known_waits),	   cmocka_unit_test(known_run_queue),
 		cmocka_unit_test(edges),	   cmocka_unit_test(weights),
 		cmocka_unit_test(ended_processes), cmocka_unit_test(name_after_exec),
+		cmocka_unit_test(steps),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -328,7 +328,7 @@ static void force_rung(void)
 void lab_run(struct lab *lab, const struct lab_opts *opts)
 {
 	const struct probes_opts popts = { .net = !opts->waits,
-					   .waits = opts->waits,
+					   .waits = opts->waits || opts->steps,
 					   .follow_children = !opts->no_children };
 	bool unchecked = lab->unchecked, holes = lab->holes;
 	struct probes_error err;

@@ -62,7 +62,8 @@ struct lab_opts {
 	lab_fn *act;
 	bool no_unix; /* entries of sends and closes are not taken */
 	bool no_children;
-	bool waits; /* where threads wait, and nothing else */
+	bool waits; /* where threads wait, and nothing else; */
+	bool steps; /* both that and connections */
 	/* Sees every record as well; those of threads at the window's edges come through it alone. */
 	void (*record)(void *arg, const struct ev_hdr *rec);
 	void *arg;

@@ -554,7 +554,7 @@ void mach_scratch(int busy)
 /* Whose work the current thread does: probes/pytask.bpf.c reads it from an interpreter. */
 static u32 token;
 
-int py_token(__u32 tgid)
+int py_token(__u32 use, __u32 tgid, __u32 look)
 {
 	return k.task.tgid == (int)tgid ? (int)token : 0;
 }

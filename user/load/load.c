@@ -28,7 +28,7 @@
 #define RING_BYTES_DEFAULT (8U << 20)
 #define RING_BYTES_SMALL (256U << 10) /* where memory for maps is limited */
 #define CPUS_MAX 4096
-#define WALK_USES 4 /* enum walk_use in bpf/lib/stack.bpf.h */
+#define WALK_USES 5 /* enum walk_use in bpf/lib/stack.bpf.h */
 #define INIT_PID_NS 0xEFFFFFFCU /* PROC_PID_INIT_INO: fixed since namespaces have inodes */
 #define LOG_BYTES (16U << 10)
 
