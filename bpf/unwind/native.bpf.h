@@ -16,6 +16,7 @@
 #ifndef BPF_UNWIND_NATIVE_H
 #define BPF_UNWIND_NATIVE_H
 
+#include "unwind/heap.bpf.h"
 #include "unwind/python.bpf.h"
 #include "unwind/regs.bpf.h"
 
@@ -240,6 +241,32 @@ static __always_inline enum uw_stop step_fp(__u32 slot, struct uw_walk *w)
 	return UW_STOP_NONE;
 }
 
+/* The caller's state, by what generated code says of itself. */
+__weak __noinline int uw_heap(__u32 slot)
+{
+	struct uw_walk *w = walk_of(slot);
+	const struct uw_rule *r;
+	bool saved = false;
+	__u32 key, bytes;
+
+	if (!w || !uw_map_find(slot))
+		return UW_STOP_NO_MAPPING;
+	key = w->at.rule;
+	r = bpf_map_lookup_elem(&m_uw_rules, &key);
+	bytes = r ? heap_bytes(w, r, &saved) : 0;
+	if (!bytes)
+		return UW_STOP_NO_ROW;
+	if (uw_read(slot, w->sp + bytes - 16))
+		return UW_STOP_READ;
+	w->sp += bytes;
+	w->ip = w->two[1];
+	if (saved) {
+		w->bp = w->two[0];
+		w->bp_lost = 0;
+	}
+	return UW_STOP_NONE;
+}
+
 /* Why the frame's CFA cannot be said, or UW_STOP_NONE and *ret. */
 static __always_inline enum uw_stop rule_cfa(__u32 slot, const struct uw_walk *w,
 					     const struct uw_rule *r, __u64 *ret)
@@ -376,6 +403,9 @@ static __always_inline enum uw_stop step_out(__u32 slot, struct uw_walk *w)
 			w->own.extra = r->rbp_off;
 			w->own.sp = r->cfa_add;
 			stop = step_fp(slot, w);
+			break;
+		case UW_CFA_HEAP:
+			stop = uw_heap(slot);
 			break;
 		default:
 			stop = step_rule(slot, w, r);

@@ -61,6 +61,11 @@ enum uw_cfa {
 	 */
 	UW_CFA_CLONE,
 	UW_CFA_FP_END, /* as UW_CFA_FP, and the outermost frame when rbp is 0 */
+	/*
+	 * Code that a compiler may have put there since the table was made: what its heap says of it
+	 * (struct uw_heap). The mapping's bias is the heap's first address.
+	 */
+	UW_CFA_HEAP,
 };
 
 /* Where the caller's rbp is. */
@@ -86,6 +91,23 @@ struct uw_rule {
 	__s32 cfa_add;
 	__s32 rbp_off;
 };
+
+/*
+ * Where HotSpot's heap of generated code says what piece an address is in, and how large that piece's
+ * frame is: in a rule's place from cfa_off on, and reg is log2 of a segment's bytes. A segment's own byte in
+ * the map says how many segments further down the piece's first one is, or a nearer one.
+ */
+struct uw_heap {
+	__u32 segments[2]; /* address of the map of segments, lower half first */
+	__u8 block; /* bytes / 8 in front of what describes a piece; from there: */
+	__u8 frame; /* offset / 4 of the frame's words, */
+	__u8 complete; /* offset / 4 of the code's offset from which on the frame is, */
+	__u8 code; /* offset / 8 of the code's address */
+};
+
+#define UW_HEAP_FREE 0xff
+#define UW_HEAP_HOPS 64 /* from a segment to its piece's first: of some 32 KiB each */
+#define UW_HEAP_FRAME_MAX (1u << 17) /* words */
 
 enum uw_rule_fixed {
 	UW_RULE_NONE = 0, /* rules[0] of every table: { UW_CFA_NONE } */

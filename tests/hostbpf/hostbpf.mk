@@ -30,7 +30,7 @@ $(CALLPATH): tests/workloads/callpath.cc | $(O)/.flags
 # Walks of user stacks have a kernel of their own: processes are real there.
 UNWIND_KERNEL := $(TO)/tests/hostbpf/uwkernel.o
 UNWIND_PARTS := $(UNWIND_WORLD) $(patsubst %,$(TO)/user/load/%.o,procfs procinfo ranges unwindprocs unwindtables)
-$(filter %/h_unwind,$(HOSTBPF_BIN)): $(TO)/tests/hostbpf/h_unwind.o $(UNWIND_KERNEL) $(UNWIND_PARTS) \
+$(filter %/h_unwind %/h_java,$(HOSTBPF_BIN)): $(TO)/%: $(TO)/tests/hostbpf/%.o $(UNWIND_KERNEL) $(UNWIND_PARTS) \
 		$(TEST_LIB) | $(CALLPATH)
 	$(call msg,LINK,$@)
 	$(Q)$(CC) -fsanitize=$(TEST_SAN) -o $@ $^ -lcmocka $(HP_LIBS)
@@ -41,7 +41,7 @@ $(filter %/h_images,$(HOSTBPF_BIN)): $(TO)/tests/hostbpf/h_images.o $(UNWIND_IMA
 	$(call msg,LINK,$@)
 	$(Q)$(CC) -fsanitize=$(TEST_SAN) -o $@ $^ -lcmocka $(HP_LIBS)
 
-$(filter-out %/h_unwind %/h_python %/h_images,$(HOSTBPF_BIN)): $(TO)/%: $(TO)/tests/hostbpf/%.o $(HOSTBPF_PARTS) \
+$(filter-out %/h_unwind %/h_java %/h_python %/h_images,$(HOSTBPF_BIN)): $(TO)/%: $(TO)/tests/hostbpf/%.o $(HOSTBPF_PARTS) \
 		$(HOSTBPF_KERNEL) $(TEST_LIB)
 	$(call msg,LINK,$@)
 	$(Q)$(CC) -fsanitize=$(TEST_SAN) -o $@ $^ -lcmocka $(HP_LIBS)

@@ -56,6 +56,7 @@ int uwworld_init(struct uwworld *w, u32 rows, u32 pages, u32 maps)
 void uwworld_release(struct uwworld *w)
 {
 	unwind_free(w->manager);
+	java_free(w->java);
 	sym_free(w->sym);
 	unwind_procs_release(&w->procs);
 	unwind_tables_release(&w->tables);
@@ -110,7 +111,41 @@ static void is_v8(void *arg, u32 tgid, const struct v8_layout *layout)
 			  (u8)(layout->function_shared / V8_WORD));
 }
 
-static const struct unwind_ops unwind_ops = { .python = is_python,
+static int read_exactly(void *arg, u32 tgid, u64 addr, void *buf, size_t n)
+{
+	(void)tgid;
+	return uwworld_read(&((struct uwworld *)arg)->pid, addr, buf, (__u32)n);
+}
+
+static void no_symbol(void *arg, u32 tgid, u64 start, u64 end, struct slice name)
+{
+	(void)arg, (void)tgid, (void)start, (void)end, (void)name;
+}
+
+static void no_lines(void *arg, struct ev_lines *rec)
+{
+	(void)arg, (void)rec;
+}
+
+static void no_code(void *arg, struct ev_code *rec)
+{
+	(void)arg, (void)rec;
+}
+
+static const struct java_ops java_ops = { .read = read_exactly,
+					  .send = send_table,
+					  .bind = bind_mapping,
+					  .symbol = no_symbol,
+					  .lines = no_lines,
+					  .code = no_code };
+
+static void is_java(void *arg, u32 tgid, const struct jvm_file *f, u64 bias)
+{
+	java_process(((struct uwworld *)arg)->java, tgid, f, bias);
+}
+
+static const struct unwind_ops unwind_ops = { .java = is_java,
+					      .python = is_python,
 					      .v8 = is_v8,
 					      .open = open_mapped,
 					      .send = send_table,
@@ -165,6 +200,8 @@ int uwworld_learn_more(struct uwworld *w)
 		return err;
 	while (unwind_busy(w->manager))
 		unwind_work(w->manager);
+	while (java_busy(w->java, clock_mono_ns()))
+		java_work(w->java);
 	unwind_procs_publish(&w->procs, clock_mono_ns(), true);
 	return w->proc.n ? 0 : -ESRCH;
 }
@@ -176,6 +213,8 @@ int uwworld_learn(struct uwworld *w, u32 pid)
 	w->pid = pid;
 	if (!err)
 		err = unwind_new(&w->manager, &unwind_ops, w, NULL);
+	if (!err)
+		err = java_new(&w->java, &java_ops, w);
 	if (!err)
 		err = sym_new(&w->sym, &sym_ops, w);
 	return err ? err : uwworld_learn_more(w);

@@ -13,6 +13,7 @@
 
 #include "load/unwindprocs.h"
 #include "sym/sym.h"
+#include "unwind/java.h"
 #include "unwind/unwind.h"
 #include "uwkernel.h"
 
@@ -23,6 +24,7 @@ struct uwworld {
 	struct uw_proc proc; /* put last */
 	u32 puts, deleted;
 	struct unwind *manager;
+	struct java *java;
 	struct sym *sym;
 	u32 pid;
 };

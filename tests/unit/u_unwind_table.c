@@ -729,7 +729,7 @@ static void the_check_refuses_each_damage(void **state)
 	REFUSES(rows[h->nrows - 1].rule, UINT16_MAX);
 	REFUSES(rules[0].cfa, UW_CFA_END);
 	REFUSES(rules[0].rbp_off, 1);
-	REFUSES(rules[1].cfa, UW_CFA_FP_END + 1);
+	REFUSES(rules[1].cfa, UW_CFA_HEAP + 1);
 	REFUSES(rules[1].rbp, UW_RBP_UNKNOWN + 1);
 	REFUSES(rules[1].ra, UW_RA_REG + 1);
 	REFUSES(rules[1].reg, 16);

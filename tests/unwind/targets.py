@@ -240,10 +240,6 @@ class Java(Target):
                        check=True)
         self.process([system("java"), "-Xmx200m", *options, "-cp", CACHE, "Web", "PORT"])
 
-    def works(self):
-        super().works()
-        procs.wait_idle(self.pid, ("C1", "C2"), 3)  # what is being compiled is not known at once
-
 
 def pyenv():
     """{version: argv} of interpreters with a shared libpython, as pyenv and docker build them."""

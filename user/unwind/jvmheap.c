@@ -92,6 +92,32 @@ static int space_at(struct jvm_mem *m, const struct jvm_layout *l, u64 at, u64 *
 	return *low && *low <= *high && *high - *low <= JVM_HEAP_BYTES_MAX ? 0 : -EINVAL;
 }
 
+/* How the programs find out themselves what is at an address; no rule where that cannot be said. */
+static struct uw_rule heap_rule(const struct jvm_layout *l, u64 segments, u32 log2)
+{
+	const u64 at[] = { l->size[JVM_SIZE_BLOCK] / 8, l->at[JVM_BLOB_FRAME] / 4,
+			   l->at[JVM_BLOB_COMPLETE] / 4, l->at[JVM_BLOB_BEGIN] / 8 };
+	const struct uw_heap heap = {
+		.segments = { (u32)segments, (u32)(segments >> 32) },
+		.block = (u8)at[0],
+		.frame = (u8)at[1],
+		.complete = (u8)at[2],
+		.code = (u8)at[3],
+	};
+	struct uw_rule r = { .cfa = UW_CFA_HEAP, .reg = (u8)log2 };
+	u32 i;
+
+	_Static_assert(offsetof(struct uw_rule, cfa_off) + sizeof(heap) == sizeof(r), "it fits");
+	for (i = 0; i < ARRAY_SIZE(at); i++)
+		if (at[i] > UINT8_MAX)
+			return (struct uw_rule){ 0 };
+	if (l->size[JVM_SIZE_BLOCK] % 8 || l->at[JVM_BLOB_FRAME] % 4 ||
+	    l->at[JVM_BLOB_COMPLETE] % 4 || l->at[JVM_BLOB_BEGIN] % 8)
+		return (struct uw_rule){ 0 };
+	memcpy(&r.cfa_off, &heap, sizeof(heap));
+	return r;
+}
+
 static int heap_begin(struct jvm_heaps *h, const struct jvm_layout *l, struct jvm_mem *m)
 {
 	u64 at = h->v[h->heap].at, low, high;
@@ -110,6 +136,7 @@ static int heap_begin(struct jvm_heaps *h, const struct jvm_layout *l, struct jv
 		return -ENOMEM;
 	if (jvm_mem_get(m, low, h->segmap, h->nsegs))
 		return -EFAULT;
+	h->unknown = heap_rule(l, low, h->log2);
 	h->next = 0;
 	h->old = 0;
 	h->begun = true;
@@ -299,6 +326,7 @@ static void heap_end(struct jvm_heaps *h)
 	heap->low = h->low;
 	heap->high = h->high;
 	heap->log2 = h->log2;
+	heap->unknown = h->unknown;
 	h->blobs = NULL;
 	h->segmap = NULL;
 	h->nblobs = h->cap = 0;
@@ -383,6 +411,7 @@ struct writer {
 	u32 nrules;
 	u64 at; /* everything before is written */
 	u16 rule; /* from there on */
+	u16 unknown; /* where there is no piece */
 	bool oom;
 };
 
@@ -407,7 +436,7 @@ static void put_row(struct writer *w, u64 off, u16 rule)
 		return;
 	/* Each page begins with a row, if it has any; pages of which nothing is known have none. */
 	if (!page->n && off % UW_PAGE_BYTES)
-		put_row(w, off & ~(u64)(UW_PAGE_BYTES - 1), UW_RULE_NONE);
+		put_row(w, off & ~(u64)(UW_PAGE_BYTES - 1), w->unknown);
 	if (!array_room(&w->rows, w->nrows, &w->cap, UW_IMAGE_ROWS_MAX, sizeof(*w->rows))) {
 		w->oom = true;
 		return;
@@ -442,7 +471,7 @@ static void put_blob(struct writer *w, const struct jvm_blob *b)
 		if (b->begin + b->rows[i].at < b->end)
 			put_change(w, b->begin + b->rows[i].at, rule_number(w, &r));
 	}
-	put_change(w, b->end, UW_RULE_NONE);
+	put_change(w, b->end, w->unknown);
 }
 
 static int finish(const struct writer *w, struct unwind_image *ret)
@@ -490,11 +519,12 @@ int jvm_heap_image(const struct jvm_heap *heap, struct unwind_image *ret)
 	w->npages = (u32)((heap->high - heap->low) >> UW_PAGE_SHIFT);
 	w->pages = calloc(w->npages, sizeof(*w->pages));
 	w->nrules = 1;
+	w->unknown = w->rule = rule_number(w, &heap->unknown);
 	for (i = 0; w->pages && i < heap->n && !w->oom; i++)
 		if (heap->blobs[i].end > heap->blobs[i].begin)
 			put_blob(w, &heap->blobs[i]);
 	if (w->pages && !w->oom)
-		put_change(w, heap->high, UW_RULE_NONE);
+		put_change(w, heap->high, w->unknown);
 	if (w->pages && !w->oom)
 		err = finish(w, ret);
 	free(w->pages);

@@ -7,7 +7,9 @@
  *
  * A heap's map of segments has one byte for each; 0 is where a block begins. Only what changed there is
  * read; blocks that are free, or could not be understood, and pieces that samples met are looked at again,
- * since a block can be given to other code without a trace in the map.
+ * since a block can be given to other code without a trace in the map. Where a table knows nothing, it tells
+ * the programs how to read that map themselves: while the compilers work, much of what runs is younger than
+ * the last look.
  *
  * The work is done in pieces of so many reads of memory, each some 15 us.
  */
@@ -47,6 +49,7 @@ struct jvm_heap {
 	u32 log2; /* of the bytes of a segment */
 	u32 nsegs;
 	u8 *segmap;
+	struct uw_rule unknown; /* for code that is not among these: its own word, or none */
 	struct jvm_blob *blobs; /* by address */
 	u32 n;
 	bool changed; /* since its image was made */
@@ -66,6 +69,7 @@ struct jvm_heaps {
 	u32 old; /* the first blob of before that is not passed yet */
 	u64 low, high;
 	u32 log2;
+	struct uw_rule unknown;
 };
 
 void jvm_heaps_release(struct jvm_heaps *h);

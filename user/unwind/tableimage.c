@@ -52,7 +52,7 @@ static bool page_ok(const struct uw_row *row, u32 n, u32 nrules)
 
 static bool rule_ok(const struct uw_rule *r)
 {
-	return r->cfa <= UW_CFA_FP_END && r->rbp <= UW_RBP_UNKNOWN && r->ra <= UW_RA_REG &&
+	return r->cfa <= UW_CFA_HEAP && r->rbp <= UW_RBP_UNKNOWN && r->ra <= UW_RA_REG &&
 	       r->reg < CFI_RA;
 }
 
