@@ -55,7 +55,7 @@ BPF_CFLAGS += -Werror
 endif
 
 # Everything but main.c, the BPF loader and the commands builds without a kernel: tests link that part.
-PURE_DIRS := base decode sym unwind proto session bind agg out
+PURE_DIRS := base decode sym unwind proto session bind ledger agg out
 SRC_PURE := $(sort $(foreach d,$(PURE_DIRS),$(wildcard user/$(d)/*.c)))
 SRC_HOST := $(sort user/main.c $(wildcard user/cmd/*.c) $(wildcard user/load/*.c))
 BPF_SRC := $(sort $(wildcard bpf/probes/*.bpf.c))

@@ -18,10 +18,11 @@ declare -A may=(
 	[unwind]='sym/elf.h sym/image.h sym/ehpointer.h sym/gopclntab.h'
 	[proto]='session/span.h'
 	[session]='proto/proto.h decode/record.h agg/agg.h'
-	[agg]='session/span.h proto/sql.h'
+	[ledger]='bind/lineage.h session/span.h'
+	[agg]='session/span.h proto/sql.h ledger/ledger.h ledger/phase.h'
 	[bind]='session/span.h'
 	[rules]='agg/agg.h'
-	[out]='agg/agg.h bind/bind.h'
+	[out]='agg/agg.h bind/bind.h ledger/phase.h'
 	# The last three: the walk of user stacks as ordinary code, stillwalk.c.
 	[load]='decode/channel.h decode/record.h decode/stream.h unwind/tableimage.h hostprof.skel.h feat.skel.h
 		vmlinux.h lib/hp.bpf.h unwind/native.bpf.h'

@@ -109,6 +109,7 @@ struct ev_step {
 
 enum hp_step_flags {
 	HP_STEP_SAMPLED = 1,
+	HP_STEP_QUEUED = 2, /* nor was there one: it queued bytes that are sent later */
 };
 
 #endif

@@ -41,6 +41,7 @@ int agg_new(struct agg **ret, const struct agg_opts *opts)
 		goto fail;
 	queries_init(&a->queries, &a->texts, a->opts.max_queries);
 	bound_init(&a->bound);
+	ledgers_init(&a->ledgers);
 	err = conns_init(&a->conns, &a->texts, a->opts.max_conns);
 	if (err)
 		goto fail;
@@ -77,6 +78,7 @@ void agg_free(struct agg *a)
 	externals_release(&a->externals);
 	queries_release(&a->queries);
 	bound_release(&a->bound);
+	ledgers_release(&a->ledgers);
 	conns_release(&a->conns);
 	stacks_release(&a->stacks);
 	offcpu_release(&a->offcpu);
@@ -428,6 +430,16 @@ void agg_bound_call(struct agg *a, const struct agg_query *query, u64 start_ns, 
 		    u32 trips)
 {
 	bound_call(&a->bound, query, start_ns, end_ns, trips);
+}
+
+void agg_ledger(struct agg *a, const struct ledger_split *s)
+{
+	ledgers_add(&a->ledgers, s);
+}
+
+bool agg_ledger_of(const struct agg *a, u32 number, u64 ret_ns[PHASES])
+{
+	return ledgers_find(&a->ledgers, number, ret_ns);
 }
 
 void agg_bound_calls(struct agg *a, u64 bound, u64 unbound, u64 refused)

@@ -19,6 +19,7 @@
 #include "base/hist.h"
 #include "base/types.h"
 #include "hp/events.h"
+#include "ledger/ledger.h"
 #include "session/span.h"
 
 struct agg;
@@ -62,6 +63,8 @@ void agg_bound_call(struct agg *agg, const struct agg_query *query, u64 start_ns
  * requests, calls and tasks that binding had no room for.
  */
 void agg_bound_calls(struct agg *agg, u64 bound, u64 unbound, u64 refused);
+/* What a request spent its time on. */
+void agg_ledger(struct agg *agg, const struct ledger_split *s);
 void agg_db_event(struct agg *agg, const struct db_event *e);
 void agg_drop(struct agg *agg, enum hp_drop why, u64 n);
 
@@ -154,6 +157,30 @@ struct agg_use {
 	u64 ns; /* sum of the calls' latencies */
 };
 
+/* Phases of some requests, on average: they sum to latency_ns. */
+struct agg_ledger_slice {
+	u32 n;
+	double latency_ns;
+	double phase_ns[PHASES];
+	double raw_ns[PHASES]; /* see struct ledger_split; of the mean alone */
+};
+
+#define AGG_LEDGER_QUANTILES 3 /* 0.50, 0.95, 0.99 */
+
+/* Of an endpoint's requests, or of a part that was drawn evenly. */
+struct agg_ledger {
+	struct agg_ledger_slice mean;
+	struct agg_ledger_slice at[AGG_LEDGER_QUANTILES]; /* requests within 0.01 of that rank */
+};
+
+/* Requests of one endpoint waited for their event loop while it did another's work. By ns, the most first. */
+struct agg_blame {
+	const struct agg_endpoint *victim;
+	const struct agg_endpoint *holder; /* NULL: no request's work, or not known whose */
+	u64 ns;
+	u64 count; /* requests that waited for it */
+};
+
 enum agg_route_source {
 	AGG_ROUTE_LITERAL = 0, /* no segment was replaced */
 	AGG_ROUTE_CLUSTERED = 1,
@@ -188,6 +215,7 @@ struct agg_endpoint {
 		const struct agg_use *uses; /* by count, the most first */
 		u32 nuses;
 	} bound;
+	const struct agg_ledger *ledger; /* NULL = not known of any request */
 };
 
 /* Sorted by count desc, then target, system, peer, database, user, statement. */
@@ -565,6 +593,8 @@ struct agg_report {
 	u32 nqueries;
 	const struct agg_use *uses; /* of all endpoints */
 	u32 nuses;
+	const struct agg_blame *blames;
+	u32 nblames;
 	const struct agg_pool *const *pools;
 	u32 npools;
 	const struct agg_external *const *external;
@@ -598,6 +628,8 @@ const struct agg_report *agg_report(const struct agg *agg);
  */
 void agg_route_of(const struct agg *agg, u16 target, struct slice method, struct slice path,
 		  struct buf *out);
+/* The phases of the request that was split under this number; false: not known. */
+bool agg_ledger_of(const struct agg *agg, u32 number, u64 ret_ns[PHASES]);
 
 /*
  * Folded stacks ("comm;root;…;leaf", count), merged by name, in the order of the call tree. Start

@@ -19,6 +19,7 @@ void bound_release(struct bound *b)
 {
 	free(b->rows);
 	free(b->uses);
+	free(b->at);
 	free(b->out);
 	free(b->out_by_query);
 	map_release(&b->by_pair);
@@ -135,20 +136,22 @@ static int cmp_use_of_query(const void *pa, const void *pb)
 	return a->endpoint < b->endpoint ? -1 : 1;
 }
 
-static struct agg_endpoint *endpoint_of(struct agg_endpoint *endpoints, const u32 *at, u32 row)
+struct agg_endpoint *bound_endpoint(const struct bound *b, struct agg_endpoint *endpoints, u32 row)
 {
-	return row && at[row - 1] ? &endpoints[at[row - 1] - 1] : NULL;
+	while (row && row <= b->nrows && b->rows[row - 1].into != row)
+		row = b->rows[row - 1].into;
+	return row && row <= b->nrows && b->at[row - 1] ? &endpoints[b->at[row - 1] - 1] : NULL;
 }
 
 /* Uses by what the rows have become; those that are the same by now are one. */
-static u32 uses_settle(struct bound *b, struct agg_endpoint *endpoints, const u32 *at,
+static u32 uses_settle(struct bound *b, struct agg_endpoint *endpoints,
 		       struct agg_query *const *queries, u32 nqueries)
 {
 	u32 i, n = 0, kept = 0;
 
 	for (i = 0; i < b->nuses; i++) {
 		const struct bound_use *use = &b->uses[i];
-		struct agg_endpoint *e = endpoint_of(endpoints, at, row_now(b, use->row));
+		struct agg_endpoint *e = bound_endpoint(b, endpoints, use->row);
 
 		if (e && use->query < nqueries && queries[use->query])
 			b->out[n++] = (struct agg_use){ .endpoint = e,
@@ -199,13 +202,13 @@ static void queries_deal(struct bound *b, u32 n, struct agg_query *const *querie
 	}
 }
 
-static void rows_deal(struct bound *b, struct agg_endpoint *endpoints, const u32 *at)
+static void rows_deal(struct bound *b, struct agg_endpoint *endpoints)
 {
 	u32 i;
 
 	for (i = 0; i < b->nrows; i++) {
 		const struct bound_row *row = &b->rows[i];
-		struct agg_endpoint *e = endpoint_of(endpoints, at, row_now(b, i + 1));
+		struct agg_endpoint *e = bound_endpoint(b, endpoints, i + 1);
 
 		if (!e)
 			continue;
@@ -221,18 +224,18 @@ static void rows_deal(struct bound *b, struct agg_endpoint *endpoints, const u32
 int bound_finish(struct bound *b, struct agg_endpoint *endpoints, u32 nendpoints,
 		 struct agg_query *const *queries, u32 nqueries)
 {
-	_free_ u32 *at = calloc(MAX(b->nrows, 1U), sizeof(*at)); /* row → endpoint's index + 1 */
 	u32 i, n;
 
+	b->at = calloc(MAX(b->nrows, 1U), sizeof(*b->at));
 	b->out = calloc(MAX(b->nuses, 1U), sizeof(*b->out));
 	b->out_by_query = calloc(MAX(b->nuses, 1U), sizeof(*b->out_by_query));
-	if (!at || !b->out || !b->out_by_query)
+	if (!b->at || !b->out || !b->out_by_query)
 		return -ENOMEM;
 	for (i = 0; i < nendpoints; i++)
 		if (endpoints[i].row)
-			at[row_now(b, endpoints[i].row) - 1] = i + 1;
-	rows_deal(b, endpoints, at);
-	n = uses_settle(b, endpoints, at, queries, nqueries);
+			b->at[row_now(b, endpoints[i].row) - 1] = i + 1;
+	rows_deal(b, endpoints);
+	n = uses_settle(b, endpoints, queries, nqueries);
 	b->nout = n;
 	uses_deal(b, n, endpoints);
 	queries_deal(b, n, queries, nqueries);

@@ -48,6 +48,7 @@ struct bound {
 	} now; /* the request that calls are given for */
 	u64 refused;
 	/* made by bound_finish() */
+	u32 *at; /* row → endpoint's index + 1 */
 	struct agg_use *out; /* by endpoint, then count */
 	u32 nout;
 	const struct agg_use **out_by_query;
@@ -65,5 +66,7 @@ void bound_call(struct bound *b, const struct agg_query *query, u64 start_ns, u6
 /* queries[number] is where the query of that number is now. 0 or -ENOMEM. */
 int bound_finish(struct bound *b, struct agg_endpoint *endpoints, u32 nendpoints,
 		 struct agg_query *const *queries, u32 nqueries);
+/* What a row has become; NULL: nothing. After bound_finish(). */
+struct agg_endpoint *bound_endpoint(const struct bound *b, struct agg_endpoint *endpoints, u32 row);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "agg/agg.h"
 #include "agg/bound.h"
+#include "agg/ledgers.h"
 #include "agg/conn.h"
 #include "agg/external.h"
 #include "agg/httprow.h"
@@ -62,6 +63,7 @@ struct agg {
 	struct stacks stacks;
 	struct offcpu offcpu;
 	struct bound bound;
+	struct ledgers ledgers;
 	struct agg_live live;
 	u64 lost[DROP_MAX]; /* as the collector counted them */
 	u64 dropped[DROP_MAX]; /* by the stages on this side */

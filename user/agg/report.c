@@ -288,6 +288,11 @@ static int report_bound(struct agg *a)
 		e->bound.known = e->bound.requests && (e->bound.calls || !unbound ||
 						       (double)unbound < UNBOUND_FEW * (double)all);
 	}
+	err = ledgers_finish(&a->ledgers, &a->bound, a->endpoints, r->nendpoints);
+	if (err)
+		return err;
+	r->blames = a->ledgers.out_blames;
+	r->nblames = a->ledgers.nout_blames;
 	r->uses = a->bound.out;
 	r->nuses = a->bound.nout;
 	r->trust.calls_bound = a->calls_bound;

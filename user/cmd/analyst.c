@@ -20,6 +20,7 @@
 #include "decode/channel.h"
 #include "decode/record.h"
 #include "decode/stream.h"
+#include "ledger/ledger.h"
 #include "out/fmt.h"
 #include "out/requests.h"
 #include "session/session.h"
@@ -35,6 +36,8 @@ struct analyst {
 	struct capture capture;
 	struct requests requests;
 	struct bind bind;
+	struct ledger ledger;
+	u32 served; /* requests, by which ledger and rows of requests know them */
 	u64 start_ns;
 	u64 stop_ns; /* 0 until the window stopped */
 	u64 last_ns; /* newest record */
@@ -68,14 +71,17 @@ static void on_http(void *arg, const struct http_exchange *x)
 	if (!clip(a, x->start_ns, x->end_ns, &clipped.flags))
 		return;
 	row = agg_http(a->agg, &clipped);
-	if (x->role != HP_ROLE_SERVER)
+	if (x->role != HP_ROLE_SERVER) {
+		ledger_external(&a->ledger, &clipped);
 		return;
+	}
 	number = bind_request(&a->bind, &clipped, row);
 	if (number == BIND_IDLE) {
 		agg_bound_request(a->agg, row, clipped.end_ns, span_partial(clipped.flags));
 		number = 0;
 	}
-	requests_add(&a->requests, &clipped, number);
+	requests_add(&a->requests, &clipped, number, ++a->served);
+	ledger_request(&a->ledger, &clipped, row, a->served);
 }
 
 static void on_db(void *arg, const struct db_call *c)
@@ -83,8 +89,15 @@ static void on_db(void *arg, const struct db_call *c)
 	struct analyst *a = arg;
 	struct db_call clipped = *c;
 
-	if (clip(a, c->start_ns, c->end_ns, &clipped.flags))
-		bind_call(&a->bind, &clipped, agg_db(a->agg, &clipped));
+	if (!clip(a, c->start_ns, c->end_ns, &clipped.flags))
+		return;
+	bind_call(&a->bind, &clipped, agg_db(a->agg, &clipped));
+	ledger_db(&a->ledger, &clipped);
+}
+
+static void on_split(void *arg, const struct ledger_split *s)
+{
+	agg_ledger(((struct analyst *)arg)->agg, s);
 }
 
 static void on_db_event(void *arg, const struct db_event *e)
@@ -264,6 +277,7 @@ static void on_record(struct analyst *a, struct ev_hdr *rec)
 	case EV_CONN_BYTES:
 	case EV_DATA:
 	case EV_CONT:
+		ledger_record(&a->ledger, rec);
 		session_record(a->session, rec);
 		if (a->capture.buf)
 			capture_write(&a->capture, rec);
@@ -276,6 +290,9 @@ static void on_record(struct analyst *a, struct ev_hdr *rec)
 		break;
 	case EV_TASK:
 		bind_task(&a->bind, (struct ev_task *)rec);
+		break;
+	case EV_STEP:
+		ledger_record(&a->ledger, rec);
 		break;
 	}
 	put_record(a, rec);
@@ -326,6 +343,7 @@ static void tell_bound(struct analyst *a)
 static int finish_report(struct analyst *a)
 {
 	session_finish(a->session, a->stop_ns ? a->stop_ns : a->last_ns);
+	ledger_finish(&a->ledger);
 	bind_finish(&a->bind);
 	tell_bound(a);
 	return agg_finish(a->agg);
@@ -407,7 +425,9 @@ static int analyst_setup(struct analyst *a)
 	a->requests.fd = -1;
 	bind_init(&a->bind);
 	a->capture.fd = -1;
-	err = stream_init(&a->stream, o->stream_fd);
+	err = ledger_init(&a->ledger, &a->bind.lineage, &a->bind.loops, on_split, a);
+	if (!err)
+		err = stream_init(&a->stream, o->stream_fd);
 	if (!err)
 		err = agg_new(&a->agg, &(struct agg_opts){ .one_process = o->one_process });
 	if (!err)
@@ -477,6 +497,7 @@ static void analyst_release(struct analyst *a)
 	capture_close(&a->capture);
 	requests_release(&a->requests);
 	naming_release(&a->naming);
+	ledger_release(&a->ledger);
 	bind_release(&a->bind);
 	session_free(a->session);
 	agg_free(a->agg);

@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include "out/fmt.h"
+#include "out/ledger.h"
 
 #define IDLE_CORES 0.05
 #define TARGET_CELLS 24
@@ -348,6 +349,11 @@ static bool none_bound(const struct agg_report *rep)
 	return !rep->trust.calls_bound && rep->trust.calls_unbound;
 }
 
+static bool no_ledger(const struct agg_report *rep)
+{
+	return !ledger_known(rep);
+}
+
 static bool no_probes(const struct agg_report *rep)
 {
 	return !rep->trust.nprobes;
@@ -366,10 +372,11 @@ static const struct {
 	  "not recorded: which request issued a query (endpoints[].queries_per_request, "
 	  "round_trips_per_request and db_ms_per_request, queries[].endpoints: see trust.calls)",
 	  "which request issued a query" },
-	{ always,
+	{ no_ledger,
 	  "not recorded: phases of a request (endpoints[].ledger_ms, overlapped_ms, "
-	  "cpu_ms_per_request, attributed_ratio), background, blame",
-	  "phases of a request, work outside requests, who held whom up" },
+	  "cpu_ms_per_request, attributed_ratio), blame",
+	  "phases of a request, who held whom up" },
+	{ always, "not recorded: background, blame[].frame", "work outside requests" },
 	{ always,
 	  "not recorded: call sites (queries[] and external[].call_sites), "
 	  "connections[].peer_pid, waits and inferred",

@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "out/facts.h"
 #include "out/fmt.h"
+#include "out/ledger.h"
 
 #define ROWS_MAX 20
 #define NAME_CELLS 80
@@ -323,6 +324,68 @@ static void put_endpoints(struct buf *out, const struct agg_report *rep)
 	}
 	put_more(out, rep, rep->nendpoints, endpoint_count, n);
 	buf_adds(out, "\n");
+}
+
+#define PHASES_SAID 6
+#define BLAMES_SAID 10
+
+static void put_blames(struct buf *out, const struct agg_report *rep)
+{
+	u32 rows[BLAMES_SAID], n, i;
+
+	n = facts_rank(rep, rep->nblames, ledger_blame_time, BLAMES_SAID, rows);
+	if (!n)
+		return;
+	buf_adds(out, "| Waited for the event loop | which worked for | in total | Requests |\n"
+		      "|---|---|--:|--:|\n");
+	for (i = 0; i < n; i++) {
+		const struct agg_blame *b = &rep->blames[rows[i]];
+		_release_(buf) struct buf victim = BUF_INIT, holder = BUF_INIT;
+
+		facts_endpoint_name(b->victim, &victim);
+		put_name(out, rep, b->victim->target, victim.p, NAME_CELLS);
+		if (b->holder) {
+			facts_endpoint_name(b->holder, &holder);
+			put_cell(out, holder.p, NAME_CELLS, true);
+		} else {
+			buf_adds(out, " none that is known |");
+		}
+		buf_addf(out, " %s | %s |\n", fmt_dur(FMT, (double)b->ns),
+			 fmt_count(FMT, b->count));
+	}
+	if (rep->nblames > n)
+		buf_addf(out, "\n%u more in summary.json.\n", rep->nblames - n);
+	buf_adds(out, "\n");
+}
+
+/* What the mean request and the slow one spend their time on. */
+static void put_ledgers(struct buf *out, const struct agg_report *rep)
+{
+	u32 rows[ROWS_MAX], n, i;
+
+	if (*rep->trust.no_http || !ledger_known(rep))
+		return;
+	buf_adds(out, "## Where the time of a request goes\n\n"
+		      "| Endpoint | mean | of it | p99 | of it |\n|---|--:|---|--:|---|\n");
+	n = facts_rank(rep, rep->nendpoints, facts_endpoint_time, ROWS_MAX, rows);
+	for (i = 0; i < n; i++) {
+		const struct agg_endpoint *e = rep->endpoints[rows[i]];
+		const struct agg_ledger_slice *slow;
+		_release_(buf) struct buf name = BUF_INIT;
+
+		if (!e->ledger)
+			continue;
+		slow = &e->ledger->at[AGG_LEDGER_QUANTILES - 1];
+		facts_endpoint_name(e, &name);
+		put_name(out, rep, e->target, name.p, NAME_CELLS);
+		buf_addf(out, " %s | ", fmt_dur(FMT, e->ledger->mean.latency_ns));
+		ledger_words(out, &e->ledger->mean, PHASES_SAID);
+		buf_addf(out, " | %s | ", fmt_dur(FMT, slow->latency_ns));
+		ledger_words(out, slow, PHASES_SAID);
+		buf_adds(out, " |\n");
+	}
+	buf_adds(out, "\n");
+	put_blames(out, rep);
 }
 
 static void put_codes(struct buf *out, const struct agg_query *q)
@@ -754,6 +817,7 @@ int out_markdown(const struct agg *agg, struct buf *out, const struct out_opts *
 	put_head(out, rep);
 	put_verdict(out, rep);
 	put_endpoints(out, rep);
+	put_ledgers(out, rep);
 	put_queries(out, rep);
 	put_uses(out, rep);
 	put_connections(out, rep);

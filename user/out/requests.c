@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/json.h"
+#include "out/ledger.h"
 
 #define ROWS_BUF_BYTES (256 * 1024)
 #define TEXT_MAX 1024
@@ -25,6 +26,7 @@ struct row {
 	u64 request_bytes;
 	u64 response_bytes;
 	u32 number; /* of struct bind_request */
+	u32 serial; /* of its ledger */
 	u32 flags;
 	u32 tid;
 	u32 tgid;
@@ -75,7 +77,7 @@ static void put(struct requests *r, const void *p, size_t n)
 	r->n += n;
 }
 
-void requests_add(struct requests *r, const struct http_exchange *x, u32 number)
+void requests_add(struct requests *r, const struct http_exchange *x, u32 number, u32 serial)
 {
 	struct row row = {
 		.conn_id = x->conn_id,
@@ -86,6 +88,7 @@ void requests_add(struct requests *r, const struct http_exchange *x, u32 number)
 		.request_bytes = x->request_bytes,
 		.response_bytes = x->response_bytes,
 		.number = number,
+		.serial = serial,
 		.flags = x->flags,
 		.tid = x->tid,
 		.tgid = x->tgid,
@@ -128,13 +131,14 @@ static void write_calls(struct json *j, const struct bind_call *calls, u32 n)
 	json_end_arr(j);
 }
 
-static void write_row(struct buf *out, const struct bind *bind, const struct row *row,
-		      struct slice method, struct slice path, struct slice route)
+static void write_row(struct buf *out, const struct agg *agg, const struct bind *bind,
+		      const struct row *row, struct slice method, struct slice path,
+		      struct slice route)
 {
 	const struct bind_call *calls;
-	u32 n;
-
+	u64 phase_ns[PHASES];
 	struct json j;
+	u32 n;
 	char hex[24];
 
 	json_init(&j, out, false);
@@ -165,6 +169,10 @@ static void write_row(struct buf *out, const struct bind *bind, const struct row
 	json_u64(&j, "tid", row->tid);
 	calls = bind_calls_of(bind, row->number, &n);
 	write_calls(&j, calls, n);
+	if (agg_ledger_of(agg, row->serial, phase_ns))
+		phases_json(&j, "ledger_ms", phase_ns);
+	else
+		json_null(&j, "ledger_ms");
 	json_end_obj(&j);
 	buf_addch(out, '\n');
 }
@@ -201,7 +209,7 @@ int requests_end(struct requests *r, const struct agg *agg, const struct bind *b
 			return -EIO;
 		buf_clear(&route);
 		agg_route_of(agg, row.target, method, path, &route);
-		write_row(&out, bind, &row, method, path, buf_slice(&route));
+		write_row(&out, agg, bind, &row, method, path, buf_slice(&route));
 		if (out.n > ROWS_BUF_BYTES) {
 			if (out.oom)
 				return -ENOMEM;

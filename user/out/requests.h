@@ -18,8 +18,8 @@ struct requests {
 
 /* dirfd: where the temporary file lives and the result will. */
 int requests_begin(struct requests *r, int dirfd);
-/* number: what bind_request() gave it. */
-void requests_add(struct requests *r, const struct http_exchange *x, u32 number);
+/* number: what bind_request() gave it; serial: what agg_ledger_of() knows it by. */
+void requests_add(struct requests *r, const struct http_exchange *x, u32 number, u32 serial);
 /* Writes file into dirfd, with the routes of the finished aggregates. 0 or the first error. */
 int requests_end(struct requests *r, const struct agg *agg, const struct bind *bind, int dirfd,
 		 const char *file);

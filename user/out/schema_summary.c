@@ -118,6 +118,31 @@ static const struct schema calls[] = { { "bound", S_INT, NULL,
 				       { "unbound", S_INT, NULL, "and not", NULL },
 				       { 0 } };
 
+static const struct schema ms[] = { { NULL, S_NUM, NULL, NULL, NULL } };
+
+static const struct schema ledger[] = { { "mean", S_MAP, ms, "of all requests", NULL },
+					{ "p50", S_MAP, ms, "of those at that rank, see latency_ms",
+					  NULL },
+					{ "p95", S_MAP, ms, NULL, NULL },
+					{ "p99", S_MAP, ms, NULL, NULL },
+					{ 0 } };
+
+static const struct schema endpoint_key[] = { { "method", S_STR, NULL, NULL, NULL },
+					      { "route", S_STR, NULL, NULL, NULL },
+					      { 0 } };
+
+static const struct schema blamed[] = {
+	{ "victim", S_OBJ, endpoint_key, "its requests waited", NULL },
+	{ "holder", S_OBJ | S_STR, endpoint_key,
+	  "the event loop worked for these meanwhile; \"background\": for no request that is known",
+	  NULL },
+	{ "kind", S_STR, NULL, NULL, VALUES("loop", "gil", "lock") },
+	{ "frame", S_STR | S_NULL, NULL, NOT_RECORDED, NULL },
+	{ "ms", S_NUM, NULL, "in total", NULL },
+	{ "count", S_INT, NULL, "requests that waited", NULL },
+	{ 0 }
+};
+
 static const struct schema endpoint[] = {
 	{ "target", S_INT, NULL, NULL, NULL },
 	{ "method", S_STR | S_NULL, NULL, "null: head not seen", NULL },
@@ -136,10 +161,15 @@ static const struct schema endpoint[] = {
 	{ "round_trips_per_request", S_OBJ | S_NULL, per_request, UNBOUND, NULL },
 	{ "db_ms_per_request", S_NUM | S_NULL, NULL,
 	  "in which a call was under way, several at a time once; " UNBOUND, NULL },
-	{ "ledger_ms", S_OBJ | S_NULL, NULL, NOT_RECORDED, NULL },
-	{ "overlapped_ms", S_OBJ | S_NULL, NULL, NOT_RECORDED, NULL },
-	{ "cpu_ms_per_request", S_NUM | S_NULL, NULL, NOT_RECORDED, NULL },
-	{ "attributed_ratio", S_NUM | S_NULL, NULL, NOT_RECORDED, NULL },
+	{ "ledger_ms", S_OBJ | S_NULL, ledger,
+	  "phases, which sum to the latency; those without time are left out; null: not known of "
+	  "any request",
+	  NULL },
+	{ "overlapped_ms", S_MAP | S_NULL, ms,
+	  "time in calls, had nothing else of the request gone on meanwhile", NULL },
+	{ "cpu_ms_per_request", S_NUM | S_NULL, NULL, "ledger_ms.mean.cpu", NULL },
+	{ "attributed_ratio", S_NUM | S_NULL, NULL, "of the requests' time: all but unattributed",
+	  NULL },
 	{ "partial", S_OBJ, partial, "in none of the other figures", NULL },
 	{ 0 }
 };
@@ -414,7 +444,8 @@ const struct schema schema_summary[] = {
 	{ "external", S_ARR | S_NULL, ITEM(S_OBJ, external, NULL, NULL),
 	  "outgoing calls; " UNMEASURED, NULL },
 	{ "background", S_ARR | S_NULL, NULL, NOT_RECORDED, NULL },
-	{ "blame", S_ARR | S_NULL, NULL, NOT_RECORDED, NULL },
+	{ "blame", S_ARR | S_NULL, ITEM(S_OBJ, blamed, NULL, NULL),
+	  "who waited for the event loop while it worked for whom, the most first", NULL },
 	{ "cpu", S_OBJ | S_NULL, cpu, "null: CPU was not sampled", NULL },
 	{ "offcpu", S_OBJ | S_NULL, offcpu, NOT_RECORDED, NULL },
 	{ "resources", S_OBJ | S_NULL, resources, NOT_RECORDED, NULL },

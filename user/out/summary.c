@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include "base/json.h"
 #include "out/facts.h"
+#include "out/ledger.h"
 
 static void opt_cstr(struct json *j, const char *key, const char *s)
 {
@@ -256,10 +257,7 @@ static void put_endpoint(struct json *j, const struct agg_report *rep, u32 i)
 		json_ms(j, "db_ms_per_request", (double)e->bound.db_ns / (double)e->bound.requests);
 	else
 		json_null(j, "db_ms_per_request");
-	json_null(j, "ledger_ms");
-	json_null(j, "overlapped_ms");
-	json_null(j, "cpu_ms_per_request");
-	json_null(j, "attributed_ratio");
+	ledger_json(j, e->ledger);
 	put_partial(j, e->at_attach, e->at_detach);
 	json_end_obj(j);
 }
@@ -713,7 +711,7 @@ int out_summary(const struct agg *agg, struct buf *out, const struct out_opts *o
 	put_rows(&j, rep, "connections", rep->trust.no_db, put_pool, rep->npools);
 	put_rows(&j, rep, "external", rep->trust.no_sockets, put_external, rep->nexternal);
 	json_null(&j, "background");
-	json_null(&j, "blame");
+	blame_json(&j, rep);
 	put_cpu(&j, rep);
 	put_offcpu(&j, &rep->offcpu);
 	put_resources(&j, &rep->resources);

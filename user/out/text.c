@@ -17,6 +17,7 @@
 #include "base/cleanup.h"
 #include "out/facts.h"
 #include "out/fmt.h"
+#include "out/ledger.h"
 
 #define LABEL 9 /* columns of the label and the blank after it */
 #define LINES 11
@@ -388,6 +389,27 @@ static void errors(struct text *t, const struct agg_report *rep)
 	line(t, "errors", RED, &b);
 }
 
+/* The endpoint that all requests together spend most time in. */
+static bool time_row(const struct agg_report *rep, u32 *ret)
+{
+	return facts_rank(rep, rep->nendpoints, facts_endpoint_time, 1, ret) &&
+	       rep->endpoints[*ret]->ledger;
+}
+
+static void where(struct text *t, const struct agg_report *rep, u32 row)
+{
+	_release_(buf) struct buf b = BUF_INIT, words = BUF_INIT;
+	const struct agg_endpoint *e = rep->endpoints[row];
+
+	endpoint_name(rep, e, &b);
+	text_clip(&words, buf_slice(&b), (t->width - LABEL) / 2);
+	buf_adds(&words, ": ");
+	ledger_words(&words, &e->ledger->mean, 4);
+	buf_clear(&b);
+	text_clip(&b, buf_slice(&words), t->width - LABEL);
+	line(t, "time", "", &b);
+}
+
 static double refused_key(const struct agg_report *rep, u32 i)
 {
 	return (double)facts_refused(rep->endpoints[i]);
@@ -667,11 +689,12 @@ int out_text(const struct agg *agg, struct buf *out, const struct out_opts *opts
 	struct text t = { out, opts->width ? MAX(opts->width, WIDTH_MIN) : 80, opts->color };
 	_release_(buf) struct buf scratch = BUF_INIT;
 	struct text draft = { &scratch, t.width, false };
-	u32 slow[ROWS], costly[ROWS], ext[2], again, nslow, ncostly, next, nagain, used, left,
+	u32 slow[ROWS], costly[ROWS], ext[2], again, most, nslow, ncostly, next, nagain, used, left,
 		extra;
 	double unseen = facts_prepared_ratio(rep);
 	struct facts_tls tls;
 	bool hidden = facts_encrypted(rep, &tls), is_cut = !rep->window.complete;
+	bool timed = time_row(rep, &most);
 	bool no_text = unseen >= PREPARED_MANY, with_dir = opts->dir && *opts->dir;
 	bool many_4xx = rep->requests &&
 			(double)facts_all_refused(rep) >= REFUSED_MANY * (double)rep->requests;
@@ -684,8 +707,8 @@ int out_text(const struct agg *agg, struct buf *out, const struct out_opts *opts
 	extra = unmeasured(&draft, rep) + stuck(&draft, rep) + trust(&draft, rep) +
 		probes(&draft, rep) + all_ended(rep);
 	/* What the other lines leave is shared by endpoints and queries; each gets one at least. */
-	used = 3 + extra + is_cut + 2 * hidden + many_4xx + !!rep->calls + no_text + nagain + next +
-	       with_dir + rep->offcpu.recorded;
+	used = 3 + extra + is_cut + 2 * hidden + timed + many_4xx + !!rep->calls + no_text +
+	       nagain + next + with_dir + rep->offcpu.recorded;
 	left = MAX(LINES, used + MIN(nslow, 2U) + MIN(ncostly, 2U));
 	left = MAX(MIN(left, LINES_MAX), used + 2) - used;
 	ncostly = MIN(ncostly, MAX(left / 2, left - MIN(nslow, left)));
@@ -701,6 +724,8 @@ int out_text(const struct agg *agg, struct buf *out, const struct out_opts *opts
 	headline(&t, rep);
 	stuck(&t, rep);
 	endpoints(&t, rep, slow, nslow);
+	if (timed)
+		where(&t, rep, most);
 	errors(&t, rep);
 	if (many_4xx)
 		refused(&t, rep);

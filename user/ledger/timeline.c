@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See timeline.h. */
+#include "ledger/timeline.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/array.h"
+
+#define FIRST_CAP 64
+#define BACK_MAX 256 /* marks before a span that are looked at for whose work it began with */
+#define SENDERS_MAX 65536
+
+void timeline_init(struct timeline *t)
+{
+	memset(t, 0, sizeof(*t));
+	map_init(&t->by_thread, TIMELINE_THREADS_MAX);
+	map_init(&t->by_process, TIMELINE_THREADS_MAX);
+	map_init(&t->senders, SENDERS_MAX);
+	map_init(&t->queued, SENDERS_MAX);
+}
+
+void timeline_release(struct timeline *t)
+{
+	u32 i;
+
+	for (i = 0; i < t->nthreads; i++)
+		free(t->threads[i].v);
+	free(t->threads);
+	map_release(&t->by_thread);
+	map_release(&t->by_process);
+	map_release(&t->senders);
+	map_release(&t->queued);
+	memset(t, 0, sizeof(*t));
+}
+
+static u64 thread_key(u32 tgid, u32 tid)
+{
+	return (u64)tgid << 32 | tid;
+}
+
+static struct mark *mark_at(const struct timeline_thread *th, u32 i)
+{
+	return &th->v[(th->first + i) & (th->cap - 1)];
+}
+
+const struct timeline_thread *timeline_find(const struct timeline *t, u32 tgid, u32 tid)
+{
+	const u64 *at = map_find(&t->by_thread, thread_key(tgid, tid));
+
+	return at ? &t->threads[*at] : NULL;
+}
+
+const struct timeline_thread *timeline_each(const struct timeline *t, u32 tgid, u32 *next)
+{
+	const struct timeline_thread *th;
+
+	if (!*next) {
+		const u64 *at = map_find(&t->by_process, tgid);
+
+		*next = at ? (u32)*at : 0;
+	} else {
+		*next = t->threads[*next - 1].next;
+	}
+	th = *next ? &t->threads[*next - 1] : NULL;
+	return th;
+}
+
+static struct timeline_thread *thread_get(struct timeline *t, u32 tgid, u32 tid)
+{
+	const u64 *at = map_find(&t->by_thread, thread_key(tgid, tid));
+	struct timeline_thread *th;
+
+	if (at)
+		return &t->threads[*at];
+	if (!array_room(&t->threads, t->nthreads, &t->threads_cap, TIMELINE_THREADS_MAX,
+			sizeof(*th)))
+		return NULL;
+	if (map_put(&t->by_thread, thread_key(tgid, tid), t->nthreads))
+		return NULL;
+	th = &t->threads[t->nthreads];
+	at = map_find(&t->by_process, tgid);
+	*th = (struct timeline_thread){ .tgid = tgid, .tid = tid, .next = at ? (u32)*at : 0 };
+	if (map_put(&t->by_process, tgid, t->nthreads + 1))
+		return NULL;
+	t->nthreads++;
+	return th;
+}
+
+static bool thread_grow(struct timeline_thread *th)
+{
+	u32 cap = th->cap ? 2 * th->cap : FIRST_CAP, i;
+	struct mark *v;
+
+	if (th->n < th->cap)
+		return true;
+	v = malloc(cap * sizeof(*v));
+	if (!v)
+		return false;
+	for (i = 0; i < th->n; i++)
+		v[i] = *mark_at(th, i);
+	free(th->v);
+	th->v = v;
+	th->cap = cap;
+	th->first = 0;
+	return true;
+}
+
+static void thread_trim(struct timeline *t, struct timeline_thread *th, u64 floor_ns)
+{
+	while (th->n && mark_at(th, 0)->ts_ns < floor_ns) {
+		th->since_ns = mark_at(th, 0)->ts_ns;
+		th->first = (th->first + 1) & (th->cap - 1);
+		th->n--;
+		th->settled -= th->settled > 0;
+		t->marks--;
+	}
+}
+
+/* The older half of the time that is kept goes. */
+static void trim(struct timeline *t, u64 now_ns)
+{
+	u64 oldest = now_ns;
+	u32 i;
+
+	for (i = 0; i < t->nthreads; i++)
+		if (t->threads[i].n)
+			oldest = MIN(oldest, mark_at(&t->threads[i], 0)->ts_ns);
+	for (i = 0; i < t->nthreads; i++)
+		thread_trim(t, &t->threads[i], oldest + (now_ns - oldest) / 2 + 1);
+}
+
+void timeline_add(struct timeline *t, u32 tgid, u32 tid, const struct mark *m)
+{
+	struct timeline_thread *th = thread_get(t, tgid, tid);
+	u64 last;
+
+	if (!th) {
+		t->refused++;
+		return;
+	}
+	last = th->n ? mark_at(th, th->n - 1)->ts_ns : th->since_ns;
+	if (m->ts_ns < last || m->from_ns > m->ts_ns) {
+		t->refused++;
+		return;
+	}
+	if (t->marks >= TIMELINE_MARKS_MAX)
+		trim(t, m->ts_ns);
+	if (!thread_grow(th)) {
+		t->refused++;
+		return;
+	}
+	if (!th->since_ns)
+		th->since_ns = m->from_ns;
+	*mark_at(th, th->n++) = *m;
+	t->marks++;
+}
+
+/* What it was known by before is lost with it: those sends are taken for direct ones. */
+static void put_lossy(struct map *m, u64 key, u64 val)
+{
+	if (!map_put(m, key, val))
+		return;
+	map_clear(m);
+	map_put(m, key, val);
+}
+
+static void settle_mark(struct timeline *t, const struct timeline_thread *th, struct mark *m)
+{
+	u64 queued = (u64)(th - t->threads) << 32 | m->owner, *sender;
+
+	switch (m->kind) {
+	case MARK_QUEUED:
+		if (m->owner)
+			put_lossy(&t->queued, queued, 1);
+		break;
+	case MARK_SEND:
+		if (m->owner) {
+			m->deferred = map_del(&t->queued, queued);
+			put_lossy(&t->senders, m->conn_id, m->owner);
+		}
+		break;
+	case MARK_RECV:
+		sender = map_find(&t->senders, m->conn_id);
+		m->owner = sender ? (u32)*sender : 0;
+		break;
+	}
+}
+
+static void settle_thread(struct timeline *t, const struct lineage *l, struct timeline_thread *th,
+			  u64 until_ns)
+{
+	for (; th->settled < th->n; th->settled++) {
+		struct mark *m = mark_at(th, th->settled);
+
+		if (m->ts_ns > until_ns)
+			return;
+		if (m->owner)
+			m->owner = lineage_root(l, m->owner);
+		settle_mark(t, th, m);
+	}
+}
+
+void timeline_settle(struct timeline *t, const struct lineage *l, u64 until_ns)
+{
+	u32 i;
+
+	for (i = 0; i < t->nthreads; i++)
+		settle_thread(t, l, &t->threads[i], until_ns);
+}
+
+/* The first mark that ends after then; n: none. */
+static u32 mark_after(const struct timeline_thread *th, u64 ts_ns)
+{
+	u32 low = 0, high = th->n;
+
+	while (low < high) {
+		u32 mid = low + (high - low) / 2;
+
+		if (mark_at(th, mid)->ts_ns > ts_ns)
+			high = mid;
+		else
+			low = mid + 1;
+	}
+	return low;
+}
+
+bool timeline_received(const struct timeline_thread *th, u64 from_ns, u64 to_ns, u64 conn_id,
+		       const struct map *of)
+{
+	u32 i;
+
+	for (i = mark_after(th, from_ns); i < th->n; i++) {
+		const struct mark *m = mark_at(th, i);
+
+		if (m->ts_ns >= to_ns)
+			break;
+		if (m->kind == MARK_RECV && m->conn_id != conn_id && map_find(of, m->conn_id))
+			return true;
+	}
+	return false;
+}
+
+static bool waits_for_work(const struct mark *m)
+{
+	return m->kind == MARK_WAIT && !m->owner &&
+	       (m->reason == HP_WAIT_IDLE || m->reason == HP_WAIT_POLL);
+}
+
+struct walk {
+	const struct piece_owner *of;
+	struct pieces *out;
+	u64 from_ns, to_ns; /* what is wanted */
+	u64 at_ns; /* so far */
+	u32 owner; /* of what comes next */
+	bool asked;
+};
+
+static void emit(struct walk *w, u64 to_ns, u8 state, u8 reason, u32 owner, bool asked)
+{
+	u64 from = MAX(w->at_ns, w->from_ns), to = MIN(to_ns, w->to_ns);
+	struct pieces *out = w->out;
+
+	if (to_ns > w->at_ns)
+		w->at_ns = to_ns;
+	if (from >= to)
+		return;
+	if (!array_room(&out->v, out->n, &out->cap, PIECES_MAX, sizeof(*out->v))) {
+		out->failed = true;
+		return;
+	}
+	out->v[out->n++] = (struct piece){ .from_ns = from,
+					   .to_ns = to,
+					   .owner = owner,
+					   .state = state,
+					   .reason = reason,
+					   .asked = asked };
+}
+
+static void walk_owner(struct walk *w, u32 owner, bool asked)
+{
+	w->owner = owner;
+	w->asked = asked || (owner && owner == w->of->root);
+}
+
+static void walk_wait(struct walk *w, const struct mark *m)
+{
+	bool idle = waits_for_work(m);
+
+	if (m->owner)
+		walk_owner(w, m->owner, false);
+	emit(w, m->from_ns, PIECE_RUN, 0, w->owner, w->asked);
+	if (idle) {
+		w->owner = 0;
+		w->asked = false;
+	}
+	emit(w, m->woken_ns, idle ? PIECE_IDLE : PIECE_WAIT, m->reason, w->owner, w->asked);
+	emit(w, m->ts_ns, PIECE_RUNQUEUE, m->reason, w->owner, w->asked);
+}
+
+static void walk_send(struct walk *w, const struct mark *m)
+{
+	bool by_conn = m->conn_id == w->of->conn_id;
+	u32 i;
+
+	if (m->deferred)
+		emit(w, m->from_ns, PIECE_RUN, 0, w->owner, w->asked);
+	if (m->owner || by_conn)
+		walk_owner(w, m->owner, by_conn);
+	emit(w, m->ts_ns, PIECE_RUN, 0, w->owner, w->asked);
+	for (i = w->out->n; i-- && w->out->v[i].from_ns >= m->from_ns;) {
+		w->out->v[i].owner = w->owner;
+		w->out->v[i].asked = w->asked;
+		w->out->v[i].sending = true;
+	}
+	if (m->deferred)
+		walk_owner(w, 0, false);
+}
+
+static void walk_mark(struct walk *w, const struct mark *m)
+{
+	switch (m->kind) {
+	case MARK_WAIT:
+		walk_wait(w, m);
+		return;
+	case MARK_SEEN:
+	case MARK_QUEUED:
+		if (m->owner)
+			walk_owner(w, m->owner, false);
+		emit(w, m->ts_ns, PIECE_RUN, 0, w->owner, w->asked);
+		return;
+	case MARK_SEND:
+		walk_send(w, m);
+		return;
+	case MARK_RECV:
+		emit(w, m->ts_ns, PIECE_RUN, 0, w->owner, w->asked);
+		walk_owner(w, m->owner, m->conn_id == w->of->conn_id);
+		return;
+	}
+}
+
+void timeline_pieces(const struct timeline_thread *th, u64 from_ns, u64 to_ns,
+		     const struct piece_owner *of, struct pieces *out)
+{
+	struct walk w = { .of = of, .out = out, .from_ns = from_ns, .to_ns = to_ns };
+	u32 i = mark_after(th, from_ns), back;
+
+	out->n = 0;
+	out->failed = false;
+	for (back = 0; i && back < BACK_MAX && !waits_for_work(mark_at(th, i - 1)); back++)
+		i--;
+	w.at_ns = i ? mark_at(th, i - 1)->ts_ns : th->since_ns;
+	for (; i < th->n && w.at_ns < to_ns; i++)
+		walk_mark(&w, mark_at(th, i));
+}
+
+void pieces_release(struct pieces *p)
+{
+	free(p->v);
+	memset(p, 0, sizeof(*p));
+}
