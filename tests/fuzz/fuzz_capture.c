@@ -23,6 +23,7 @@
 #include "decode/capture.h"
 #include "decode/record.h"
 #include "decode/stream.h"
+#include "ledger/ledger.h"
 #include "out/outs.h"
 #include "out/requests.h"
 #include "session/session.h"
@@ -55,6 +56,8 @@ struct replay {
 	struct session *session;
 	struct requests requests;
 	struct bind bind;
+	struct ledger ledger;
+	u32 served;
 	struct buf left; /* the records as masking left them */
 	struct buf reports;
 	u64 start_ns;
@@ -82,8 +85,12 @@ static void on_http(void *arg, const struct http_exchange *x)
 	if (!clip(r, x->start_ns, x->end_ns, &clipped.flags))
 		return;
 	row = agg_http(r->agg, &clipped);
-	if (x->role == HP_ROLE_SERVER)
-		requests_add(&r->requests, &clipped, bind_request(&r->bind, &clipped, row));
+	if (x->role != HP_ROLE_SERVER) {
+		ledger_external(&r->ledger, &clipped);
+		return;
+	}
+	requests_add(&r->requests, &clipped, bind_request(&r->bind, &clipped, row), ++r->served);
+	ledger_request(&r->ledger, &clipped, row, r->served);
 }
 
 static void on_db(void *arg, const struct db_call *c)
@@ -91,8 +98,21 @@ static void on_db(void *arg, const struct db_call *c)
 	struct db_call clipped = *c;
 	struct replay *r = arg;
 
-	if (clip(r, c->start_ns, c->end_ns, &clipped.flags))
-		bind_call(&r->bind, &clipped, agg_db(r->agg, &clipped));
+	if (!clip(r, c->start_ns, c->end_ns, &clipped.flags))
+		return;
+	bind_call(&r->bind, &clipped, agg_db(r->agg, &clipped));
+	ledger_db(&r->ledger, &clipped);
+}
+
+static void on_split(void *arg, const struct ledger_split *s)
+{
+	u64 sum = 0;
+	u32 p;
+
+	for (p = 0; p < PHASES; p++)
+		sum += s->phase_ns[p];
+	CHECK(sum == s->latency_ns);
+	agg_ledger(((struct replay *)arg)->agg, s);
 }
 
 static void on_db_event(void *arg, const struct db_event *e)
@@ -131,6 +151,7 @@ static void on_record(struct replay *r, struct ev_hdr *rec)
 			r->stop_ns = rec->ts_ns;
 		}
 	}
+	ledger_record(&r->ledger, rec);
 	session_record(r->session, rec);
 	if (rec->kind == EV_TASK)
 		bind_task(&r->bind, (struct ev_task *)rec);
@@ -149,6 +170,7 @@ static void report(struct replay *r, int dirfd)
 
 	agg_live(r->agg, &live);
 	session_finish(r->session, r->stop_ns ? r->stop_ns : r->last_ns);
+	ledger_finish(&r->ledger);
 	bind_finish(&r->bind);
 	for (i = 0; i < r->bind.nrequests; i++) {
 		calls = bind_calls_of(&r->bind, i + 1, &n);
@@ -202,6 +224,7 @@ static bool replay(struct replay *r, int dirfd, const void *p, size_t n, struct 
 	so.no_db = h->flags & CAPTURE_NO_DB;
 	CHECK(!stream_init(&stream, fd) && !agg_new(&r->agg, NULL));
 	bind_init(&r->bind);
+	CHECK(!ledger_init(&r->ledger, &r->bind.lineage, &r->bind.loops, on_split, r));
 	CHECK(!session_new(&r->session, &so, &sink) && !requests_begin(&r->requests, dirfd));
 	while ((err = stream_next(&stream, &rec)) == 1)
 		on_record(r, rec);
@@ -217,6 +240,7 @@ static void replay_release(struct replay *r)
 	session_free(r->session);
 	agg_free(r->agg);
 	requests_release(&r->requests);
+	ledger_release(&r->ledger);
 	bind_release(&r->bind);
 	buf_release(&r->left);
 	buf_release(&r->reports);

@@ -87,31 +87,37 @@ static void waits(u32 tid, u32 token, enum hp_wait why, double from, double to, 
 
 static void seen(u32 tid, u32 token, double when, u8 flags)
 {
-	const struct ev_step ev = { .hdr = { .kind = EV_STEP, .tgid = 1, .tid = tid, .ts_ns = at(when) },
-				    .token = token,
-				    .flags = flags };
+	const struct ev_step ev = {
+		.hdr = { .kind = EV_STEP, .tgid = 1, .tid = tid, .ts_ns = at(when) },
+		.token = token,
+		.flags = flags
+	};
 
 	ledger_record(&l, &ev.hdr);
 }
 
 static void transfer(u32 tid, u64 conn, enum hp_dir dir, u32 token, double enter, double exit)
 {
-	const struct ev_data ev = { .hdr = { .kind = EV_DATA, .tgid = 1, .tid = tid, .ts_ns = at(exit) },
-				    .conn_id = conn,
-				    .enter_ns = dir == HP_SEND ? at(enter) : 0,
-				    .len = 1,
-				    .dir = dir,
-				    .token = token };
+	const struct ev_data ev = {
+		.hdr = { .kind = EV_DATA, .tgid = 1, .tid = tid, .ts_ns = at(exit) },
+		.conn_id = conn,
+		.enter_ns = dir == HP_SEND ? at(enter) : 0,
+		.len = 1,
+		.dir = dir,
+		.token = token
+	};
 
 	ledger_record(&l, &ev.hdr);
 }
 
 static void accepted(u64 conn, double when)
 {
-	const struct ev_conn_open ev = { .hdr = { .kind = EV_CONN_OPEN, .tgid = 1, .ts_ns = at(when) },
-					 .conn_id = conn,
-					 .role = HP_ROLE_SERVER,
-					 .origin = HP_ORIGIN_ACCEPT };
+	const struct ev_conn_open ev = {
+		.hdr = { .kind = EV_CONN_OPEN, .tgid = 1, .ts_ns = at(when) },
+		.conn_id = conn,
+		.role = HP_ROLE_SERVER,
+		.origin = HP_ORIGIN_ACCEPT
+	};
 
 	ledger_record(&l, &ev.hdr);
 }

@@ -166,7 +166,8 @@ static void endpoint_finish(const struct ledgers *l, const struct ledgers_reques
 
 	slice_mean(l, r, 0, n, &out->mean);
 	for (i = 0; i < AGG_LEDGER_QUANTILES; i++) {
-		double low = (quantiles[i] - RANK_WIDTH) * n, high = (quantiles[i] + RANK_WIDTH) * n;
+		double low = (quantiles[i] - RANK_WIDTH) * n,
+		       high = (quantiles[i] + RANK_WIDTH) * n;
 		u32 from = (u32)floor(low), to = MIN((u32)ceil(high), n);
 
 		slice_mean(l, r, MIN(from, n - 1), MAX(to, from + 1), &out->at[i]);
@@ -229,16 +230,14 @@ static int finish_blames(struct ledgers *l, const struct bound *b, struct agg_en
 int ledgers_finish(struct ledgers *l, const struct bound *b, struct agg_endpoint *endpoints,
 		   u32 nendpoints)
 {
-	_free_ struct ledgers_request *sorted =
-		calloc(MAX(l->nrequests, 1U), sizeof(*sorted));
+	_free_ struct ledgers_request *sorted = calloc(MAX(l->nrequests, 1U), sizeof(*sorted));
 	u32 i, from, n = 0;
 
 	l->out = calloc(MAX(nendpoints, 1U), sizeof(*l->out));
 	if (!sorted || !l->out)
 		return -ENOMEM;
 	for (i = 0; i < l->nrequests; i++) {
-		const struct agg_endpoint *e =
-			bound_endpoint(b, endpoints, l->requests[i].row);
+		const struct agg_endpoint *e = bound_endpoint(b, endpoints, l->requests[i].row);
 
 		if (!e)
 			continue;

@@ -121,9 +121,9 @@ static void on_step(struct ledger *l, const struct ev_step *ev)
 	struct mark m = {
 		.ts_ns = ev->hdr.ts_ns,
 		.owner = ev->token,
-		.kind = seen			       ? MARK_SEEN
+		.kind = seen			     ? MARK_SEEN
 			: ev->flags & HP_STEP_QUEUED ? MARK_QUEUED
-							       : MARK_WAIT,
+						     : MARK_WAIT,
 		.reason = ev->reason,
 	};
 

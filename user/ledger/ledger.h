@@ -35,7 +35,8 @@ struct ledger_blame {
 	u32 row; /* of the holder's endpoint; 0 = no request's work, or not known whose */
 	u64 ns;
 };
-#define LEDGER_BLAMES 16 /* holders of one request that are told apart; the rest is the last one's */
+#define LEDGER_BLAMES                                                                              \
+	16 /* holders of one request that are told apart; the rest is the last one's */
 
 struct ledger_split {
 	u32 row; /* as ledger_request() was given these */

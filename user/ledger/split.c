@@ -262,11 +262,11 @@ int split_request(struct ledger *l, const struct ledger_request *r)
 {
 	const struct timeline_thread *th = timeline_find(&l->timeline, r->tgid, r->tid);
 	const struct piece_owner of = { r->conn_id, r->root };
-	struct split s = { .l = l,
-			   .r = r,
-			   .out = { .row = r->row,
-				    .number = r->number,
-				    .latency_ns = r->end_ns - r->start_ns } };
+	struct split s = {
+		.l = l,
+		.r = r,
+		.out = { .row = r->row, .number = r->number, .latency_ns = r->end_ns - r->start_ns }
+	};
 
 	if (!th || !map_find(&l->stepping, r->tgid))
 		return -ENODATA;
