@@ -249,6 +249,7 @@ static void t_used(void **state)
 }
 
 struct walk {
+	pid_t pid;
 	int self, libc, records, ids;
 };
 
@@ -260,7 +261,7 @@ static int on_mapping(void *arg, const struct ev_mapping *m, struct slice path)
 	w->records++;
 	w->ids += m->build_id_len == 20;
 	assert_int_equal(m->hdr.kind, EV_MAPPING);
-	assert_int_equal(m->hdr.tgid, getpid());
+	assert_int_equal(m->hdr.tgid, w->pid);
 	assert_int_equal(m->hdr.target, 5);
 	assert_int_equal(m->hdr.size % 8, 0);
 	assert_true(m->hdr.size >= sizeof(*m) + path.n && m->path_len == path.n);
@@ -286,7 +287,7 @@ static int stop_at_once(void *arg, const struct ev_mapping *m, struct slice path
 
 static void t_mappings(void **state)
 {
-	struct walk w = { 0 };
+	struct walk w = { .pid = getpid() };
 	int calls = 0;
 
 	(void)state;
@@ -297,6 +298,61 @@ static void t_mappings(void **state)
 	assert_int_equal(procfs_exec_mappings((u32)getpid(), 5, stop_at_once, &calls), -E2BIG);
 	assert_int_equal(calls, 1);
 	assert_int_equal(procfs_exec_mappings(0x7fffffff, 5, stop_at_once, &calls), -ESRCH);
+}
+
+static void *wait_for_end(void *arg)
+{
+	char c;
+
+	(void)!read(*(int *)arg, &c, 1);
+	_exit(0);
+}
+
+/* Its first thread has ended before another one: the process has all that it had. */
+static void t_first_thread_gone(void **state)
+{
+	struct target_proc self, p;
+	struct walk w = { 0 };
+	struct proc_stat st = { 0 };
+	int fds[2], dir;
+	pthread_t thread;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pipe(fds), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid) {
+		close(fds[1]);
+		if (pthread_create(&thread, NULL, wait_for_end, fds))
+			_exit(1);
+		syscall(SYS_exit, 0);
+	}
+	w.pid = pid;
+	dir = procdir_open((u32)pid);
+	while (!procdir_stat(dir, &st) && st.state != 'Z')
+		sched_yield();
+	assert_int_equal(st.state, 'Z');
+	assert_int_not_equal(procdir_live((u32)pid), pid);
+	assert_int_equal(procfs_exec_mappings((u32)pid, 5, on_mapping, &w), 0);
+	assert_int_equal(w.self, 1);
+	assert_int_equal(w.libc, 1);
+	assert_true(w.ids > 2); /* the files can be opened */
+	assert_int_equal(target_describe((u32)getpid(), &self), 0);
+	assert_int_equal(target_describe((u32)pid, &p), 0);
+	assert_string_equal(p.exe, self.exe);
+	assert_string_equal(p.cmdline, self.cmdline);
+	assert_int_equal(p.inner_pid, pid);
+	assert_int_equal(p.mnt_ns, self.mnt_ns);
+	target_proc_release(&self);
+	target_proc_release(&p);
+	close(dir);
+	close(fds[1]);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	close(fds[0]);
+	/* Now it is nobody's any more. */
+	assert_int_equal(procdir_live((u32)pid), pid);
+	assert_int_equal(procfs_exec_mappings((u32)pid, 5, on_mapping, &w), -ESRCH);
 }
 
 /* A ring is found by its descriptor, by its mapping when that is closed, and not without either. */
@@ -335,7 +391,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(t_own_figures), cmocka_unit_test(t_threads),
 		cmocka_unit_test(t_vanishing),	 cmocka_unit_test(t_used),
-		cmocka_unit_test(t_mappings),	 cmocka_unit_test(t_io_uring),
+		cmocka_unit_test(t_mappings),	 cmocka_unit_test(t_first_thread_gone),
+		cmocka_unit_test(t_io_uring),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "decode/channel.h"
 #include "load/load.h"
+#include "load/procdir.h"
 #include "load/procfs.h"
 #include "load/unwinder.h"
 
@@ -47,6 +48,8 @@ static void serve_memory(const struct answers *a, const struct chan_request *req
 		return;
 	}
 	got = process_vm_readv((pid_t)req->tgid, &to, 1, &from, 1, 0);
+	if (got < 0 && errno == ESRCH)
+		got = process_vm_readv((pid_t)procdir_live(req->tgid), &to, 1, &from, 1, 0);
 	if (got == (ssize_t)n)
 		chan_answer_bytes(a->chan_fd, buf, n);
 	else

@@ -553,7 +553,7 @@ static int copy_vdso(u32 pid, u64 start, u64 end)
 	return take_fd(copy);
 }
 
-int procfs_open_mapping(u32 pid, u64 start, u64 end, struct slice path, u64 inode)
+static int open_mapping(u32 pid, u64 start, u64 end, struct slice path, u64 inode)
 {
 	_release_(buf) struct buf b = BUF_INIT;
 	_close_ int by_range = -1;
@@ -581,6 +581,14 @@ int procfs_open_mapping(u32 pid, u64 start, u64 end, struct slice path, u64 inod
 	return reopen_regular(by_path, inode);
 }
 
+int procfs_open_mapping(u32 pid, u64 start, u64 end, struct slice path, u64 inode)
+{
+	int fd = open_mapping(pid, start, end, path, inode);
+	u32 live = fd < 0 ? procdir_live(pid) : pid;
+
+	return live == pid ? fd : open_mapping(live, start, end, path, inode);
+}
+
 int procfs_mapping(u32 pid, u16 target, u64 start, u64 end, u64 off, u64 inode, struct slice path,
 		   procfs_mapping_fn *fn, void *arg)
 {
@@ -606,7 +614,7 @@ int procfs_mapping(u32 pid, u16 target, u64 start, u64 end, u64 off, u64 inode, 
 
 int procfs_exec_mappings(u32 pid, u16 target, procfs_mapping_fn *fn, void *arg)
 {
-	_close_ int dir = procdir_open(pid);
+	_close_ int dir = procdir_open(procdir_live(pid));
 	_release_(buf) struct buf b = BUF_INIT;
 	struct slice text, line;
 	struct proc_map m;

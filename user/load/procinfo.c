@@ -6,6 +6,7 @@
  * from /proc/PID as our own procfs shows it, so a target in a container is described like any
  * other; its files are opened through /proc/PID/exe and map_files, never by its own paths.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -33,6 +34,34 @@ int procdir_open(u32 pid)
 	snprintf(path, sizeof(path), "/proc/%u", pid);
 	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	return fd < 0 ? (errno == ENOENT ? -ESRCH : -errno) : fd;
+}
+
+u32 procdir_live(u32 pid)
+{
+	_close_ int dir = procdir_open(pid);
+	_close_ int fd = -1;
+	struct proc_stat st;
+	struct dirent *e;
+	u32 live = pid;
+	DIR *d;
+
+	if (dir < 0 || procdir_stat(dir, &st) || st.state != 'Z')
+		return pid;
+	fd = openat(dir, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	d = fd < 0 ? NULL : fdopendir(fd);
+	if (!d)
+		return pid;
+	take_fd(fd); /* closed with the stream */
+	while (live == pid && (e = readdir(d))) {
+		_close_ int task = *e->d_name == '.' ? -1
+						     : openat(dirfd(d), e->d_name,
+							      O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+		if (task >= 0 && !procdir_stat(task, &st) && st.state != 'Z' && st.state != 'X')
+			live = st.pid;
+	}
+	closedir(d);
+	return live;
 }
 
 int procdir_read(int dir, const char *name, struct buf *out, size_t max)
@@ -175,7 +204,8 @@ static int fill_names(int dir, const struct proc_stat *st, struct target_proc *r
 	return ret->exe && ret->cmdline && ret->service ? 0 : -ENOMEM;
 }
 
-static void fill_namespaces(int dir, struct target_proc *ret)
+/* dir: of a thread that has them. */
+static void fill_namespaces(int dir, int leader, struct target_proc *ret)
 {
 	_release_(buf) struct buf b = BUF_INIT;
 	struct slice ids;
@@ -188,7 +218,7 @@ static void fill_namespaces(int dir, struct target_proc *ret)
 	ret->other_net_ns = ns_differs(ret->net_ns, "/proc/self/ns/net");
 	ret->inner_pid = ret->pid;
 	/* "NSpid: 4242 7": one number a namespace, ours first, its own last. */
-	if (!procdir_read(dir, "status", &b, 64 << 10) &&
+	if (!procdir_read(leader, "status", &b, 64 << 10) &&
 	    !proc_field(buf_slice(&b), "NSpid", &ids)) {
 		size_t i = ids.n;
 		u64 v = 0;
@@ -205,6 +235,7 @@ static void fill_namespaces(int dir, struct target_proc *ret)
 int target_describe(u32 pid, struct target_proc *ret)
 {
 	_close_ int dir = procdir_open(pid);
+	_close_ int live = -1;
 	struct proc_stat st;
 	int err;
 
@@ -218,13 +249,16 @@ int target_describe(u32 pid, struct target_proc *ret)
 	ret->ppid = st.ppid;
 	ret->root_pid = pid;
 	ret->started_unix_ms = started_unix_ms(st.start_ticks);
-	err = fill_names(dir, &st, ret);
+	live = procdir_open(procdir_live(pid));
+	if (live < 0)
+		return live;
+	err = fill_names(live, &st, ret);
 	if (err) {
 		target_proc_release(ret);
 		return err;
 	}
-	fill_namespaces(dir, ret);
-	find_runtime(dir, ret);
+	fill_namespaces(live, dir, ret);
+	find_runtime(live, ret);
 	return 0;
 }
 

@@ -39,7 +39,7 @@ static int read_memory(void *arg, __u64 at, void *dst, __u32 n)
 	const struct still_waiting *t = arg;
 	struct iovec to = { dst, n }, from = { (void *)(uintptr_t)at, n };
 
-	return process_vm_readv((pid_t)t->tgid, &to, 1, &from, 1, 0) == (ssize_t)n ? 0 : -EFAULT;
+	return process_vm_readv((pid_t)t->tid, &to, 1, &from, 1, 0) == (ssize_t)n ? 0 : -EFAULT;
 }
 
 static int row_of(const struct probes *p, u32 key, struct wait_state *ret)
