@@ -83,7 +83,8 @@ struct py_worker_frame {
 	__u64 code;
 	__u64 until_ns; /* if none: as far as is known until then */
 	__u32 tgid;
-	__u32 local;
+	__u16 local; /* at most PY_WORKER_LOCAL_MAX */
+	__u16 kind;
 };
 
 struct {
@@ -292,6 +293,7 @@ __weak __noinline int py_worker_search(__u32 slot)
 		found->until_ns = 0;
 		found->tgid = key->tgid;
 		found->local = worker->local;
+		found->kind = worker->kind;
 		tid = (__u32)current_ids();
 		bpf_map_update_elem(&m_py_worker_frames, &tid, found, BPF_ANY);
 		return 1;
@@ -312,6 +314,7 @@ static __always_inline void worker_find(__u32 slot, struct uw_walk *w, const str
 	none->until_ns = now + WORKER_AGAIN_NS;
 	none->tgid = current_ids() >> 32;
 	none->local = 0;
+	none->kind = 0;
 	bpf_map_update_elem(&m_py_worker_frames, &tid, none, BPF_ANY);
 	if (!w->py.nstates)
 		return;
@@ -363,12 +366,72 @@ static __always_inline __u32 awaited_by(__u32 slot, struct uw_walk *w, const str
 	return owner ? owner->number : 0;
 }
 
+/* A value of a plain object; 0: it is not where it usually is. */
+static __always_inline __u64 attr_of(const struct py_runtime *rt, __u64 object, __u32 i)
+{
+	__u64 at = 0;
+
+	switch (rt->off.attrs) {
+	case PY_ATTRS_DICT:
+		at = py_word(py_word(object + 16) + 40); /* __dict__, ma_values */
+		break;
+	case PY_ATTRS_BEFORE:
+		at = py_word(object - 32);
+		break;
+	case PY_ATTRS_MARKED:
+		at = py_word(object - 24);
+		at = at & 1 ? at + 1 : 0;
+		break;
+	case PY_ATTRS_INSIDE:
+	case PY_ATTRS_SORTED:
+		/* Four bytes: how many have room, how many are set, embedded, valid. */
+		at = py_word(object + 16) >> 24 & 0xff ? object + 24 : 0;
+		break;
+	}
+	return at ? py_word(at + 8 * i) : 0;
+}
+
+static __always_inline __u64 list_first(__u64 list)
+{
+	return list ? py_word(py_word(list + PY_LIST_ITEMS)) : 0;
+}
+
+/*
+ * The context of who awaits what a thread of an executor does, into w->py.frame; 0: nobody. The awaited
+ * future's first callback is the one that passes a cancellation on; the one behind it wakes the task. Whatever of
+ * this is something else leads to no context of a task. Not inline: its caller's stack has no room.
+ */
+__weak __noinline int py_item_context(__u32 slot, __u64 item)
+{
+	struct uw_walk *w = walk_of(slot);
+	const struct py_runtime *rt;
+	__u64 at;
+
+	if (!w)
+		return 0;
+	w->py.frame = 0;
+	rt = py_runtime_of(w);
+	if (!rt)
+		return 0;
+	at = attr_of(rt, item, PY_ITEM_FUTURE);
+	at = at ? list_first(attr_of(rt, at, PY_DONE_CALLBACKS(rt->off.attrs))) : 0;
+	if (!at)
+		return 0;
+	at = py_word(at + rt->off.func_closure);
+	at = py_word(at + rt->off.tuple_items + 8 * PY_CLOSURE_AWAITED);
+	at = py_word(at + PY_CELL_VALUE);
+	at = at ? list_first(py_word(at + PY_FUTURE_CALLBACKS)) : 0;
+	if (at)
+		w->py.frame = py_word(at + rt->off.tuple_items + 8);
+	return 0;
+}
+
 static __always_inline __u32 worker_token(__u32 slot, struct uw_walk *w,
 					  const struct py_runtime *rt, __u32 tgid, __u32 look)
 {
 	struct py_worker_key *any = &scratch_of_walk(w)->key;
 	const struct py_worker_frame *f;
-	__u64 now, future;
+	__u64 now, at;
 
 	any->code = 0;
 	any->tgid = tgid;
@@ -383,9 +446,14 @@ static __always_inline __u32 worker_token(__u32 slot, struct uw_walk *w,
 	}
 	if (!f || !f->frame)
 		return 0;
-	future = py_word(f->frame + f->local) & ~3ULL;
-	return future ? awaited_by(slot, w, rt, py_word(future + PY_FUTURE_CONTEXT), tgid, look)
-		      : 0;
+	at = py_word(f->frame + f->local) & ~3ULL;
+	if (at && f->kind == PY_WORKER_ITEM) {
+		py_item_context(slot, at);
+		at = w->py.frame;
+	} else if (at) {
+		at = py_word(at + PY_FUTURE_CONTEXT);
+	}
+	return at ? awaited_by(slot, w, rt, at, tgid, look) : 0;
 }
 
 int py_token(__u32 use, __u32 tgid, __u32 look)

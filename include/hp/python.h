@@ -77,8 +77,23 @@ struct py_offsets {
 	__u16 f_locals; /* in a frame: the first local variable */
 	__u16 tuple_items; /* of a tuple: the first one */
 	__u16 flags; /* enum py_flags */
+	__u16 func_closure; /* of a function */
 	__u8 shim_owner;
-	__u8 pad0[3];
+	__u8 attrs; /* enum py_attrs */
+};
+
+/*
+ * Where an object of a plain class has the values of its attributes, in the order in which __init__ sets
+ * them: Objects/dictobject.c and Include/internal/pycore_object.h of each version. Only of such as have no
+ * dictionary made for them: others are refused.
+ */
+enum py_attrs {
+	PY_ATTRS_UNKNOWN = 0,
+	PY_ATTRS_DICT = 1, /* in its dictionary's own array (3.10 and older) */
+	PY_ATTRS_BEFORE = 2, /* four words before it there is their address (3.11) */
+	PY_ATTRS_MARKED = 3, /* three words before it, less one (3.12) */
+	PY_ATTRS_INSIDE = 4, /* behind its head (3.13) */
+	PY_ATTRS_SORTED = 5, /* ... in the order of their names, those that __init__ sets (3.14) */
 };
 
 struct py_range {
@@ -110,8 +125,8 @@ enum py_site {
 };
 
 /*
- * A function that worker threads run and whose local variable is the future of what they do: anyio's
- * WorkerThread.run. The task that waits for that future is whose work it is.
+ * A function that worker threads run and whose local variable leads to the future of what they do. The task
+ * that waits for that future is whose work it is.
  */
 struct py_worker_key {
 	__u64 code; /* 0: the process has such functions */
@@ -119,14 +134,30 @@ struct py_worker_key {
 	__u32 pad0;
 };
 
+enum py_worker_kind {
+	PY_WORKER_FUTURE, /* it is the future: anyio's WorkerThread.run */
+	/*
+	 * A _WorkItem of concurrent.futures: its first attribute is a future of that module, whose first
+	 * callback is asyncio's _call_set_state with the future that is awaited (asyncio.to_thread,
+	 * run_in_executor).
+	 */
+	PY_WORKER_ITEM,
+};
+
 struct py_worker {
 	__u32 local; /* offset of the variable in the frame */
-	__u32 pad0;
+	__u32 kind; /* enum py_worker_kind */
 };
 
 #define PY_WORKERS_MAX 1024
 #define PY_WORKER_LOCAL_MAX 1024
-#define PY_FUTURE_CONTEXT 32 /* _asyncio.Future: the context of its first callback */
+#define PY_FUTURE_CONTEXT 32 /* _asyncio.Future: the context of its first callback, */
+#define PY_FUTURE_CALLBACKS 40 /* and the list of the others, each a tuple with its context */
+#define PY_LIST_ITEMS 24 /* list.ob_item */
+#define PY_CELL_VALUE 16
+#define PY_ITEM_FUTURE 0 /* attributes of _WorkItem, and of concurrent.futures.Future */
+#define PY_DONE_CALLBACKS(attrs) ((attrs) == PY_ATTRS_SORTED ? 1 : 5)
+#define PY_CLOSURE_AWAITED 2 /* _call_set_state: _set_state, dest_loop, destination, source_loop */
 /* uvloop: UVHandle._handle, whose data is the object again; libuv 1.x: uv_stream_t.io_watcher.fd */
 #define UV_STREAM_HANDLE 24
 #define UV_STREAM_FD 184

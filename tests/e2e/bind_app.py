@@ -111,15 +111,29 @@ async def after(id: str, tasks: BackgroundTasks):
     tasks.add_task(query, id, 61)
 
 
-@app.get("/thread/{id}")
-def thread(id: str):
+def sync_query(id, n):
     conn = sync_pool.getconn()
     try:
-        with noted(id, 71), conn.cursor() as cur:
-            cur.execute("SELECT relname AS q71 FROM pg_class WHERE oid = %s", (1259,))
+        with noted(id, n), conn.cursor() as cur:
+            cur.execute(f"SELECT relname AS q{n} FROM pg_class WHERE oid = %s", (1259,))
         conn.rollback()
     finally:
         sync_pool.putconn(conn)
+
+
+@app.get("/thread/{id}")
+def thread(id: str):
+    sync_query(id, 71)
+
+
+@app.get("/to_thread/{id}")
+async def to_thread(id: str):
+    await asyncio.gather(*(asyncio.to_thread(sync_query, id, n) for n in (72, 73)))
+
+
+@app.get("/executor/{id}")
+async def executor(id: str):
+    await asyncio.get_running_loop().run_in_executor(None, sync_query, id, 74)
 
 
 @app.get("/none/{id}")

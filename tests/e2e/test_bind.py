@@ -12,7 +12,8 @@ import pytest
 
 from lib import servers
 
-ROUTES = ("one", "many", "gather", "child", "stream", "after", "thread", "none")
+ROUTES = ("one", "many", "gather", "child", "stream", "after", "thread", "to_thread", "executor",
+          "none")
 ALONE = {90}  # no request's
 RIGHT_MIN = 0.995
 WRONG_MAX = 0.001

@@ -3,12 +3,15 @@
 
 Where the functions are that hostprof hooks (file and offset), by the types' own slots; and at which offsets
 a thread state has its context, a task its coroutine and context, a coroutine its code, a frame its first
-local variable, a code object their names, a future the context of its callback.
+local variable, a code object their names, a future the context of its callback and the list of the others; where
+plain objects have their attributes (enum py_attrs), and which of an executor's future leads to who awaits it.
 """
 
 import asyncio
 import contextvars
 import ctypes
+import concurrent.futures.thread
+import inspect
 import json
 import os
 import sys
@@ -65,6 +68,20 @@ def offsets(at, size, value):
     return [n for n in range(0, size, 8) if word(at + n) == value]
 
 
+def attrs_by(at):
+    """Of an object: the address of its first attribute's value, by enum py_attrs."""
+    marked, inside = peek(at - 24), peek(at + 16) >> 24 & 255 and at + 24
+    return {1: peek(peek(at + 16) + 40), 2: peek(at - 32), 3: marked & 1 and marked + 1,
+            4: inside, 5: inside}
+
+
+def chained():
+    """An executor's future that asyncio waits for, and the function that it calls when it is done."""
+    future = concurrent.futures.Future()
+    asyncio.wrap_future(future)
+    return future, future._done_callbacks[0]
+
+
 memory = os.open("/proc/self/mem", os.O_RDONLY)
 pair = (object(), object())
 state_of = ctypes.pythonapi.PyThreadState_Get
@@ -85,6 +102,18 @@ async def main():
     future = asyncio.get_running_loop().create_future()
     future.add_done_callback(print, context=context)
     found["future_context"] = offsets(id(future), 128, id(context))
+    future.add_done_callback(print, context=context)
+    found["future_callbacks"] = [
+        n for n in range(0, 128, 8)
+        if peek(peek(peek(word(id(future) + n) + 24)) + found["tuple_items"][0] + 8) == id(context)]
+    source, callback = chained()
+    names = list(inspect.signature(concurrent.futures.thread._WorkItem).parameters)
+    item = concurrent.futures.thread._WorkItem(*[source] * len(names))
+    found["attrs"] = [how for how, at in attrs_by(id(item)).items() if peek(at) == id(source) and
+                      peek(attrs_by(id(source))[how] + (8 if how == 5 else 40)) ==
+                      id(source._done_callbacks)]
+    found["func_closure"] = offsets(id(callback), 128, id(callback.__closure__))
+    found["closure_awaited"] = [callback.__code__.co_freevars.index("destination")]
     found["coro_code"] = offsets(id(coro), 160, id(coro.cr_code))
 
 

@@ -4,7 +4,8 @@
  *
  *   sites FILE            TASK WRITE WRITELINES: offsets in the file, "-" none, "*" behind: single-stepped
  *   sites layout HEX      ts_context task_coro task_context coro_code f_locals code_locals
- *                         future_context tuple_items of that PY_VERSION_HEX
+ *                         future_context tuple_items func_closure attrs future_callbacks
+ *                         closure_awaited of that PY_VERSION_HEX
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -24,9 +25,10 @@ static int print_layout(u32 hex, const char *debug_file)
 
 	if (n < 0 || py_layout_get(hex, debug, (size_t)n, &l))
 		return 1;
-	printf("%u %u %u %u %u %u %u %u\n", l.off.ts_context, l.off.task_coro, l.off.task_context,
-	       l.off.coro_code, l.off.f_locals, l.code_locals, PY_FUTURE_CONTEXT,
-	       l.off.tuple_items);
+	printf("%u %u %u %u %u %u %u %u %u %u %u %u\n", l.off.ts_context, l.off.task_coro,
+	       l.off.task_context, l.off.coro_code, l.off.f_locals, l.code_locals,
+	       PY_FUTURE_CONTEXT, l.off.tuple_items, l.off.func_closure, l.off.attrs,
+	       PY_FUTURE_CALLBACKS, PY_CLOSURE_AWAITED);
 	return 0;
 }
 

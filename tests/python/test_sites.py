@@ -51,7 +51,8 @@ def check(argv, tmp_path):
     run = subprocess.run([SITES, "layout", "%x" % truth["hex"], debug], capture_output=True, text=True)
     assert run.returncode == 0
     for name, off in zip(("ts_context", "task_coro", "task_context", "coro_code", "f_locals",
-                          "code_locals", "future_context", "tuple_items"),
+                          "code_locals", "future_context", "tuple_items", "func_closure", "attrs",
+                          "future_callbacks", "closure_awaited"),
                          run.stdout.split()):
         assert int(off) in truth[name], name
 

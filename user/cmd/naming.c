@@ -259,11 +259,13 @@ static const struct java_ops java_ops = {
 
 static const struct v8names_ops v8names_ops = { .read = read_memory, .put = put_code };
 
-static void tell_worker(void *arg, u32 tgid, u64 code, u32 local)
+static void tell_worker(void *arg, u32 tgid, u64 code, const struct py_worker *how)
 {
-	const struct chan_request req = {
-		.type = CHAN_PY_WORKER, .tgid = tgid, .start = code, .bias = local
-	};
+	const struct chan_request req = { .type = CHAN_PY_WORKER,
+					  .tgid = tgid,
+					  .start = code,
+					  .bias = how->local,
+					  .flags = how->kind };
 
 	chan_send(((struct naming *)arg)->chan_fd, &req);
 }

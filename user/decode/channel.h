@@ -36,7 +36,7 @@ enum chan_type {
 	CHAN_PROBE,
 	/* tgid, word, through: what frames of code that has no file say of themselves. Answered with 1. */
 	CHAN_CODE,
-	CHAN_PY_WORKER, /* tgid, start (code), bias (local): see struct py_worker. No answer. */
+	CHAN_PY_WORKER, /* tgid, start (code), bias (local), flags (kind): struct py_worker. No answer. */
 };
 
 struct chan_request {

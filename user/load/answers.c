@@ -110,7 +110,7 @@ int answers_serve(const struct answers *a)
 			hook_python(a, &req);
 			continue;
 		case CHAN_PY_WORKER:
-			probes_python_worker(a->probes, req.tgid, req.start, req.bias);
+			probes_python_worker(a->probes, req.tgid, req.start, req.bias, req.flags);
 			continue;
 		case CHAN_OPEN_MAPPING:
 			fd = procfs_open_mapping(req.tgid, req.start, req.end, slice_str(req.path),

@@ -554,16 +554,16 @@ int probes_hook_python(struct probes *p, u32 tgid, int fd, u32 site, u64 off)
 	return err;
 }
 
-int probes_python_worker(struct probes *p, u32 tgid, u64 code, u64 local)
+int probes_python_worker(struct probes *p, u32 tgid, u64 code, u64 local, u32 kind)
 {
-	const struct py_worker worker = { .local = (u32)local };
+	const struct py_worker worker = { .local = (u32)local, .kind = kind };
 	struct py_worker_key key = { .tgid = tgid };
 	struct target_state target;
 	struct bpf_map *map;
 
 	if (!ladder_rung(&p->ladder, PROBE_TASKS))
 		return -EOPNOTSUPP;
-	if (!code || local > PY_WORKER_LOCAL_MAX)
+	if (!code || local > PY_WORKER_LOCAL_MAX || kind > PY_WORKER_ITEM)
 		return -EINVAL;
 	if (bpf_map__lookup_elem(p->skel->maps.m_targets, &tgid, sizeof(tgid), &target,
 				 sizeof(target), 0))

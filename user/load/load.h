@@ -80,10 +80,10 @@ u64 probes_ring_bytes(const struct probes *p);
  */
 int probes_hook_python(struct probes *p, u32 tgid, int fd, u32 site, u64 off);
 /*
- * A function that worker threads of a process run: its code object, and the offset in its frames of the variable
- * that has their future (struct py_worker). 0 or -errno.
+ * A function that worker threads of a process run: its code object, the offset in its frames of the variable
+ * that leads to their future, and how (struct py_worker). 0 or -errno.
  */
-int probes_python_worker(struct probes *p, u32 tgid, u64 code, u64 local);
+int probes_python_worker(struct probes *p, u32 tgid, u64 code, u64 local, u32 kind);
 /* The analyst's answer for one connection; -ENOSPC when there are too many different answers. */
 int probes_verdict(struct probes *p, u64 conn_id, const struct hp_verdict *v);
 /* Gives fn an EV_CONT record for every connection with held-back transfers or uncounted bytes. */

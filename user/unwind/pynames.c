@@ -108,13 +108,15 @@ static int read_memory(void *arg, u64 addr, void *buf, size_t n)
 	return p->ops->read(p->arg, p->reading, addr, buf, n);
 }
 
-/* Functions of worker threads, and their variable that has the future. */
+/* Functions of worker threads, and their variable that leads to the future. */
 static const struct {
 	const char *name; /* up to 3.10 its last part is all there is */
 	const char *file; /* the end of it */
 	const char *local;
+	enum py_worker_kind kind;
 } workers[] = {
-	{ "WorkerThread.run", "/anyio/_backends/_asyncio.py", "future" },
+	{ "WorkerThread.run", "/anyio/_backends/_asyncio.py", "future", PY_WORKER_FUTURE },
+	{ "_worker", "/concurrent/futures/thread.py", "work_item", PY_WORKER_ITEM },
 };
 
 static bool is_worker(const struct pycode *c, const struct proc *proc, size_t i)
@@ -143,7 +145,9 @@ static void find_worker(struct pynames *p, const struct proc *proc, u64 code,
 		local = pycode_local(&proc->layout, code, read_memory, p, workers[i].local);
 		if (local >= 0)
 			p->ops->worker(p->arg, proc->tgid, code,
-				       proc->layout.off.f_locals + 8 * (u32)local);
+				       &(struct py_worker){ .local = proc->layout.off.f_locals +
+								     8 * (u32)local,
+							    .kind = workers[i].kind });
 	}
 }
 

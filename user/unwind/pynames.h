@@ -24,8 +24,8 @@ struct pynames_ops {
 	int (*read)(void *arg, u32 tgid, u64 addr, void *buf, size_t n);
 	/* A record with all but its time; valid during the call. */
 	void (*put)(void *arg, struct ev_code *rec);
-	/* Worker threads run this code; local: see struct py_worker. */
-	void (*worker)(void *arg, u32 tgid, u64 code, u32 local);
+	/* Worker threads run this code. */
+	void (*worker)(void *arg, u32 tgid, u64 code, const struct py_worker *how);
 };
 
 struct pynames_stats {

@@ -295,11 +295,16 @@ static u16 last(u16 a, u16 b)
 /* What asyncio's tasks are told by, as measured with each interpreter (tests/python/test_sites.py). */
 static const struct {
 	u32 minor;
-	u16 ts_context, task_coro, coro_code;
+	u16 ts_context, task_coro, coro_code, func_closure;
+	enum py_attrs attrs;
 } task_rows[] = {
-	{ 0x0308, 240, 112, 32 },  { 0x0309, 240, 152, 32 }, { 0x030a, 240, 160, 24 },
-	{ 0x030b, 224, 136, 112 }, { 0x030c, 208, 136, 72 }, { 0x030d, 208, 120, 72 },
-	{ 0x030e, 208, 128, 72 },
+	{ 0x0308, 240, 112, 32, 48, PY_ATTRS_DICT },
+	{ 0x0309, 240, 152, 32, 48, PY_ATTRS_DICT },
+	{ 0x030a, 240, 160, 24, 72, PY_ATTRS_DICT },
+	{ 0x030b, 224, 136, 112, 72, PY_ATTRS_BEFORE },
+	{ 0x030c, 208, 136, 72, 72, PY_ATTRS_MARKED },
+	{ 0x030d, 208, 120, 72, 72, PY_ATTRS_INSIDE },
+	{ 0x030e, 208, 128, 72, 72, PY_ATTRS_SORTED },
 };
 
 /* In all versions a task has its context two words behind its coroutine. */
@@ -317,6 +322,8 @@ static void set_task(struct py_offsets *off, u32 minor, bool free_threaded)
 		off->task_coro = task_rows[i].task_coro;
 		off->task_context = task_rows[i].task_coro + 16;
 		off->coro_code = task_rows[i].coro_code;
+		off->func_closure = task_rows[i].func_closure;
+		off->attrs = task_rows[i].attrs;
 	}
 }
 
