@@ -5,8 +5,8 @@
  * takes longer to load on every one.
  *
  * Counts differ between kernels, so the file has rows for each that was measured; on another one there
- * is nothing to compare with. `cost --print` prints the rows of this kernel, `cost --update` puts them
- * into the file. Programs are loaded one by one: what this kernel does not take has no row.
+ * is nothing to compare with. The test and `cost --print` print the rows of this kernel, `cost --update`
+ * puts them into the file. What this kernel does not take has no row.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -80,11 +80,30 @@ static bool stat_of(const char *log, struct row *row)
 	return true;
 }
 
-static struct hostprof_bpf *open_one(const char *name, char *log)
+/* What libbpf says last of a load that failed: the program's name stands between the quotes. */
+static char refused[64];
+
+static int listen_to(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+	char line[512];
+	va_list copy;
+
+	(void)level;
+	va_copy(copy, ap);
+	vsnprintf(line, sizeof(line), fmt, copy);
+	va_end(copy);
+	if (strstr(line, "': failed to load: "))
+		sscanf(line, "libbpf: prog '%63[^']'", refused);
+	return 0;
+}
+
+/* All programs but those of `out`; logs: LOG_BYTES for each program, in their order. */
+static struct hostprof_bpf *open_but(const bool *out, char *logs)
 {
 	struct hostprof_bpf *skel = hostprof_bpf__open();
 	struct bpf_program *prog;
 	int nargs = kfunc_nargs("tcp_recvmsg");
+	u32 i = 0;
 
 	assert_non_null(skel);
 	skel->rodata->cfg_typed_reads = feat_has(FEAT_TYPED_READS);
@@ -97,46 +116,75 @@ static struct hostprof_bpf *open_one(const char *name, char *log)
 		skel->rodata->cfg_accept_args = nargs;
 	bpf_object__for_each_program(prog, skel->obj)
 	{
-		bool it = !strcmp(bpf_program__name(prog), name);
-
-		bpf_program__set_autoload(prog, it);
-		if (!it)
-			continue;
-		bpf_program__set_log_buf(prog, log, LOG_BYTES);
+		assert_true(i < ROWS_MAX);
+		logs[(size_t)i * LOG_BYTES] = '\0';
+		bpf_program__set_autoload(prog, !out[i]);
+		bpf_program__set_log_buf(prog, logs + (size_t)i * LOG_BYTES, LOG_BYTES);
 		bpf_program__set_log_level(prog, 4); /* statistics alone */
+		i++;
 	}
 	return skel;
 }
 
+/* Its number among the programs. */
+static u32 number_of(const struct hostprof_bpf *skel, const char *name)
+{
+	struct bpf_program *prog;
+	u32 i = 0;
+
+	bpf_object__for_each_program(prog, skel->obj)
+	{
+		if (!strcmp(bpf_program__name(prog), name))
+			return i;
+		i++;
+	}
+	fail_msg("libbpf does not say which program fails: '%s'", name);
+	return 0;
+}
+
+/* All together, and again without the one that this kernel did not take, until the rest is loaded. */
 static void measure(struct rows *r)
 {
 	struct rlimit lim = { RLIM_INFINITY, RLIM_INFINITY };
-	struct hostprof_bpf *all = hostprof_bpf__open(), *one;
-	_free_ char *log = malloc(LOG_BYTES);
+	_free_ char *logs = malloc((size_t)ROWS_MAX * LOG_BYTES);
+	bool out[ROWS_MAX] = {};
+	struct hostprof_bpf *skel;
 	struct bpf_program *prog;
+	const char *log;
+	u32 i = 0;
 	int err;
 
-	assert_true(all && log);
+	assert_non_null(logs);
 	setrlimit(RLIMIT_MEMLOCK, &lim);
 	r->n = 0;
-	bpf_object__for_each_program(prog, all->obj)
+	for (;;) {
+		skel = open_but(out, logs);
+		*refused = '\0';
+		err = hostprof_bpf__load(skel);
+		if (!err)
+			break;
+		i = number_of(skel, refused);
+		hostprof_bpf__destroy(skel);
+		assert_false(out[i]);
+		out[i] = true;
+		log = logs + (size_t)i * LOG_BYTES;
+		if (*log)
+			print_message("# %s: %s: %s\n", refused, strerror(-err),
+				      log + MAX((ssize_t)strlen(log) - LOG_TAIL, 0));
+	}
+	i = 0;
+	bpf_object__for_each_program(prog, skel->obj)
 	{
 		struct row *row = &r->v[r->n];
 
-		assert_true(r->n < ROWS_MAX);
-		*log = '\0';
-		one = open_one(bpf_program__name(prog), log);
-		kernel_series(row->kernel, sizeof(row->kernel));
-		snprintf(row->name, sizeof(row->name), "%s", bpf_program__name(prog));
-		err = hostprof_bpf__load(one);
-		if (!err && stat_of(log, row))
+		if (!out[i] && stat_of(logs + (size_t)i * LOG_BYTES, row)) {
+			kernel_series(row->kernel, sizeof(row->kernel));
+			snprintf(row->name, sizeof(row->name), "%s", bpf_program__name(prog));
 			r->n++;
-		else if (err && *log)
-			print_message("%s: %s: %s\n", row->name, strerror(-err),
-				      log + MAX((ssize_t)strlen(log) - LOG_TAIL, 0));
-		hostprof_bpf__destroy(one);
+		}
+		i++;
 	}
-	hostprof_bpf__destroy(all);
+	hostprof_bpf__destroy(skel);
 	assert_true(r->n > 0);
 }
 
@@ -183,11 +231,14 @@ static void verifier_budget(void **state)
 	read_baseline(&was);
 	for (i = 0; i < was.n; i++)
 		known += !strcmp(was.v[i].kernel, here);
+	measure(&now);
+	for (i = 0; i < now.n; i++)
+		print_message("# row %s %s %u %u\n", now.v[i].kernel, now.v[i].name, now.v[i].insns,
+			      now.v[i].states);
 	if (!known) {
 		print_message("%s has no rows for Linux %s\n", BASELINE, here);
 		skip();
 	}
-	measure(&now);
 	for (i = 0; i < now.n; i++) {
 		const struct row *r = &now.v[i], *before = find(&was, here, r->name);
 
@@ -247,19 +298,11 @@ static int update(void)
 	return 0;
 }
 
-static int quiet(enum libbpf_print_level level, const char *fmt, va_list ap)
-{
-	(void)level;
-	(void)fmt;
-	(void)ap;
-	return 0;
-}
-
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(verifier_budget) };
 
-	libbpf_set_print(quiet);
+	libbpf_set_print(listen_to);
 	if (argc > 1 && !strcmp(argv[1], "--print"))
 		return print();
 	if (argc > 1 && !strcmp(argv[1], "--update"))

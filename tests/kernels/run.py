@@ -54,7 +54,7 @@ class Kernel:
         self.notes = []  # what else the guest printed
         self.release = ""
         self.lacks = {}
-        self.verifier = []  # rows of `b_cost --print`
+        self.verifier = {}  # program: its row, as b_cost prints it
 
     def result(self, rung, case, status, detail, took):
         self.results[rung, case] = dict(status=status, detail=detail, seconds=took)
@@ -70,7 +70,7 @@ class Kernel:
         elif line.startswith("LACKS "):
             self.lacks = json.loads(line[6:])
         elif line.startswith("VERIFIER "):
-            self.verifier.append(line[9:])
+            self.verifier[line.split()[2]] = line[9:]
         else:
             self.notes.append(line)
 
@@ -110,7 +110,6 @@ class Kernel:
         for icount in (False, True):
             rows = [r for r in self.rows if (r["name"] == rungs.TIMED_ROW["name"]) == icount]
             if rows:
-                self.verifier = []
                 self.boot(rows, icount)
 
     def failed(self):
@@ -184,7 +183,7 @@ def cases(args):
     with open(os.path.join(directory, "table.md"), "w") as f:
         f.write(text)
     with open(os.path.join(directory, "verifier.txt"), "w") as f:
-        f.writelines(line + "\n" for k in kernels for line in k.verifier)
+        f.writelines(line + "\n" for k in kernels for line in k.verifier.values())
     junit(kernels, os.path.join(directory, "junit.xml"))
     counts = [sum(r["status"] == s for k in kernels for r in k.results.values())
               for s in ("passed", "failed", "skipped")]
