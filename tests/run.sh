@@ -52,13 +52,20 @@ skip() {
 	fi
 }
 
-# cmocka prints TAP: "1..N", then "ok N - name", "not ok N # SKIP name" or "not ok N - name".
-unit() {
-	local binary=$1 name log planned ok bad skips
-	name=$(basename "$binary")
+# start BINARY: a cmocka program, which prints TAP.
+start() {
+	local log
+	log=$results/$(basename "$1").tap
+	CMOCKA_MESSAGE_OUTPUT=TAP ASAN_OPTIONS=abort_on_error=0 "$1" >"$log" 2>"$log.err"
+	echo $? >"$log.status"
+}
+
+# TAP: "1..N", then "ok N - name", "not ok N # SKIP name" or "not ok N - name".
+tally() {
+	local name log planned ok bad skips status
+	name=$(basename "$1")
 	log=$results/$name.tap
-	CMOCKA_MESSAGE_OUTPUT=TAP ASAN_OPTIONS=abort_on_error=0 "$binary" >"$log" 2>"$log.err"
-	local status=$?
+	status=$(cat "$log.status")
 	planned=$(sed -n 's/^\s*1\.\.\([0-9]*\).*/\1/p' "$log" | awk '{n += $1} END {print n + 0}')
 	skips=$(grep -cE '^\s*(not )?ok [0-9]+ .*# SKIP' "$log")
 	ok=$(grep -E '^\s*ok [0-9]+' "$log" | grep -cv '# SKIP')
@@ -125,10 +132,14 @@ for check in tools/check-layers.sh tools/check-style.sh tests/unit/check_tools.s
 done
 
 section "unit tests and fuzz corpora (AddressSanitizer, UndefinedBehaviorSanitizer)"
+# As many at a time as there are processors: none of them looks at the clock on the wall.
+export -f start
+export results
+printf '%s\n' "$@" | grep -E '/[uh]_[^/]*$' | xargs -P "$(nproc)" -I {} bash -c 'start {}'
 for binary in "$@"; do
 	name=$(basename "$binary")
 	case $name in
-	u_* | h_*) unit "$binary" ;;
+	u_* | h_*) tally "$binary" ;;
 	fuzz_*) one "$name" "$binary" "tests/fuzz/corpus/${name#fuzz_}" ;;
 	esac
 done
@@ -144,11 +155,14 @@ else
 	skip compare_pg_query "libpg-query is not installed"
 fi
 
+# What `make check` does is done.
+checked=$([ $failed = 0 ] && echo 1)
+
 if [ "$mode" = all ]; then
 	section "probes on this kernel"
 	if [ "$(id -u)" = 0 ]; then
 		for binary in "$output"/test/b_*; do
-			[ -x "$binary" ] && [ -f "$binary" ] && unit "$binary"
+			[ -x "$binary" ] && [ -f "$binary" ] && start "$binary" && tally "$binary"
 		done
 	else
 		skip bpf "not root: loading the probes needs privileges"
@@ -166,7 +180,7 @@ if [ "$mode" = all ]; then
 	section "stock kernels"
 	kernels_run
 	section "end to end"
-	O="$output" pytest_run e2e tests/e2e
+	O="$output" HP_CHECKED=$checked pytest_run e2e tests/e2e
 fi
 
 echo
