@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/uio.h>
@@ -83,18 +84,49 @@ static bool serve_unwind(const struct answers *a, const struct chan_request *req
 	return true;
 }
 
-static void hook_python(const struct answers *a, const struct chan_request *req)
+/* Where nothing is hooked the ladder has said so; and a process may end meanwhile. */
+static void note_hook(struct answers *a, u32 tgid, int err)
+{
+	if (!err || err == -EOPNOTSUPP || (kill((pid_t)tgid, 0) && errno == ESRCH))
+		return;
+	a->unhooked++;
+	a->hook_err = err;
+}
+
+static void hook_python(struct answers *a, const struct chan_request *req)
 {
 	_close_ int fd = procfs_open_mapping(req->tgid, req->start, req->end, slice_str(req->path),
 					     req->inode);
 	u32 i;
 
-	for (i = 0; fd >= 0 && i < PY_SITES; i++)
+	for (i = 0; i < PY_SITES; i++)
 		if (req->sites[i])
-			probes_hook_python(a->probes, req->tgid, fd, i, req->sites[i]);
+			note_hook(a, req->tgid,
+				  fd < 0 ? fd
+					 : probes_hook_python(a->probes, req->tgid, fd, i,
+							      req->sites[i]));
 }
 
-int answers_serve(const struct answers *a)
+/* Where the worker functions are not known, what the threads do stays unbound; the rest is as it was. */
+static void tell_worker(struct answers *a, const struct chan_request *req)
+{
+	note_hook(a, req->tgid,
+		  probes_python_worker(a->probes, req->tgid, req->start, req->bias, req->flags));
+}
+
+bool answers_note(const struct answers *a, char *text, size_t size)
+{
+	if (!a->unhooked)
+		return false;
+	snprintf(
+		text, size,
+		"%u function%s of Python could not be hooked (%s): calls of these processes' tasks "
+		"and threads may be bound to no request",
+		a->unhooked, a->unhooked == 1 ? "" : "s", strerror(-a->hook_err));
+	return true;
+}
+
+int answers_serve(struct answers *a)
 {
 	struct chan_request req;
 	int err, fd, file;
@@ -110,7 +142,7 @@ int answers_serve(const struct answers *a)
 			hook_python(a, &req);
 			continue;
 		case CHAN_PY_WORKER:
-			probes_python_worker(a->probes, req.tgid, req.start, req.bias, req.flags);
+			tell_worker(a, &req);
 			continue;
 		case CHAN_OPEN_MAPPING:
 			fd = procfs_open_mapping(req.tgid, req.start, req.end, slice_str(req.path),

@@ -6,6 +6,8 @@
 #ifndef LOAD_ANSWERS_H
 #define LOAD_ANSWERS_H
 
+#include "base/types.h"
+
 struct probes;
 struct unwinder;
 
@@ -13,9 +15,13 @@ struct answers {
 	int chan_fd; /* the collector's end */
 	struct probes *probes;
 	struct unwinder *unwinder; /* NULL: stacks are not unwound, and no memory is read */
+	u32 unhooked; /* functions of processes that still run, and could not be hooked */
+	int hook_err; /* of the last of them */
 };
 
 /* Answers all requests that are there now. 0, or -EPIPE when the analyst is gone. */
-int answers_serve(const struct answers *a);
+int answers_serve(struct answers *a);
+/* The line for trust about functions that could not be hooked; false: there is none. */
+bool answers_note(const struct answers *a, char *text, size_t size);
 
 #endif

@@ -45,6 +45,7 @@ struct collector {
 	struct procfs *procfs;
 	struct mmaps *mmaps; /* NULL: the kernel does not tell of new mappings */
 	struct unwinder *unwinder; /* of probes; NULL = none */
+	struct answers answers;
 	u8 *out; /* records on their way to the analyst */
 	size_t out_n;
 	u64 events;
@@ -95,13 +96,10 @@ static int fail(struct collector *c, enum exit_status status, int err, const cha
 /* 0, or -EPIPE when the analyst is gone. */
 static int serve(struct collector *c)
 {
-	const struct answers a = {
-		.chan_fd = c->opts->chan_fd,
-		.probes = c->probes,
-		.unwinder = c->unwinder,
-	};
-
-	return answers_serve(&a);
+	c->answers.chan_fd = c->opts->chan_fd;
+	c->answers.probes = c->probes;
+	c->answers.unwinder = c->unwinder;
+	return answers_serve(&c->answers);
 }
 
 /* Writes out what is buffered, serving the analyst while it is busy. */
@@ -611,8 +609,14 @@ static int say_io_uring(struct collector *c)
 static int say_refused(struct collector *c)
 {
 	u64 n = c->unwinder ? unwinder_refused(c->unwinder) : 0;
-	char text[192];
+	char text[256];
+	int err;
 
+	if (answers_note(&c->answers, text, sizeof(text))) {
+		err = put_text(c, EV_NOTE, slice_str(text));
+		if (err)
+			return err;
+	}
 	if (!n)
 		return 0;
 	snprintf(
