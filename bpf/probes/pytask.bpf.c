@@ -13,6 +13,7 @@
  */
 #include "unwind/python.bpf.h"
 #include "lib/sock.bpf.h"
+#include "lib/step.bpf.h"
 
 /* A task that has no context yet: __init__ gives it one after the probe at its beginning. */
 struct py_task {
@@ -509,6 +510,23 @@ int py_task_begin(struct pt_regs *ctx)
 	return WHOLE(task_begin(ctx));
 }
 
+/* Its work ends here as far as the transfer goes, which comes when other tasks have had their turn. */
+static __always_inline void queued_step(const struct target_state *target, __u64 pid_tgid,
+					__u32 token)
+{
+	__u64 now = bpf_ktime_get_ns();
+	struct ev_step *ev;
+
+	if (!token || !target_serves(target, now))
+		return;
+	ev = step_begin(target->target, pid_tgid >> 32, (__u32)pid_tgid, now);
+	if (!ev)
+		return;
+	ev->token = token;
+	ev->flags = HP_STEP_QUEUED;
+	bpf_ringbuf_submit(ev, BPF_RB_NO_WAKEUP);
+}
+
 /* self → its libuv handle, which points back → the descriptor. */
 static __always_inline int stream_write(struct pt_regs *ctx)
 {
@@ -516,10 +534,11 @@ static __always_inline int stream_write(struct pt_regs *ctx)
 	__u32 slot = walk_slot(WALK_UPROBE);
 	struct uw_walk *w = walk_of(slot);
 	const struct py_runtime *rt;
+	struct target_state *target = target_of(pid_tgid >> 32);
 	struct sock_state *ss;
 	struct sock_ref ref;
 
-	if (!live || !w || !target_of(pid_tgid >> 32))
+	if (!live || !w || !target)
 		return 0;
 	rt = python_of(pid_tgid >> 32, w);
 	if (!rt)
@@ -534,6 +553,7 @@ static __always_inline int stream_write(struct pt_regs *ctx)
 		return 0;
 	py_task_settle(slot, (__u32)pid_tgid, MAKER_SELF);
 	ss->token = context_token(slot, w, rt, pid_tgid >> 32, PY_LOOK_SEARCH);
+	queued_step(target, pid_tgid, ss->token);
 	return 0;
 }
 

@@ -295,6 +295,33 @@ static void test_worker(void **state)
 	      PHASE_OTHER_BLOCKED, 2.0, PHASES);
 }
 
+/* The next piece of work is found out about when the worker has the lock; until then it bears the last one's token. */
+static void test_next_work(void **state)
+{
+	(void)state;
+	task(10);
+	task(20);
+	waits(LOOP, 0, HP_WAIT_IDLE, 0, 10, 0);
+	transfer(LOOP, 1, HP_RECV, 0, 0, 10);
+	transfer(LOOP, 2, HP_RECV, 0, 0, 10);
+	waits(WORKER, 0, HP_WAIT_FUTEX, 0, 11, 1); /* woken at 10 */
+	waits(WORKER, 10, HP_WAIT_SLEEP, 12, 15, 0);
+	waits(WORKER, 10, HP_WAIT_FUTEX, 16, 20, 1); /* woken at 19 */
+	waits(WORKER, 10, HP_WAIT_GIL, 20, 22, 0);
+	waits(WORKER, 20, HP_WAIT_SLEEP, 23, 25, 0);
+	waits(WORKER, 20, HP_WAIT_FUTEX, 26, 60, 0);
+	waits(LOOP, 0, HP_WAIT_IDLE, 10, 30, 0);
+	transfer(LOOP, 1, HP_SEND, 10, 30, 31);
+	transfer(LOOP, 2, HP_SEND, 20, 31, 32);
+	request(1, 1, LOOP, 10, 10, 10, 31);
+	request(2, 2, LOOP, 20, 10, 10, 32);
+	ledger_finish(&l);
+	spent(1, PHASE_RUNQUEUE, 1.0, PHASE_CPU, 1.0 + 1.0 + 1.0, PHASE_SLEEP, 3.0,
+	      PHASE_OTHER_BLOCKED, 14.0, PHASES);
+	spent(2, PHASE_RUNQUEUE, 1.0, PHASE_GIL_LOCK, 2.0, PHASE_SLEEP, 2.0, PHASE_CPU,
+	      1.0 + 1.0 + 1.0, PHASE_LOOP_WAIT, 1.0, PHASE_OTHER_BLOCKED, 9.0 + 4.0, PHASES);
+}
+
 /* A send of what was queued takes the time of the send alone. */
 static void test_queued(void **state)
 {
@@ -400,6 +427,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_gather, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_asleep, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_worker, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_next_work, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_queued, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_accept, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unknown, setup, teardown),

@@ -78,7 +78,7 @@ static void settle_calls(struct ledger *l, u64 until_ns)
 
 static void settle(struct ledger *l, u64 until_ns)
 {
-	timeline_settle(&l->timeline, l->lineage, until_ns);
+	timeline_settle(&l->timeline, l->lineage, l->loops, until_ns);
 	settle_calls(l, until_ns);
 	for (; l->settled < l->nrequests; l->settled++) {
 		struct ledger_request *r = request_at(l, l->settled);

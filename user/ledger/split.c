@@ -79,7 +79,13 @@ static void cover_own_thread(struct split *s)
 			cover_piece(s, &p->v[i]);
 }
 
-/* On another thread: up to where it did its work last, then it waits for work of anybody's. */
+/* Its thread was woken for it, and had no processor yet. */
+static bool is_woken(const struct pieces *p, u32 i)
+{
+	return p->v[i].state == PIECE_RUNQUEUE && i + 1 < p->n && p->v[i + 1].asked;
+}
+
+/* On another thread: up to where it did its work last, then it waits in a queue for work of anybody's. */
 static void cover_worker(struct split *s, const struct timeline_thread *th)
 {
 	const struct piece_owner of = { s->r->conn_id, s->r->root };
@@ -88,10 +94,11 @@ static void cover_worker(struct split *s, const struct timeline_thread *th)
 
 	timeline_pieces(th, s->r->read_ns, s->r->end_ns, &of, p);
 	for (i = 0; i < p->n; i++)
-		if (p->v[i].asked && p->v[i].state == PIECE_RUN)
+		if (p->v[i].asked &&
+		    (p->v[i].state == PIECE_RUN || p->v[i].reason != HP_WAIT_FUTEX))
 			last = i + 1;
 	for (i = 0; i < last; i++)
-		if (p->v[i].asked)
+		if (p->v[i].asked || is_woken(p, i))
 			cover_piece(s, &p->v[i]);
 }
 

@@ -10,6 +10,7 @@
 #define FIRST_CAP 64
 #define BACK_MAX 256 /* marks before a span that are looked at for whose work it began with */
 #define SENDERS_MAX 65536
+#define TAKEN_MAX 32 /* marks between a worker's taking work and its knowing whose */
 
 void timeline_init(struct timeline *t)
 {
@@ -187,8 +188,37 @@ static void settle_mark(struct timeline *t, const struct timeline_thread *th, st
 	}
 }
 
+/* Between taking work and knowing whose it is a thread does nothing but get hold of Python's lock. */
+static bool may_be_stale(const struct mark *m)
+{
+	if (m->kind == MARK_WAIT)
+		return m->reason == HP_WAIT_FUTEX || m->reason == HP_WAIT_GIL ||
+		       m->reason == HP_WAIT_NONE;
+	return m->kind == MARK_SEEN;
+}
+
+/* Mark i is the first of another owner. */
+static void take_over(struct timeline_thread *th, u32 i)
+{
+	u32 owner = mark_at(th, i)->owner, k = i, j;
+	struct mark *m;
+
+	while (k && i - k < TAKEN_MAX) {
+		m = mark_at(th, --k);
+		if (!may_be_stale(m))
+			return;
+		if (m->kind != MARK_WAIT || m->reason != HP_WAIT_FUTEX)
+			continue;
+		m->reason = HP_WAIT_IDLE;
+		m->owner = 0;
+		for (j = k + 1; j < i; j++)
+			mark_at(th, j)->owner = owner;
+		return;
+	}
+}
+
 static void settle_thread(struct timeline *t, const struct lineage *l, struct timeline_thread *th,
-			  u64 until_ns)
+			  bool worker, u64 until_ns)
 {
 	for (; th->settled < th->n; th->settled++) {
 		struct mark *m = mark_at(th, th->settled);
@@ -198,15 +228,24 @@ static void settle_thread(struct timeline *t, const struct lineage *l, struct ti
 		if (m->owner)
 			m->owner = lineage_root(l, m->owner);
 		settle_mark(t, th, m);
+		if (!m->owner || m->kind == MARK_RECV)
+			continue;
+		if (worker && m->owner != th->owner)
+			take_over(th, th->settled);
+		th->owner = m->owner;
 	}
 }
 
-void timeline_settle(struct timeline *t, const struct lineage *l, u64 until_ns)
+void timeline_settle(struct timeline *t, const struct lineage *l, const struct map *loops,
+		     u64 until_ns)
 {
 	u32 i;
 
-	for (i = 0; i < t->nthreads; i++)
-		settle_thread(t, l, &t->threads[i], until_ns);
+	for (i = 0; i < t->nthreads; i++) {
+		struct timeline_thread *th = &t->threads[i];
+
+		settle_thread(t, l, th, !map_find(loops, thread_key(th->tgid, th->tid)), until_ns);
+	}
 }
 
 /* The first mark that ends after then; n: none. */

@@ -9,6 +9,9 @@
  *
  * A thread's work has an owner, the token at the root of its lineage. Work without tokens is told by
  * connections: what follows a receive, and what ends in a send, belongs to that connection's request.
+ *
+ * A worker thread takes the next piece of work from a queue, and bears the token of the last one until it
+ * has found out: what came since it waited for another thread last is the next one's.
  */
 #ifndef LEDGER_TIMELINE_H
 #define LEDGER_TIMELINE_H
@@ -48,7 +51,7 @@ struct timeline_thread {
 	u32 settled; /* this many of them */
 	u32 tgid, tid;
 	u32 next; /* thread of the process: its index + 1 */
-	u32 pad;
+	u32 owner; /* of the last settled mark that had one */
 };
 
 struct timeline {
@@ -95,8 +98,9 @@ struct pieces {
 void timeline_init(struct timeline *t);
 void timeline_release(struct timeline *t);
 void timeline_add(struct timeline *t, u32 tgid, u32 tid, const struct mark *m);
-/* Marks up to then: tokens become roots. */
-void timeline_settle(struct timeline *t, const struct lineage *l, u64 until_ns);
+/* Marks up to then: tokens become roots. loops: threads that run event loops. */
+void timeline_settle(struct timeline *t, const struct lineage *l, const struct map *loops,
+		     u64 until_ns);
 /* NULL = nothing is known of it. Valid until the next timeline_add(). */
 const struct timeline_thread *timeline_find(const struct timeline *t, u32 tgid, u32 tid);
 /* Threads of a process: start with 0, then what *next was set to; NULL at the end. */
