@@ -200,6 +200,14 @@ static void line(struct ev_hdr *rec)
 		       ev->flags & HP_STEP_SAMPLED ? " sampled" : "");
 		break;
 	}
+	case EV_SITE: {
+		const struct ev_site *ev = (const struct ev_site *)rec;
+
+		printf(" conn=%llx pos=%llu len=%u weight=%u frames=%u",
+		       (unsigned long long)ev->conn_id, (unsigned long long)ev->pos, ev->len,
+		       ev->weight, ev->nframes);
+		break;
+	}
 	case EV_CONT:
 		cont((const struct ev_cont *)rec);
 		break;

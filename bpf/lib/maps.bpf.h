@@ -137,6 +137,7 @@ struct xfer {
 	__u32 limit; /* bytes carried from the start */
 	__u32 flags; /* enum hp_data_flags */
 	__u32 token; /* as in struct ev_data */
+	__u32 written; /* as in struct sock_state, before this transfer */
 	__u32 out; /* bytes used in rec after struct ev_data */
 	__u32 nsegs;
 	__u32 frames_after;

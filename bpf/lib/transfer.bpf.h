@@ -7,6 +7,7 @@
 #ifndef BPF_TRANSFER_H
 #define BPF_TRANSFER_H
 
+#include "lib/site.bpf.h"
 #include "lib/token.bpf.h"
 #include "lib/walk.bpf.h"
 
@@ -256,6 +257,19 @@ static __always_inline void transfer_gap(struct sock_state *ss, struct sock *sk,
 	frames_lose(ss, dir & 1);
 }
 
+/* Where it was sent from. */
+static __always_inline void transfer_site(const struct scratch *s, const struct sock_state *ss)
+{
+	__u64 base = s->x.niov ? (__u64)s->iov[0].iov_base : s->x.base;
+	__u64 head = s->x.niov ? s->iov[0].iov_len : s->x.total;
+	__u32 what = (head < SITE_HEAD ? (__u32)head : SITE_HEAD) << 16 | ss->target;
+
+	if (ss->last_dir != HP_SEND || ss->flags & SOCK_NEW_TURN)
+		what |= SITE_FIRST;
+	if (site_drawn(ss->conn_id, ss->pos[HP_SEND], base, s->x.total, what))
+		site_take();
+}
+
 /*
  * The transfer that the slot describes: sk, base or iov, enter_ns, now, pid_tgid, total, dir and flags
  * are set.
@@ -291,7 +305,9 @@ static __always_inline void transfer(__u32 slot, struct scratch *s, struct sock_
 		return;
 	}
 	s->x.token = 0;
+	s->x.written = ss->written;
 	if (dir == HP_SEND) {
+		ss->written = 0;
 		s->x.token = ss->token ? ss->token
 				       : (__u32)py_token(WALK_UPROBE, s->x.pid_tgid >> 32,
 							 PY_LOOK_SEARCH);
@@ -301,6 +317,9 @@ static __always_inline void transfer(__u32 slot, struct scratch *s, struct sock_
 	}
 	if (!opaque && s->x.iov)
 		load_iov(s);
+	/* What uvloop held back was asked for when it was given that. */
+	if (!opaque && dir == HP_SEND && ss->role == HP_ROLE_CLIENT && !s->x.written)
+		transfer_site(s, ss);
 	xfer_run(slot, s, ss, v, opaque);
 }
 

@@ -12,6 +12,7 @@
  * The two probes are uprobes on functions that user space found (user/unwind/pysites.h).
  */
 #include "unwind/python.bpf.h"
+#include "lib/site.bpf.h"
 #include "lib/sock.bpf.h"
 #include "lib/step.bpf.h"
 
@@ -554,6 +555,12 @@ static __always_inline int stream_write(struct pt_regs *ctx)
 	py_task_settle(slot, (__u32)pid_tgid, MAKER_SELF);
 	ss->token = context_token(slot, w, rt, pid_tgid >> 32, PY_LOOK_SEARCH);
 	queued_step(target, pid_tgid, ss->token);
+	/* More of it before the send is the same call, or one whose place in the stream is not known. */
+	if (ss->role == HP_ROLE_CLIENT && !ss->written) {
+		ss->written = 1;
+		if (site_written(ss->conn_id, ss->pos[HP_SEND], PT_REGS_PARM2(ctx), ss->target))
+			site_take();
+	}
 	return 0;
 }
 

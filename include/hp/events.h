@@ -10,6 +10,7 @@
 #include "ev_wait.h"
 #include "ev_proc.h"
 #include "ev_task.h"
+#include "ev_site.h"
 
 enum ev_kind {
 #define EV(name, num, type, var) EV_##name = num,

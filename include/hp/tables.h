@@ -144,6 +144,8 @@ struct still_waiting {
 
 #define TARGET_FILTER_SLOTS 4096 /* of target_filter, by the low bits of the process id */
 
+#define SITE_FIRST (1U << 31) /* see site_drawn() in bpf/probes/site.bpf.c */
+
 /* In the order of use: a transfer that is carried whole touches the lines down to cont.calls. */
 struct sock_state {
 	__u64 socket; /* struct socket *, 0 before accept(): guards against a reused struct sock */
@@ -168,6 +170,8 @@ struct sock_state {
 	__u64 conn_id;
 	__u64 verdict_epoch;
 	__u64 pos[2];
+	__u32 written; /* uvloop holds something back: where that was written is told, or not drawn */
+	__u32 pad0;
 	struct cont_state cont;
 	__u64 open_ns;
 	__u64 established_ns;

@@ -559,6 +559,22 @@ int py_token(__u32 use, __u32 tgid, __u32 look)
 	return k.task.tgid == (int)tgid ? (int)token : 0;
 }
 
+/* Where in the program: probes/site.bpf.c walks the stack of an interpreter. */
+int site_drawn(__u64 conn_id, __u64 pos, __u64 at, __u32 len, __u32 what)
+{
+	(void)conn_id;
+	(void)pos;
+	(void)at;
+	(void)len;
+	(void)what;
+	return 0;
+}
+
+int site_take(void)
+{
+	return 0;
+}
+
 void mach_token(__u32 number)
 {
 	token = number;

@@ -42,6 +42,7 @@ int agg_new(struct agg **ret, const struct agg_opts *opts)
 	queries_init(&a->queries, &a->texts, a->opts.max_queries);
 	bound_init(&a->bound);
 	ledgers_init(&a->ledgers);
+	sites_init(&a->sites, &a->texts);
 	err = conns_init(&a->conns, &a->texts, a->opts.max_conns);
 	if (err)
 		goto fail;
@@ -79,6 +80,7 @@ void agg_free(struct agg *a)
 	queries_release(&a->queries);
 	bound_release(&a->bound);
 	ledgers_release(&a->ledgers);
+	sites_release(&a->sites);
 	conns_release(&a->conns);
 	stacks_release(&a->stacks);
 	offcpu_release(&a->offcpu);
@@ -290,6 +292,22 @@ static void record_total(struct agg *a, const struct ev_wait_total *rec)
 	offcpu_total(&a->offcpu, rec);
 }
 
+static void record_site(struct agg *a, const struct ev_site *rec)
+{
+	static const char nobody[HP_COMM_LEN];
+	const struct stack_sample in = {
+		.tgid = rec->hdr.tgid,
+		.comm = nobody,
+		.frames = (const void *)(rec + 1),
+		.nframes = rec->nframes,
+		.unwind = HP_UNWIND_TABLES,
+		.stop = UW_STOP_DEPTH,
+		.weight = rec->weight,
+	};
+
+	sites_sent(&a->sites, rec, stacks_add(&a->stacks, &a->stacks.sites, &in));
+}
+
 void agg_record(struct agg *a, const struct ev_hdr *hdr)
 {
 	const void *rec = hdr;
@@ -326,6 +344,9 @@ void agg_record(struct agg *a, const struct ev_hdr *hdr)
 		break;
 	case EV_WAIT:
 		record_wait(a, rec);
+		break;
+	case EV_SITE:
+		record_site(a, rec);
 		break;
 	case EV_WAIT_TOTAL:
 		record_total(a, rec);
@@ -382,6 +403,7 @@ void agg_conn(struct agg *a, const struct conn_info *info)
 	if (!info->ended)
 		return;
 	conn_stuck(a, c, info);
+	sites_conn_end(&a->sites, info->conn_id);
 	if (c)
 		externals_conn(&a->externals, c, info);
 	conns_end(&a->conns, info, window_end_ns(&a->window));
@@ -396,7 +418,9 @@ u32 agg_http(struct agg *a, const struct http_exchange *x)
 
 	window_seen(&a->window, x->end_ns);
 	if (x->role == HP_ROLE_CLIENT) {
-		externals_http(&a->externals, conns_find(&a->conns, x->conn_id), x);
+		row = externals_http(&a->externals, conns_find(&a->conns, x->conn_id), x);
+		if (row && !partial)
+			sites_call(&a->sites, SITE_OF_EXTERNAL, row->number, x->conn_id, x->pos);
 		a->live.external += !partial;
 		return 0;
 	}
@@ -462,6 +486,8 @@ const struct agg_query *agg_db(struct agg *a, const struct db_call *call)
 	conns_db_call(&a->conns, c, p, call);
 	if (call->flags & (SPAN_AT_ATTACH | SPAN_AT_DETACH))
 		return row;
+	if (row && !(call->flags & SPAN_CONTINUED))
+		sites_call(&a->sites, SITE_OF_QUERY, row->number, call->conn_id, call->pos);
 	a->live.calls++;
 	a->live.round_trips += call->trips;
 	window_call(&a->window, call->end_ns);

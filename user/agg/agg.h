@@ -42,8 +42,8 @@ void agg_free(struct agg *agg);
 
 /*
  * A record whose size decode has checked against its kind and its own length fields. Kinds
- * TARGET, PROC, RESOURCE, LOSS, WINDOW, COST, NOTE, CONFIG, SAMPLE, WAIT, WAIT_TOTAL, MAPPING, SYMBOL,
- * LINES and CODE; others are ignored.
+ * TARGET, PROC, RESOURCE, LOSS, WINDOW, COST, NOTE, CONFIG, SAMPLE, WAIT, WAIT_TOTAL, SITE, MAPPING,
+ * SYMBOL, LINES and CODE; others are ignored.
  */
 void agg_record(struct agg *agg, const struct ev_hdr *rec);
 void agg_conn(struct agg *agg, const struct conn_info *c);
@@ -181,6 +181,15 @@ struct agg_blame {
 	u64 count; /* requests that waited for it */
 };
 
+/* Where in the application calls were issued; from a sample of them. */
+struct agg_site {
+	const char *function;
+	const char *file; /* with its directory; "" = not known */
+	u32 line; /* 0 = not known */
+	u64 count; /* calls: the row's, shared out as the sampled ones were */
+	u64 samples; /* calls that were looked at */
+};
+
 enum agg_route_source {
 	AGG_ROUTE_LITERAL = 0, /* no segment was replaced */
 	AGG_ROUTE_CLUSTERED = 1,
@@ -246,6 +255,8 @@ struct agg_query {
 	struct agg_query *into; /* the row that it went into at the end; NULL = it is its own */
 	const struct agg_use *const *uses; /* by count, the most first */
 	u32 nuses;
+	const struct agg_site *sites; /* by count, the most first; NULL = not known */
+	u32 nsites;
 };
 
 /* Connections of one target to one database. Sorted by opened + seeded desc, then texts. */
@@ -287,6 +298,9 @@ struct agg_external {
 	u32 nstatus;
 	struct hist latency; /* http only */
 	struct hist connect; /* connect() to established, given to the first call of a connection */
+	u32 row; /* number in struct externals; 0 = none */
+	const struct agg_site *sites; /* as of a query */
+	u32 nsites;
 };
 
 /* One second of the window (agg_window.block_s seconds when the window is very long). */

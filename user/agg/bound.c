@@ -36,7 +36,7 @@ u32 bound_row_new(struct bound *b)
 	return ++b->nrows;
 }
 
-static u32 row_now(struct bound *b, u32 row)
+u32 bound_row_now(struct bound *b, u32 row)
 {
 	while (b->rows[row - 1].into != row) {
 		u32 next = b->rows[row - 1].into;
@@ -51,7 +51,7 @@ static u32 row_now(struct bound *b, u32 row)
 void bound_row_merge(struct bound *b, u32 to, u32 from)
 {
 	if (to && from)
-		b->rows[row_now(b, from) - 1].into = row_now(b, to);
+		b->rows[bound_row_now(b, from) - 1].into = bound_row_now(b, to);
 }
 
 void bound_request(struct bound *b, u32 row, u64 end_ns, bool partial)
@@ -59,7 +59,7 @@ void bound_request(struct bound *b, u32 row, u64 end_ns, bool partial)
 	memset(&b->now, 0, sizeof(b->now));
 	if (!row || partial)
 		return;
-	b->now.row = row_now(b, row);
+	b->now.row = bound_row_now(b, row);
 	b->now.end_ns = end_ns;
 	b->rows[b->now.row - 1].requests++;
 }
@@ -233,7 +233,7 @@ int bound_finish(struct bound *b, struct agg_endpoint *endpoints, u32 nendpoints
 		return -ENOMEM;
 	for (i = 0; i < nendpoints; i++)
 		if (endpoints[i].row)
-			b->at[row_now(b, endpoints[i].row) - 1] = i + 1;
+			b->at[bound_row_now(b, endpoints[i].row) - 1] = i + 1;
 	rows_deal(b, endpoints);
 	n = uses_settle(b, endpoints, queries, nqueries);
 	b->nout = n;

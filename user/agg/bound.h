@@ -59,6 +59,8 @@ void bound_release(struct bound *b);
 /* A row's number; 0 = no room, and nothing is bound to it. */
 u32 bound_row_new(struct bound *b);
 void bound_row_merge(struct bound *b, u32 to, u32 from);
+/* What a row (not 0) has become. */
+u32 bound_row_now(struct bound *b, u32 row);
 /* The calls given next are this request's, by their start. */
 void bound_request(struct bound *b, u32 row, u64 end_ns, bool partial);
 void bound_call(struct bound *b, const struct agg_query *query, u64 start_ns, u64 end_ns,

@@ -11,6 +11,7 @@
 #include "agg/httprow.h"
 #include "agg/offcpu.h"
 #include "agg/query.h"
+#include "agg/sites.h"
 #include "agg/stacks.h"
 #include "agg/window.h"
 
@@ -64,6 +65,7 @@ struct agg {
 	struct offcpu offcpu;
 	struct bound bound;
 	struct ledgers ledgers;
+	struct sites sites;
 	struct agg_live live;
 	u64 lost[DROP_MAX]; /* as the collector counted them */
 	u64 dropped[DROP_MAX]; /* by the stages on this side */

@@ -33,6 +33,8 @@ int externals_init(struct externals *e, struct strpool *texts, u32 max_rows, u32
 	memset(e, 0, sizeof(*e));
 	e->texts = texts;
 	e->budget.max = max_rows;
+	e->budget.bound = &e->rows;
+	bound_init(&e->rows);
 	e->fanout = fanout;
 	map_init(&e->peer_of, EXTERNAL_PEERS_MAX);
 	map_init(&e->plain_of, max_rows);
@@ -59,6 +61,7 @@ void externals_release(struct externals *e)
 		hist_release(&e->plain[i].connect);
 	free(e->plain);
 	free(e->out);
+	bound_release(&e->rows);
 	map_release(&e->peer_of);
 	map_release(&e->plain_of);
 	memset(e, 0, sizeof(*e));
@@ -82,7 +85,7 @@ static struct http_tree *tree_of(struct externals *e, const struct conn *c)
 	return &p->tree;
 }
 
-void externals_http(struct externals *e, struct conn *c, const struct http_exchange *x)
+struct http_row *externals_http(struct externals *e, struct conn *c, const struct http_exchange *x)
 {
 	struct http_tree *tree = &e->peers[0]->tree;
 	struct http_row *row;
@@ -101,6 +104,7 @@ void externals_http(struct externals *e, struct conn *c, const struct http_excha
 		hist_add(&row->connect, (double)c->connect_ns);
 		c->connect_ns = 0;
 	}
+	return row;
 }
 
 void externals_conn(struct externals *e, struct conn *c, const struct conn_info *info)
@@ -169,6 +173,7 @@ static void collect_row(void *arg, struct http_row *row, const struct buf *route
 		.nstatus = row->ncodes,
 		.latency = row->latency,
 		.connect = row->connect,
+		.row = row->number,
 	};
 }
 

@@ -20,6 +20,8 @@ struct external_peer {
 struct externals {
 	struct strpool *texts;
 	struct http_budget budget;
+	struct bound
+		rows; /* numbers of HTTP rows, and what they became; nothing is bound to them */
 	u32 fanout;
 	struct map peer_of;
 	struct external_peer *peers[EXTERNAL_PEERS_MAX + 1]; /* peers[0]: "(other)" */
@@ -35,8 +37,8 @@ struct externals {
 
 int externals_init(struct externals *e, struct strpool *texts, u32 max_rows, u32 fanout);
 void externals_release(struct externals *e);
-/* c may be NULL: the connection did not fit into its table. */
-void externals_http(struct externals *e, struct conn *c, const struct http_exchange *x);
+/* Returns its row, NULL when memory is short. c may be NULL: the connection did not fit into its table. */
+struct http_row *externals_http(struct externals *e, struct conn *c, const struct http_exchange *x);
 /* At the end of a connection that the target opened: counts it unless it is HTTP or a database. */
 void externals_conn(struct externals *e, struct conn *c, const struct conn_info *info);
 int externals_finish(struct externals *e);

@@ -36,7 +36,7 @@ struct http_budget {
 	u32 rows;
 	u32 max;
 	u64 folded; /* exchanges counted under "(other)" */
-	struct bound *bound; /* NULL: outgoing calls */
+	struct bound *bound; /* who gives rows their numbers */
 };
 
 struct http_tree {

@@ -43,8 +43,7 @@ static enum rank rank_of(const struct agg_node *n)
 	}
 }
 
-/* The best frame of the stack, of equal ones the innermost; the thread's name when there is none. */
-static const struct agg_node *place_of(const struct agg_node *nodes, const struct agg_node *leaf)
+const struct agg_node *places_best(const struct agg_node *nodes, const struct agg_node *leaf)
 {
 	const struct agg_node *n = leaf, *best = leaf;
 
@@ -113,7 +112,7 @@ void places_add(struct stack_tree *t, u32 node, u8 reason, u64 weight)
 		map_put(&t->reasons, key, weight);
 }
 
-int places_finish(struct stack_tree *t, const u32 *out)
+int places_finish(struct stack_tree *t)
 {
 	_free_ struct share *shares = calloc(MAX(t->reasons.n, (size_t)1), sizeof(*shares));
 	const struct map_slot *slot;
@@ -124,7 +123,7 @@ int places_finish(struct stack_tree *t, const u32 *out)
 		return -ENOMEM;
 	while ((slot = map_each(&t->reasons, &at)))
 		shares[n++] = (struct share){
-			.of = place_of(t->out, &t->out[out[slot->key >> 8]]),
+			.of = places_best(t->out, &t->out[t->named[slot->key >> 8]]),
 			.reason = (u8)slot->key,
 			.weight = slot->val,
 		};

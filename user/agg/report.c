@@ -339,6 +339,69 @@ static int report_external(struct agg *a)
 	return 0;
 }
 
+/* The rows that calls were counted in, by their numbers. */
+struct site_tables {
+	struct agg *a;
+	struct agg_query **queries;
+	u32 nqueries;
+	struct agg_external **external;
+};
+
+static bool site_row_now(void *arg, enum site_of of, u32 row, u32 *ret_now, u64 *ret_calls)
+{
+	const struct site_tables *t = arg;
+	struct bound *rows = &t->a->externals.rows;
+
+	if (of == SITE_OF_QUERY) {
+		if (row >= t->nqueries)
+			return false;
+		*ret_now = t->queries[row]->number;
+		*ret_calls = t->queries[row]->count;
+		return true;
+	}
+	if (!row || row > rows->nrows)
+		return false;
+	*ret_now = bound_row_now(rows, row);
+	if (!t->external[*ret_now])
+		return false;
+	*ret_calls = t->external[*ret_now]->count;
+	return true;
+}
+
+static void site_deal(void *arg, enum site_of of, u32 row, const struct agg_site *sites, u32 n)
+{
+	const struct site_tables *t = arg;
+
+	if (of == SITE_OF_QUERY) {
+		t->queries[row]->sites = sites;
+		t->queries[row]->nsites = n;
+	} else {
+		t->external[row]->sites = sites;
+		t->external[row]->nsites = n;
+	}
+}
+
+static int report_sites(struct agg *a)
+{
+	u32 i, n = a->queries.n + a->queries.nmerged;
+	_free_ struct agg_query **queries = calloc(MAX(n, 1U), sizeof(*queries));
+	_free_ struct agg_external **external =
+		calloc(a->externals.rows.nrows + 1, sizeof(*external));
+	struct site_tables t = { .a = a, .queries = queries, .nqueries = n, .external = external };
+	const struct sites_rows rows = { &t, site_row_now, site_deal };
+
+	if (!queries || !external)
+		return -ENOMEM;
+	for (i = 0; i < n; i++) {
+		struct agg_query *q = a->queries.rows[i];
+
+		queries[q->number] = q->into ? q->into : q;
+	}
+	for (i = 0; i < a->externals.nout; i++)
+		external[a->externals.out[i].row] = &a->externals.out[i];
+	return sites_finish(&a->sites, &a->stacks, &rows);
+}
+
 static void report_cpu(struct agg *a)
 {
 	const struct stack_tree *t = &a->stacks.cpu;
@@ -424,6 +487,8 @@ int agg_finish(struct agg *a)
 		err = report_external(a);
 	if (!err)
 		err = stacks_finish(&a->stacks);
+	if (!err)
+		err = report_sites(a);
 	if (err)
 		return err;
 	err = offcpu_finish(&a->offcpu, &a->window, &a->stacks, &a->texts, &r->offcpu);

@@ -37,6 +37,7 @@ static void tree_release(struct stack_tree *t)
 	free(t->out);
 	free(t->top);
 	free(t->places);
+	free(t->named);
 	map_release(&t->reasons);
 }
 
@@ -47,7 +48,7 @@ int stacks_init(struct stacks *s, u32 max_nodes)
 		return -ENOMEM;
 	map_init(&s->processes, STACK_PROCESSES_MAX);
 	if (tree_init(&s->cpu, max_nodes) || tree_init(&s->waits, max_nodes) ||
-	    tree_init(&s->wakers, max_nodes)) {
+	    tree_init(&s->wakers, max_nodes) || tree_init(&s->sites, max_nodes)) {
 		stacks_release(s);
 		return -ENOMEM;
 	}
@@ -67,6 +68,7 @@ void stacks_release(struct stacks *s)
 	tree_release(&s->cpu);
 	tree_release(&s->waits);
 	tree_release(&s->wakers);
+	tree_release(&s->sites);
 	memset(s, 0, sizeof(*s));
 }
 

@@ -88,6 +88,7 @@ struct stack_tree {
 	struct map reasons; /* of waits: node and reason → weight */
 	struct agg_place *places;
 	u32 nplaces;
+	u32 *named; /* of waits and sites: by node of addresses the one in out */
 };
 
 /* A stack on its way into a tree. */
@@ -131,6 +132,7 @@ struct stacks {
 	struct map processes; /* pid → name in texts */
 	u32 only_pid; /* after the end: the one process of all stacks, 0 = several */
 	bool one_process; /* several are drawn as one */
+	struct stack_tree sites; /* where calls were issued; weights are sends that were sampled */
 	struct stack_tree wakers; /* likewise: thread, reason, waker, the waker's own frames */
 };
 
@@ -152,8 +154,13 @@ void stacks_lines(struct stacks *s, const struct ev_lines *rec);
 size_t stacks_unlined(struct stacks *s, void (*fn)(void *arg, const struct agg_addr *a), void *arg);
 /* What a wait was for; in places.c, as the next one. */
 void places_add(struct stack_tree *t, u32 node, u8 reason, u64 weight);
-/* out: by node of addresses the one in t->out. 0 or -ENOMEM. */
-int places_finish(struct stack_tree *t, const u32 *out);
+/* After t->named is there. 0 or -ENOMEM. */
+int places_finish(struct stack_tree *t);
+/*
+ * Of a stack by name the frame that says most about the application, of equal ones the innermost; the thread's
+ * name when it has none.
+ */
+const struct agg_node *places_best(const struct agg_node *nodes, const struct agg_node *leaf);
 void stacks_ask_again(struct stacks *s);
 size_t stacks_unnamed(struct stacks *s, void (*fn)(void *arg, const struct agg_addr *a), void *arg);
 /* Sorts symbols and mappings if needed; the lookups below want that. */

@@ -669,16 +669,17 @@ static int make_top(struct stack_tree *of)
 	return 0;
 }
 
-static int find_places(const struct tree *t)
+static int keep_named(const struct tree *t)
 {
-	_free_ u32 *out = calloc(t->of->nnodes, sizeof(*out));
+	struct stack_tree *of = t->of;
 	u32 i;
 
-	if (!out)
+	of->named = calloc(of->nnodes, sizeof(*of->named));
+	if (!of->named)
 		return -ENOMEM;
-	for (i = 0; i < t->of->nnodes; i++)
-		out[i] = t->nodes[t->at[i]].out;
-	return places_finish(t->of, out);
+	for (i = 0; i < of->nnodes; i++)
+		of->named[i] = t->nodes[t->at[i]].out;
+	return 0;
 }
 
 /* Samples know their node by addresses; from here on by names. */
@@ -711,8 +712,10 @@ static int finish_tree(struct stacks *s, const struct names *names, struct stack
 		err = make_top(of);
 	if (!err && of == &s->cpu)
 		place_moments(s, &t);
+	if (!err && (of == &s->waits || of == &s->sites))
+		err = keep_named(&t);
 	if (!err && of == &s->waits)
-		err = find_places(&t);
+		err = places_finish(of);
 	free(t.nodes);
 	free(t.at);
 	free(t.order);
@@ -738,5 +741,7 @@ int stacks_finish(struct stacks *s)
 		err = finish_tree(s, &names, &s->waits);
 	if (!err)
 		err = finish_tree(s, &names, &s->wakers);
+	if (!err)
+		err = finish_tree(s, &names, &s->sites);
 	return err;
 }

@@ -424,6 +424,7 @@ void naming_record(struct naming *nm, struct ev_hdr *rec)
 	struct ev_mapping *m = (struct ev_mapping *)rec;
 	struct ev_target *target = (struct ev_target *)rec;
 	struct ev_sample *sample = (struct ev_sample *)rec;
+	struct ev_site *site = (struct ev_site *)rec;
 
 	if (!nm->unwind)
 		return;
@@ -446,6 +447,9 @@ void naming_record(struct naming *nm, struct ev_hdr *rec)
 		break;
 	case EV_WAIT:
 		name_wait(nm, (struct ev_wait *)rec);
+		break;
+	case EV_SITE:
+		name_frames(nm, rec->tgid, site + 1, site->nframes);
 		break;
 	}
 }

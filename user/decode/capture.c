@@ -20,7 +20,7 @@
 static bool is_bulk(u32 kind)
 {
 	return kind == EV_DATA || kind == EV_CONT || kind == EV_SAMPLE || kind == EV_WAIT ||
-	       kind == EV_TASK || kind == EV_STEP || kind == EV_CONN_OPEN ||
+	       kind == EV_TASK || kind == EV_STEP || kind == EV_SITE || kind == EV_CONN_OPEN ||
 	       kind == EV_CONN_STATE || kind == EV_CONN_CLOSE;
 }
 

@@ -89,6 +89,8 @@ static bool variable_ok(const struct ev_hdr *hdr)
 			((const struct ev_wait *)hdr)->nwaker) *
 				       sizeof(struct ev_frame) <=
 			       room;
+	case EV_SITE:
+		return ((const struct ev_site *)hdr)->nframes * sizeof(struct ev_frame) <= room;
 	case EV_TARGET: {
 		const struct ev_target *ev = (const struct ev_target *)hdr;
 

@@ -359,6 +359,34 @@ static bool no_probes(const struct agg_report *rep)
 	return !rep->trust.nprobes;
 }
 
+void facts_site(const struct agg_site *sites, u32 n, struct buf *out)
+{
+	const char *base = strrchr(sites->file, '/');
+	u64 all = 0;
+	u32 i;
+
+	for (i = 0; i < n; i++)
+		all += sites[i].count;
+	buf_addf(out, "%s %s", sites->function, base ? base + 1 : sites->file);
+	if (sites->line)
+		buf_addf(out, ":%u", sites->line);
+	if (n > 1 && all)
+		buf_addf(out, " (%s)", fmt_pct(FMT, (double)sites->count / (double)all));
+}
+
+static bool no_sites(const struct agg_report *rep)
+{
+	u32 i;
+
+	for (i = 0; i < rep->nqueries; i++)
+		if (rep->queries[i]->nsites)
+			return false;
+	for (i = 0; i < rep->nexternal; i++)
+		if (rep->external[i]->nsites)
+			return false;
+	return true;
+}
+
 static const struct {
 	bool (*holds)(const struct agg_report *rep);
 	const char *text; /* names the keys, for programs and whoever reads the file */
@@ -377,10 +405,10 @@ static const struct {
 	  "cpu_ms_per_request, attributed_ratio), blame",
 	  "phases of a request, who held whom up" },
 	{ always, "not recorded: background, blame[].frame", "work outside requests" },
-	{ always,
-	  "not recorded: call sites (queries[] and external[].call_sites), "
-	  "connections[].peer_pid, waits and inferred",
-	  "call sites, waits for a free connection" },
+	{ no_sites, "not recorded: call sites (queries[] and external[].call_sites)",
+	  "call sites" },
+	{ always, "not recorded: connections[].peer_pid, waits and inferred",
+	  "waits for a free connection" },
 	{ always, "not recorded: allocations, gc, startup, findings",
 	  "allocations, garbage collection, start-up, findings" },
 	{ no_offcpu, "not recorded: offcpu and trust.wait_stacks (waits were not measured)",

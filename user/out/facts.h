@@ -23,6 +23,9 @@ double facts_use_time(const struct agg_report *rep, u32 i);
 double facts_repeated_time(const struct agg_report *rep, u32 i);
 double facts_use_per_request(const struct agg_use *use);
 
+/* "list_orders app.py:83", and how much of it when that is not all. */
+void facts_site(const struct agg_site *sites, u32 n, struct buf *out);
+
 double facts_all_endpoint_time(const struct agg_report *rep);
 double facts_all_query_time(const struct agg_report *rep);
 /* Share of that in statements prepared before attach: their text is not known. */

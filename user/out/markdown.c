@@ -460,6 +460,68 @@ static void put_uses(struct buf *out, const struct agg_report *rep)
 	buf_adds(out, "\n");
 }
 
+#define SITES_MAX 3 /* of one statement or outside call */
+
+static void put_call_sites(struct buf *out, const struct agg_report *rep, u16 target,
+			   const char *name, const struct agg_site *sites, u32 n)
+{
+	u32 i;
+
+	for (i = 0; i < MIN(n, SITES_MAX); i++) {
+		_release_(buf) struct buf place = BUF_INIT;
+
+		buf_adds(&place, sites[i].file);
+		if (sites[i].line)
+			buf_addf(&place, ":%u", sites[i].line);
+		put_name(out, rep, target, i ? "″" : name, SQL_CELLS);
+		put_cell(out, sites[i].function, NAME_CELLS, true);
+		put_cell(out, buf_slice(&place).n ? place.p : "–", NAME_CELLS, place.n > 0);
+		buf_addf(out, " %s | %s |\n", fmt_count(FMT, sites[i].count),
+			 fmt_count(FMT, sites[i].samples));
+	}
+	if (n > SITES_MAX)
+		buf_addf(out, "| … | %u more | – | – | – |\n", n - SITES_MAX);
+}
+
+static double sites_of_query(const struct agg_report *rep, u32 i)
+{
+	return rep->queries[i]->nsites ? facts_query_time(rep, i) : 0;
+}
+
+static double sites_of_external(const struct agg_report *rep, u32 i)
+{
+	return rep->external[i]->nsites ? facts_external_time(rep, i) : 0;
+}
+
+/* Which function of the application issues what. */
+static void put_sites(struct buf *out, const struct agg_report *rep)
+{
+	u32 queries[ROWS_MAX], external[ROWS_MAX], nqueries, nexternal, i;
+
+	nqueries = facts_rank(rep, rep->nqueries, sites_of_query, ROWS_MAX, queries);
+	nexternal = facts_rank(rep, rep->nexternal, sites_of_external, ROWS_MAX, external);
+	if (!nqueries && !nexternal)
+		return;
+	buf_adds(out, "## Call sites\n\n"
+		      "| Statement or call | Function | Place | Calls | Sampled |\n"
+		      "|---|---|---|--:|--:|\n");
+	for (i = 0; i < nqueries; i++) {
+		const struct agg_query *q = rep->queries[queries[i]];
+
+		put_call_sites(out, rep, q->target, q->statement, q->sites, q->nsites);
+	}
+	for (i = 0; i < nexternal; i++) {
+		const struct agg_external *e = rep->external[external[i]];
+		_release_(buf) struct buf name = BUF_INIT;
+
+		facts_external_name(e, &name);
+		put_call_sites(out, rep, e->target, name.p, e->sites, e->nsites);
+	}
+	buf_adds(out, "\nThe innermost function of the application; of a library when the stack "
+		      "has none. "
+		      "Calls are shared out as the sampled ones were.\n\n");
+}
+
 static void put_connections(struct buf *out, const struct agg_report *rep)
 {
 	u32 n = MIN(rep->npools, ROWS_MAX), i;
@@ -820,6 +882,7 @@ int out_markdown(const struct agg *agg, struct buf *out, const struct out_opts *
 	put_ledgers(out, rep);
 	put_queries(out, rep);
 	put_uses(out, rep);
+	put_sites(out, rep);
 	put_connections(out, rep);
 	put_external(out, rep);
 	put_cpu(out, rep);

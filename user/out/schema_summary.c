@@ -174,6 +174,18 @@ static const struct schema endpoint[] = {
 	{ 0 }
 };
 
+static const struct schema call_site[] = {
+	{ "function", S_STR, NULL, NULL, NULL },
+	{ "file", S_STR | S_NULL, NULL, "with its directory", NULL },
+	{ "line", S_INT | S_NULL, NULL, NULL, NULL },
+	{ "count", S_INT, NULL, "calls: the row's, shared out as the sampled ones were", NULL },
+	{ "samples", S_INT, NULL, "calls whose stacks were looked at", NULL },
+	{ 0 }
+};
+
+static const char call_sites_note[] =
+	"functions of the application that issue it, the most first; null: no stack was taken";
+
 static const struct schema query[] = {
 	{ "target", S_INT, NULL, NULL, NULL },
 	{ "system", S_STR, NULL, NULL, NULL },
@@ -194,7 +206,7 @@ static const struct schema query[] = {
 	{ "first_row_ms", S_OBJ, latency, "send to the first row", NULL },
 	{ "endpoints", S_ARR | S_NULL, ITEM(S_OBJ, query_user, NULL, NULL),
 	  "whose requests issue it, the most first; null: no call was bound to a request", NULL },
-	{ "call_sites", S_ARR | S_NULL, NULL, NOT_RECORDED, NULL },
+	{ "call_sites", S_ARR | S_NULL, ITEM(S_OBJ, call_site, NULL, NULL), call_sites_note, NULL },
 	{ "partial", S_OBJ, partial, "in none of the other figures", NULL },
 	{ 0 }
 };
@@ -237,7 +249,7 @@ static const struct schema external[] = {
 	{ "connect_ms", S_OBJ, latency, NULL, NULL },
 	{ "bytes", S_OBJ, bytes, NULL, NULL },
 	{ "endpoints", S_ARR | S_NULL, NULL, NOT_RECORDED, NULL },
-	{ "call_sites", S_ARR | S_NULL, NULL, NOT_RECORDED, NULL },
+	{ "call_sites", S_ARR | S_NULL, ITEM(S_OBJ, call_site, NULL, NULL), call_sites_note, NULL },
 	{ "partial", S_OBJ, partial, "in none of the other figures", NULL },
 	{ 0 }
 };

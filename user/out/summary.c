@@ -232,6 +232,30 @@ static void put_users(struct json *j, const struct agg_report *rep, const struct
 	json_end_arr(j);
 }
 
+static void put_sites(struct json *j, const struct agg_site *sites, u32 n)
+{
+	u32 i;
+
+	if (!n) {
+		json_null(j, "call_sites");
+		return;
+	}
+	json_arr(j, "call_sites");
+	for (i = 0; i < n; i++) {
+		json_obj(j, NULL);
+		json_cstr(j, "function", sites[i].function);
+		opt_cstr(j, "file", sites[i].file);
+		if (sites[i].line)
+			json_u64(j, "line", sites[i].line);
+		else
+			json_null(j, "line");
+		json_u64(j, "count", sites[i].count);
+		json_u64(j, "samples", sites[i].samples);
+		json_end_obj(j);
+	}
+	json_end_arr(j);
+}
+
 static void put_endpoint(struct json *j, const struct agg_report *rep, u32 i)
 {
 	const struct agg_endpoint *e = rep->endpoints[i];
@@ -291,7 +315,7 @@ static void put_query(struct json *j, const struct agg_report *rep, u32 row)
 	put_latency(j, "latency_ms", &q->latency);
 	put_latency(j, "first_row_ms", &q->first_row);
 	put_users(j, rep, q);
-	json_null(j, "call_sites");
+	put_sites(j, q->sites, q->nsites);
 	put_partial(j, q->at_attach, q->at_detach);
 	json_end_obj(j);
 }
@@ -341,7 +365,7 @@ static void put_external(struct json *j, const struct agg_report *rep, u32 i)
 	put_latency(j, "connect_ms", &e->connect);
 	put_bytes(j, e->sent, e->received);
 	json_null(j, "endpoints");
-	json_null(j, "call_sites");
+	put_sites(j, e->sites, e->nsites);
 	put_partial(j, e->at_attach, e->at_detach);
 	json_end_obj(j);
 }

@@ -466,11 +466,44 @@ static void repeated(struct text *t, const struct agg_report *rep, u32 i)
 
 	endpoint_name(rep, use->endpoint, &name);
 	buf_addf(&end, "  ×%s a request of ", fmt_rate(FMT, facts_use_per_request(use)));
-	text_clip(&end, buf_slice(&name), room / 2);
+	text_clip(&end, buf_slice(&name), room / 3);
+	/* Another endpoint may issue it somewhere else. */
+	if (use->query->nuses == 1 && use->query->nsites) {
+		buf_adds(&end, " at ");
+		buf_clear(&name);
+		facts_site(use->query->sites, use->query->nsites, &name);
+		text_clip(&end, buf_slice(&name), room / 3);
+	}
 	n = text_columns(buf_slice(&end));
 	text_clip(&b, slice_str(use->query->statement), room > n ? room - n : 1);
 	buf_add(&b, end.p, end.n);
 	line(t, "repeated", RED, &b);
+}
+
+static double issued_key(const struct agg_report *rep, u32 i)
+{
+	return rep->queries[i]->nsites ? facts_query_time(rep, i) : 0;
+}
+
+/* Where the statements of the lines before are issued, in their order. */
+static void issued(struct text *t, const struct agg_report *rep, const u32 *rows, u32 n)
+{
+	_release_(buf) struct buf b = BUF_INIT;
+	u32 i;
+
+	for (i = 0; i < n; i++) {
+		_release_(buf) struct buf entry = BUF_INIT;
+		const struct agg_query *q = rep->queries[rows[i]];
+
+		buf_adds(&entry, i ? ", " : "at ");
+		if (q->nsites)
+			facts_site(q->sites, q->nsites, &entry);
+		else
+			buf_adds(&entry, "not known");
+		if (!add_fits(t, &b, &entry, !i))
+			break;
+	}
+	line(t, "issued", "", &b);
 }
 
 static void queries(struct text *t, const struct agg_report *rep, const u32 *rows, u32 n)
@@ -689,8 +722,8 @@ int out_text(const struct agg *agg, struct buf *out, const struct out_opts *opts
 	struct text t = { out, opts->width ? MAX(opts->width, WIDTH_MIN) : 80, opts->color };
 	_release_(buf) struct buf scratch = BUF_INIT;
 	struct text draft = { &scratch, t.width, false };
-	u32 slow[ROWS], costly[ROWS], ext[2], again, most, nslow, ncostly, next, nagain, used, left,
-		extra;
+	u32 slow[ROWS], costly[ROWS], ext[2], again, most, any, nissued, nslow, ncostly, next,
+		nagain, used, left, extra;
 	double unseen = facts_prepared_ratio(rep);
 	struct facts_tls tls;
 	bool hidden = facts_encrypted(rep, &tls), is_cut = !rep->window.complete;
@@ -702,13 +735,14 @@ int out_text(const struct agg *agg, struct buf *out, const struct out_opts *opts
 	nslow = facts_rank(rep, rep->nendpoints, slow_key, ROWS, slow);
 	ncostly = facts_rank(rep, rep->nqueries, facts_query_time, ROWS, costly);
 	next = choose_external(rep, ext);
+	nissued = facts_rank(rep, rep->nqueries, issued_key, 1, &any);
 	nagain = facts_rank(rep, rep->nuses, facts_repeated_time, 1, &again);
 	/* What takes as many lines as it needs is written twice, first to count. */
 	extra = unmeasured(&draft, rep) + stuck(&draft, rep) + trust(&draft, rep) +
 		probes(&draft, rep) + all_ended(rep);
 	/* What the other lines leave is shared by endpoints and queries; each gets one at least. */
 	used = 3 + extra + is_cut + 2 * hidden + timed + many_4xx + !!rep->calls + no_text +
-	       nagain + next + with_dir + rep->offcpu.recorded;
+	       nissued + nagain + next + with_dir + rep->offcpu.recorded;
 	left = MAX(LINES, used + MIN(nslow, 2U) + MIN(ncostly, 2U));
 	left = MAX(MIN(left, LINES_MAX), used + 2) - used;
 	ncostly = MIN(ncostly, MAX(left / 2, left - MIN(nslow, left)));
@@ -734,6 +768,8 @@ int out_text(const struct agg *agg, struct buf *out, const struct out_opts *opts
 	if (no_text)
 		prepared(&t, unseen);
 	queries(&t, rep, costly, ncostly);
+	if (ncostly && nissued)
+		issued(&t, rep, costly, ncostly);
 	if (nagain)
 		repeated(&t, rep, again);
 	if (next)

@@ -32,6 +32,7 @@ struct http1_run http1_run_of(const struct http1_feed *f)
 	const struct proto_in *in = f->in;
 	struct http1_run r = {
 		.start_ns = in->ts_ns,
+		.pos = in->pos,
 		.ts_ns = in->ts_ns,
 		.tid = in->tid,
 		.tgid = in->tgid,

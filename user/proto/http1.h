@@ -78,6 +78,7 @@ enum http1_part {
 /* When and by whom the first byte of a message was moved. The only place that picks clocks is run_of(). */
 struct http1_run {
 	u64 start_ns; /* of a request that begins here */
+	u64 pos; /* its stream position */
 	u64 ts_ns; /* syscall exit */
 	u32 tid;
 	u32 token;
@@ -88,6 +89,7 @@ struct http1_run {
 /* One request, from its first byte to the end of its answer; also used for an answer without one. */
 struct http1_req {
 	u64 start_ns;
+	u64 pos; /* in the stream */
 	u64 read_ns;
 	u64 first_ns;
 	u64 end_ns;

@@ -255,6 +255,7 @@ u8 *http1_idle(struct http1_feed *f, u8 *p, u8 *end)
 			return p;
 		if (s->side == PROTO_CLIENT) {
 			run = http1_run_of(f);
+			run.pos += (u64)(p - f->in->data);
 			http1_req_begin(f, &run, f->in->start && p == f->in->data);
 			http1_head_start(s);
 			s->name_len = 0;

@@ -51,6 +51,7 @@ void http1_emit(struct http1 *st, const struct proto_ctx *ctx, struct http1_req 
 	struct http_exchange x = {
 		.conn_id = ctx->conn_id,
 		.start_ns = e->start_ns,
+		.pos = e->pos,
 		.read_ns = e->read_ns,
 		.first_ns = e->first_ns,
 		.end_ns = e->end_ns,
@@ -228,6 +229,7 @@ void http1_req_begin(struct http1_feed *f, const struct http1_run *run, bool at_
 		return;
 	e->at_start = at_start;
 	e->start_ns = run->start_ns;
+	e->pos = run->pos;
 	e->read_ns = run->ts_ns;
 	e->flags = run->flags;
 	e->tid = run->tid;

@@ -181,8 +181,10 @@ static size_t feed_body(struct pgsql *pg, struct pg_side *s, u8 *p, size_t n)
 	return k;
 }
 
-static void header_started(struct pg_side *s, const struct proto_in *in)
+/* p: its first byte, in in->data. */
+static void header_started(struct pg_side *s, const struct proto_in *in, const u8 *p)
 {
+	s->pos = in->pos + (u64)(p - in->data);
 	s->first_ns = in->enter_ns ? in->enter_ns : in->ts_ns;
 	s->tid = in->tid;
 	s->token = in->token;
@@ -208,7 +210,7 @@ static size_t feed_header(struct pgsql *pg, struct pg_side *s, const u8 *p, size
 	u32 len;
 
 	if (!s->hdr_n) {
-		header_started(s, in);
+		header_started(s, in, p);
 		/* Found wrong on its first byte, none of what follows stays readable. */
 		if (!pg_type(in->side, *p)) {
 			bad_frame(pg, s);
@@ -244,7 +246,7 @@ static size_t feed_startup(struct pgsql *pg, struct pg_side *s, const u8 *p, siz
 	size_t i;
 
 	if (!s->hdr_n)
-		header_started(s, in);
+		header_started(s, in, p);
 	for (i = 0; i < n && s->hdr_n < 8; i++) {
 		s->hdr[s->hdr_n] = p[i];
 		if (pg_startup_match(s->hdr, s->hdr_n + 1U) < 0) {

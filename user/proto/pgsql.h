@@ -137,6 +137,7 @@ struct pg_pend {
 	struct pg_stmt *stmt;
 	struct pg_stmt *old; /* Parse of a name: what it named before. Close: what it closes */
 	u64 start_ns;
+	u64 pos; /* of its first byte in the stream */
 	u64 portal; /* hash of the portal's name */
 	u32 off; /* Query: end of the statements answered so far */
 	u32 tid;
@@ -176,6 +177,7 @@ struct pg_side {
 	u32 token;
 	u32 tgid;
 	u64 first_ns; /* send that carried the message's first byte */
+	u64 pos; /* of that byte in the stream */
 	struct buf acc; /* masked body so far, of a message in pieces */
 	struct pg_scan scan;
 };
@@ -235,6 +237,7 @@ struct pgsql {
 	/* last Parse, until its Execute */
 	struct pg_stmt *group_stmt;
 	u64 group_ns;
+	u64 group_pos; /* as in struct pg_pend */
 
 	/* last finished call, kept until ReadyForQuery tells the transaction state */
 	struct db_call held;

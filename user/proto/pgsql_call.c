@@ -96,6 +96,7 @@ struct pg_pend *pg_q_push(struct pgsql *pg, u8 what, const struct pg_side *s)
 	memset(e, 0, sizeof(*e));
 	e->what = what;
 	e->start_ns = s->first_ns;
+	e->pos = s->pos;
 	e->tid = s->tid;
 	e->token = s->token;
 	e->tgid = s->tgid;
@@ -187,6 +188,7 @@ static struct db_call *call_end(struct pgsql *pg, struct pg_pend *e, struct slic
 	c->tgid = pg->run_tgid;
 	if (e) {
 		c->start_ns = MAX(e->start_ns, pg->last_end_ns);
+		c->pos = e->pos;
 		c->kind = e->kind;
 		c->tid = e->tid;
 		c->token = e->token;

@@ -110,12 +110,13 @@ static struct pg_pend *push(struct pgsql *pg, u8 what, const struct pg_side *s)
 	return pg_q_push(pg, what, s);
 }
 
-static void set_group(struct pgsql *pg, struct pg_stmt *s, u64 ns)
+static void set_group(struct pgsql *pg, struct pg_stmt *s, u64 ns, u64 pos)
 {
 	pg_stmt_get(s);
 	pg_stmt_put(pg, pg->group_stmt);
 	pg->group_stmt = s;
 	pg->group_ns = ns;
+	pg->group_pos = pos;
 }
 
 /* The unit under construction, when the next message can be part of it. */
@@ -142,8 +143,10 @@ static struct pg_pend *new_unit(struct pgsql *pg, const struct pg_side *s, struc
 	e->stmt = pg_stmt_get(stmt);
 	/* Went on at once with what it had prepared? */
 	if (stmt && stmt == pg->group_stmt &&
-	    e->start_ns <= MAX(pg->answer_ns, pg->group_ns) + PREPARE_PAUSE_NS)
+	    e->start_ns <= MAX(pg->answer_ns, pg->group_ns) + PREPARE_PAUSE_NS) {
 		e->start_ns = pg->group_ns;
+		e->pos = pg->group_pos;
+	}
 	return e;
 }
 
@@ -165,7 +168,7 @@ static void client_parse(struct pgsql *pg, const struct pg_side *s, const struct
 		return;
 	whole = next_string(m, &at, &sql);
 	stmt = pg_stmt_define(pg, name, sql, !whole, &old);
-	set_group(pg, NULL, 0);
+	set_group(pg, NULL, 0, 0);
 	e = new_unit(pg, s, stmt);
 	if (!e) {
 		pg_stmt_put(pg, old);
@@ -173,7 +176,7 @@ static void client_parse(struct pgsql *pg, const struct pg_side *s, const struct
 	}
 	e->old = old;
 	unit_add(e, PG_BIT_PARSE);
-	set_group(pg, stmt, e->start_ns);
+	set_group(pg, stmt, e->start_ns, e->pos);
 	pg_stmt_get(stmt);
 	pg_stmt_put(pg, pg->trip_stmt);
 	pg->trip_stmt = stmt;
@@ -255,7 +258,7 @@ static void client_execute(struct pgsql *pg, const struct pg_side *s, const stru
 	if (!e)
 		e = new_unit(pg, s, stmt);
 	pg_stmt_put(pg, made);
-	set_group(pg, NULL, 0);
+	set_group(pg, NULL, 0, 0);
 	if (!e)
 		return;
 	e->portal = hash;
@@ -293,7 +296,7 @@ static void client_query(struct pgsql *pg, const struct pg_side *s, const struct
 	size_t at = 0;
 	bool whole;
 
-	set_group(pg, NULL, 0);
+	set_group(pg, NULL, 0, 0);
 	if (!e)
 		return;
 	whole = next_string(m, &at, &sql);
@@ -307,7 +310,7 @@ static void client_function(struct pgsql *pg, const struct pg_side *s, const str
 	char text[40];
 	int n;
 
-	set_group(pg, NULL, 0);
+	set_group(pg, NULL, 0, 0);
 	if (!e)
 		return;
 	if (m->n >= 4)

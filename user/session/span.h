@@ -45,6 +45,7 @@ struct http_exchange {
 	u64 read_ns; /* server: exit of the receive that brought the first byte */
 	u64 first_ns; /* first byte of the answer (exit of send / of receive) */
 	u64 end_ns; /* last byte of the answer */
+	u64 pos; /* stream position of the request's first byte */
 	u64 request_bytes; /* head and body on the wire */
 	u64 response_bytes;
 	struct slice method;
@@ -77,6 +78,7 @@ struct db_call {
 	u64 first_row_ns; /* first row reached the process; 0 = no row */
 	u64 end_ns; /* its CommandComplete, error or equivalent reached the host */
 	u64 read_ns; /* the process took it: later by what it was busy with */
+	u64 pos; /* stream position of the byte that start_ns is of; 0 = it was not seen */
 	u64 round_trip; /* number of the wait for the server, 1.. per connection */
 	u64 rows;
 	u64 sql_hash; /* hash_bytes(sql) kept from Parse; 0 = not computed */
