@@ -14,7 +14,7 @@
 #include "base/map.h"
 #include "ledger/ledger.h"
 
-#define LEDGERS_MAX (1U << 16) /* requests; 6 MiB with eight phases each */
+#define LEDGERS_MAX (1U << 15) /* requests; 3 MiB with eight phases each */
 #define LEDGERS_BLAMES_MAX (1U << 16) /* pairs of rows */
 
 /* A request; what it spent is entries [first, first + n). */

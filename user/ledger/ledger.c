@@ -105,12 +105,16 @@ static void split_until(struct ledger *l, u64 until_ns)
 
 static void advance(struct ledger *l, u64 now_ns)
 {
+	u64 delay;
+
 	if (now_ns <= l->now_ns)
 		return;
 	l->now_ns = now_ns;
-	if (now_ns > LEDGER_SPLIT_NS) {
-		settle(l, now_ns - LEDGER_SETTLE_NS);
-		split_until(l, now_ns - LEDGER_SPLIT_NS);
+	delay = LEDGER_LATE_NS + (l->loops->n ? LEDGER_LEARN_NS : 0);
+	l->timeline.keep_ns = delay + 2 * LEDGER_LATE_NS;
+	if (now_ns > delay + LEDGER_LATE_NS) {
+		settle(l, now_ns - delay);
+		split_until(l, now_ns - delay - LEDGER_LATE_NS);
 	}
 }
 

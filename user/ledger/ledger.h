@@ -26,9 +26,10 @@
 #define LEDGER_REQUESTS_MAX (1U << 17) /* that wait to be split */
 #define LEDGER_CALLS_MAX (1U << 16) /* that are remembered */
 #define LEDGER_CONNS_MAX (1U << 17)
-/* By then a request's tasks are known, and kinds of tasks learned; and the records of all processors are here. */
-#define LEDGER_SETTLE_NS (2 * NSEC_PER_SEC)
-#define LEDGER_SPLIT_NS (LEDGER_SETTLE_NS + NSEC_PER_SEC / 2)
+/* By then the records of all processors are here; */
+#define LEDGER_LATE_NS (NSEC_PER_SEC / 4)
+/* and where there are tasks, a request's are known, and kinds of tasks learned. */
+#define LEDGER_LEARN_NS (2 * NSEC_PER_SEC)
 
 /* Who held up a request. */
 struct ledger_blame {

@@ -118,17 +118,20 @@ static void thread_trim(struct timeline *t, struct timeline_thread *th, u64 floo
 	}
 }
 
-/* The older half of the time that is kept goes. */
+/* The older half of the time that is kept goes, if it may or must. */
 static void trim(struct timeline *t, u64 now_ns)
 {
-	u64 oldest = now_ns;
+	u64 oldest = now_ns, floor;
 	u32 i;
 
 	for (i = 0; i < t->nthreads; i++)
 		if (t->threads[i].n)
 			oldest = MIN(oldest, mark_at(&t->threads[i], 0)->ts_ns);
-	for (i = 0; i < t->nthreads; i++)
-		thread_trim(t, &t->threads[i], oldest + (now_ns - oldest) / 2 + 1);
+	floor = oldest + (now_ns - oldest) / 2 + 1;
+	if (t->marks >= TIMELINE_MARKS_MAX || now_ns - oldest >= 2 * t->keep_ns)
+		for (i = 0; i < t->nthreads; i++)
+			thread_trim(t, &t->threads[i], floor);
+	t->looked = t->marks;
 }
 
 void timeline_add(struct timeline *t, u32 tgid, u32 tid, const struct mark *m)
@@ -145,7 +148,7 @@ void timeline_add(struct timeline *t, u32 tgid, u32 tid, const struct mark *m)
 		t->refused++;
 		return;
 	}
-	if (t->marks >= TIMELINE_MARKS_MAX)
+	if (t->marks >= MIN(t->looked + TIMELINE_MARKS, TIMELINE_MARKS_MAX))
 		trim(t, m->ts_ns);
 	if (!thread_grow(th)) {
 		t->refused++;

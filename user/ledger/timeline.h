@@ -21,7 +21,12 @@
 #include "bind/lineage.h"
 
 #define TIMELINE_THREADS_MAX 16384
-#define TIMELINE_MARKS_MAX (1U << 19) /* of all threads: 16 MiB; past it the older half is let go */
+/*
+ * Of all threads: 8 MiB. At that many the older half is let go; from the first number on, if what is left
+ * goes back as far as is needed.
+ */
+#define TIMELINE_MARKS (1U << 15)
+#define TIMELINE_MARKS_MAX (1U << 18)
 
 enum mark_kind {
 	MARK_WAIT, /* [from, ts): off its processor, woken at woken_ns */
@@ -62,6 +67,8 @@ struct timeline {
 	struct map senders; /* connection → root of what sent on it last */
 	struct map queued; /* thread and root that have queued bytes */
 	u32 marks;
+	u32 looked; /* marks when it was last looked whether some may go */
+	u64 keep_ns; /* what is needed: the caller's */
 	u64 refused; /* marks past a bound, for lack of memory, or out of order */
 };
 
