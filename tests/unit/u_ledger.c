@@ -419,6 +419,25 @@ static void test_anything(void **state)
 	assert_true(l.timeline.marks <= TIMELINE_MARKS_MAX);
 }
 
+/* Threads come and go; what is over makes room. */
+static void test_many_threads(void **state)
+{
+	u32 i;
+
+	(void)state;
+	for (i = 1; i <= 3 * TIMELINE_THREADS_MAX; i++) {
+		waits(100 + i, 0, HP_WAIT_SOCKET, i, i + 0.25, 0);
+		transfer(100 + i, i, HP_RECV, 0, 0, i + 0.5);
+		transfer(100 + i, i, HP_SEND, 0, i + 0.625, i + 0.75);
+		request(i, i, 100 + i, 0, i + 0.25, i + 0.5, i + 0.75);
+	}
+	ledger_finish(&l);
+	assert_int_equal(l.refused, 0);
+	assert_int_equal(l.timeline.refused, 0);
+	assert_true(l.timeline.nthreads <= TIMELINE_THREADS_MAX);
+	spent(64, PHASE_RECV_QUEUE, 0.25, PHASE_CPU, 0.25, PHASES);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -433,6 +452,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_unknown, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_steps, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_anything, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_many_threads, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -10,6 +10,7 @@
 
 #define ROWS_MAX (1U << 16)
 #define PROCESSES_MAX 16384
+#define TICK_NS (20 * NSEC_PER_MSEC) /* between two looks at what may be split */
 
 int ledger_init(struct ledger *l, const struct lineage *lineage, const struct map *loops,
 		ledger_fn fn, void *arg)
@@ -20,10 +21,10 @@ int ledger_init(struct ledger *l, const struct lineage *lineage, const struct ma
 	l->fn = fn;
 	l->arg = arg;
 	timeline_init(&l->timeline);
-	map_init(&l->last_call, LEDGER_CALLS_MAX);
-	map_init(&l->rows, ROWS_MAX);
-	map_init(&l->served, LEDGER_CONNS_MAX);
-	map_init(&l->stepping, PROCESSES_MAX);
+	recent_init(&l->last_call, LEDGER_CALLS_MAX);
+	recent_init(&l->rows, ROWS_MAX);
+	recent_init(&l->served, LEDGER_CONNS_MAX);
+	recent_init(&l->stepping, PROCESSES_MAX);
 	l->calls = malloc(LEDGER_CALLS_MAX * sizeof(*l->calls));
 	return l->calls ? 0 : -ENOMEM;
 }
@@ -31,25 +32,16 @@ int ledger_init(struct ledger *l, const struct lineage *lineage, const struct ma
 void ledger_release(struct ledger *l)
 {
 	timeline_release(&l->timeline);
-	map_release(&l->last_call);
-	map_release(&l->rows);
-	map_release(&l->served);
-	map_release(&l->stepping);
+	recent_release(&l->last_call);
+	recent_release(&l->rows);
+	recent_release(&l->served);
+	recent_release(&l->stepping);
 	pieces_release(&l->on_thread);
 	pieces_release(&l->of_worker);
 	covers_release(&l->covers);
 	free(l->requests);
 	free(l->calls);
 	memset(l, 0, sizeof(*l));
-}
-
-/* An old one's place in a table is worth less than a new one's. */
-static void put_lossy(struct map *m, u64 key, u64 val)
-{
-	if (!map_put(m, key, val))
-		return;
-	map_clear(m);
-	map_put(m, key, val);
 }
 
 static struct ledger_request *request_at(const struct ledger *l, u32 i)
@@ -62,17 +54,16 @@ static void settle_calls(struct ledger *l, u64 until_ns)
 {
 	for (; l->calls_settled < l->ncalls; l->calls_settled++) {
 		struct ledger_call *c = &l->calls[l->calls_settled % LEDGER_CALLS_MAX];
-		const u64 *last;
-		u64 key;
+		u64 key, last = 0;
 
 		if (c->read_ns > until_ns && until_ns != UINT64_MAX)
 			return;
 		if (c->root)
 			c->root = lineage_root(l->lineage, c->root);
 		key = c->root ? c->root : ledger_thread_key(c->tgid, c->tid);
-		last = map_find(&l->last_call, key);
-		c->before = last ? (u32)*last : 0;
-		put_lossy(&l->last_call, key, l->calls_settled + 1);
+		recent_find(&l->last_call, key, &last);
+		c->before = (u32)last;
+		recent_put(&l->last_call, key, l->calls_settled + 1);
 	}
 }
 
@@ -88,7 +79,7 @@ static void settle(struct ledger *l, u64 until_ns)
 		if (r->root)
 			r->root = lineage_root(l->lineage, r->root);
 		if (r->root)
-			put_lossy(&l->rows, r->root, r->row);
+			recent_put(&l->rows, r->root, r->row);
 	}
 }
 
@@ -107,7 +98,7 @@ static void advance(struct ledger *l, u64 now_ns)
 {
 	u64 delay;
 
-	if (now_ns <= l->now_ns)
+	if (now_ns < l->now_ns + TICK_NS)
 		return;
 	l->now_ns = now_ns;
 	delay = LEDGER_LATE_NS + (l->loops->n ? LEDGER_LEARN_NS : 0);
@@ -135,7 +126,7 @@ static void on_step(struct ledger *l, const struct ev_step *ev)
 	m.woken_ns = m.kind == MARK_WAIT ? m.from_ns + MIN(ev->blocked_ns, waited) : 0;
 	timeline_add(&l->timeline, ev->hdr.tgid, ev->hdr.tid, &m);
 	if (m.kind == MARK_WAIT)
-		put_lossy(&l->stepping, ev->hdr.tgid, 1);
+		recent_put(&l->stepping, ev->hdr.tgid, 1);
 }
 
 static void on_data(struct ledger *l, const struct ev_data *ev)
@@ -165,8 +156,8 @@ void ledger_record(struct ledger *l, const struct ev_hdr *rec)
 		break;
 	case EV_CONN_OPEN:
 		if (open->role == HP_ROLE_SERVER)
-			put_lossy(&l->served, open->conn_id,
-				  open->origin == HP_ORIGIN_ACCEPT ? rec->ts_ns : 0);
+			recent_put(&l->served, open->conn_id,
+				   open->origin == HP_ORIGIN_ACCEPT ? rec->ts_ns : 0);
 		return;
 	case EV_CONN_CLOSE:
 		return;

@@ -25,7 +25,7 @@
 
 #define LEDGER_REQUESTS_MAX (1U << 17) /* that wait to be split */
 #define LEDGER_CALLS_MAX (1U << 16) /* that are remembered */
-#define LEDGER_CONNS_MAX (1U << 17)
+#define LEDGER_CONNS_MAX (1U << 16)
 /* By then the records of all processors are here; */
 #define LEDGER_LATE_NS (NSEC_PER_SEC / 4)
 /* and where there are tasks, a request's are known, and kinds of tasks learned. */
@@ -78,10 +78,10 @@ struct ledger {
 	u32 first, nrequests, requests_cap, settled;
 	struct ledger_call *calls; /* a ring; number n is at (n - 1) % LEDGER_CALLS_MAX */
 	u32 ncalls, calls_settled; /* numbers given out */
-	struct map last_call; /* root, or thread → number of its newest call */
-	struct map rows; /* root → row of its request */
-	struct map served; /* connections that the target accepted → when, 0 = before attach */
-	struct map stepping; /* processes whose waits are told */
+	struct recent last_call; /* root, or thread → number of its newest call */
+	struct recent rows; /* root → row of its request */
+	struct recent served; /* connections that the target accepted → when, 0 = before attach */
+	struct recent stepping; /* processes whose waits are told */
 	struct pieces on_thread, of_worker; /* of the request at hand */
 	struct covers covers;
 	u64 now_ns;

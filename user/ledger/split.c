@@ -127,12 +127,14 @@ static void cover_calls(struct split *s)
 {
 	const struct ledger_request *r = s->r;
 	u64 key = s->own == OWN_ROOT ? r->root : ledger_thread_key(r->tgid, r->tid);
-	const u64 *last = map_find(&s->l->last_call, key);
 	const struct ledger_call *c;
-	u32 number = last ? (u32)*last : 0, n = 0;
+	u64 last = 0;
+	u32 number, n = 0;
 
 	if (s->own != OWN_ROOT && s->own != OWN_THREAD)
 		return;
+	recent_find(&s->l->last_call, key, &last);
+	number = (u32)last;
 	for (; n < CALLS_MAX && (c = call_of(s->l, number)); n++, number = c->before) {
 		u64 end = MIN(c->end_ns, r->end_ns);
 
@@ -150,14 +152,16 @@ static void cover_calls(struct split *s)
 
 static void blame(struct split *s, u32 owner, u64 ns)
 {
-	const u64 *at = owner ? map_find(&s->l->rows, owner) : NULL;
-	u32 row = at ? (u32)*at : 0, i;
+	u64 row = 0;
+	u32 i;
 
+	if (owner)
+		recent_find(&s->l->rows, owner, &row);
 	for (i = 0; i < s->out.nblames; i++)
 		if (s->out.blames[i].row == row || i == LEDGER_BLAMES - 1)
 			break;
 	if (i == s->out.nblames)
-		s->out.blames[s->out.nblames++].row = row;
+		s->out.blames[s->out.nblames++].row = (u32)row;
 	s->out.blames[i].ns += ns;
 }
 
@@ -239,9 +243,10 @@ static void on_span(void *arg, const struct cover *c, u64 from_ns, u64 to_ns)
 static void put_queue(struct split *s)
 {
 	const struct ledger_request *r = s->r;
-	const u64 *at = map_find(&s->l->served, r->conn_id);
-	u64 accepted = at ? MIN(MAX(*at, r->start_ns), r->read_ns) : r->start_ns;
+	u64 accepted = 0;
 
+	recent_find(&s->l->served, r->conn_id, &accepted);
+	accepted = MIN(MAX(accepted, r->start_ns), r->read_ns);
 	put(s, PHASE_ACCEPT_QUEUE, accepted - r->start_ns);
 	s->ready = true;
 	s->idle = PHASE_RECV_QUEUE;
@@ -252,7 +257,7 @@ static void put_queue(struct split *s)
 		put_waiting(s, accepted, r->read_ns);
 }
 
-static enum own own_of(const struct ledger *l, const struct ledger_request *r,
+static enum own own_of(struct ledger *l, const struct ledger_request *r,
 		       const struct timeline_thread *th)
 {
 	if (r->root)
@@ -275,7 +280,7 @@ int split_request(struct ledger *l, const struct ledger_request *r)
 		.out = { .row = r->row, .number = r->number, .latency_ns = r->end_ns - r->start_ns }
 	};
 
-	if (!th || !map_find(&l->stepping, r->tgid))
+	if (!th || !recent_find(&l->stepping, r->tgid, NULL))
 		return -ENODATA;
 	s.own = own_of(l, r, th);
 	l->covers.n = 0;

@@ -7,7 +7,7 @@
 
 #include "base/array.h"
 
-#define FIRST_CAP 64
+#define FIRST_CAP 8
 #define BACK_MAX 256 /* marks before a span that are looked at for whose work it began with */
 #define SENDERS_MAX 65536
 #define TAKEN_MAX 32 /* marks between a worker's taking work and its knowing whose */
@@ -17,8 +17,8 @@ void timeline_init(struct timeline *t)
 	memset(t, 0, sizeof(*t));
 	map_init(&t->by_thread, TIMELINE_THREADS_MAX);
 	map_init(&t->by_process, TIMELINE_THREADS_MAX);
-	map_init(&t->senders, SENDERS_MAX);
-	map_init(&t->queued, SENDERS_MAX);
+	recent_init(&t->senders, SENDERS_MAX);
+	recent_init(&t->queued, SENDERS_MAX);
 }
 
 void timeline_release(struct timeline *t)
@@ -30,8 +30,8 @@ void timeline_release(struct timeline *t)
 	free(t->threads);
 	map_release(&t->by_thread);
 	map_release(&t->by_process);
-	map_release(&t->senders);
-	map_release(&t->queued);
+	recent_release(&t->senders);
+	recent_release(&t->queued);
 	memset(t, 0, sizeof(*t));
 }
 
@@ -67,25 +67,72 @@ const struct timeline_thread *timeline_each(const struct timeline *t, u32 tgid, 
 	return th;
 }
 
+/* Index of a place; TIMELINE_THREADS_MAX: there is none. */
+static u32 place_get(struct timeline *t)
+{
+	u32 place = t->unused;
+
+	if (place) {
+		t->unused = t->threads[place - 1].next;
+		return place - 1;
+	}
+	if (!array_room(&t->threads, t->nthreads, &t->threads_cap, TIMELINE_THREADS_MAX,
+			sizeof(*t->threads)))
+		return TIMELINE_THREADS_MAX;
+	return t->nthreads++;
+}
+
+static void place_put(struct timeline *t, u32 place)
+{
+	free(t->threads[place].v);
+	t->threads[place] = (struct timeline_thread){ .next = t->unused };
+	t->unused = place + 1;
+}
+
 static struct timeline_thread *thread_get(struct timeline *t, u32 tgid, u32 tid)
 {
 	const u64 *at = map_find(&t->by_thread, thread_key(tgid, tid));
 	struct timeline_thread *th;
+	u32 place;
 
 	if (at)
 		return &t->threads[*at];
-	if (!array_room(&t->threads, t->nthreads, &t->threads_cap, TIMELINE_THREADS_MAX,
-			sizeof(*th)))
+	place = place_get(t);
+	if (place == TIMELINE_THREADS_MAX)
 		return NULL;
-	if (map_put(&t->by_thread, thread_key(tgid, tid), t->nthreads))
-		return NULL;
-	th = &t->threads[t->nthreads];
+	th = &t->threads[place];
 	at = map_find(&t->by_process, tgid);
 	*th = (struct timeline_thread){ .tgid = tgid, .tid = tid, .next = at ? (u32)*at : 0 };
-	if (map_put(&t->by_process, tgid, t->nthreads + 1))
+	if (map_put(&t->by_thread, thread_key(tgid, tid), place) ||
+	    map_put(&t->by_process, tgid, place + 1)) {
+		map_del(&t->by_thread, thread_key(tgid, tid));
+		place_put(t, place);
 		return NULL;
-	t->nthreads++;
+	}
 	return th;
+}
+
+/* A thread of which nothing is left: it ended, or did nothing for long. */
+static void thread_drop(struct timeline *t, u32 place)
+{
+	struct timeline_thread *th = &t->threads[place];
+	u64 *first = map_find(&t->by_process, th->tgid);
+	u32 *at = NULL, n;
+
+	map_del(&t->by_thread, thread_key(th->tgid, th->tid));
+	if (first && *first == place + 1) {
+		if (th->next)
+			*first = th->next;
+		else
+			map_del(&t->by_process, th->tgid);
+	} else if (first) {
+		at = &t->threads[*first - 1].next;
+		for (n = 0; *at && *at != place + 1 && n < TIMELINE_THREADS_MAX; n++)
+			at = &t->threads[*at - 1].next;
+		if (*at)
+			*at = th->next;
+	}
+	place_put(t, place);
 }
 
 static bool thread_grow(struct timeline_thread *th)
@@ -128,17 +175,25 @@ static void trim(struct timeline *t, u64 now_ns)
 		if (t->threads[i].n)
 			oldest = MIN(oldest, mark_at(&t->threads[i], 0)->ts_ns);
 	floor = oldest + (now_ns - oldest) / 2 + 1;
-	if (t->marks >= TIMELINE_MARKS_MAX || now_ns - oldest >= 2 * t->keep_ns)
-		for (i = 0; i < t->nthreads; i++)
+	if (t->marks >= TIMELINE_MARKS_MAX || now_ns - oldest >= 2 * t->keep_ns ||
+	    t->by_thread.n >= TIMELINE_THREADS_MAX)
+		for (i = 0; i < t->nthreads; i++) {
 			thread_trim(t, &t->threads[i], floor);
+			if (t->threads[i].tgid && !t->threads[i].n)
+				thread_drop(t, i);
+		}
 	t->looked = t->marks;
 }
 
 void timeline_add(struct timeline *t, u32 tgid, u32 tid, const struct mark *m)
 {
-	struct timeline_thread *th = thread_get(t, tgid, tid);
+	struct timeline_thread *th;
 	u64 last;
 
+	if (t->marks >= MIN(t->looked + TIMELINE_MARKS, TIMELINE_MARKS_MAX) ||
+	    (t->by_thread.n >= TIMELINE_THREADS_MAX && !timeline_find(t, tgid, tid)))
+		trim(t, m->ts_ns);
+	th = thread_get(t, tgid, tid);
 	if (!th) {
 		t->refused++;
 		return;
@@ -148,8 +203,6 @@ void timeline_add(struct timeline *t, u32 tgid, u32 tid, const struct mark *m)
 		t->refused++;
 		return;
 	}
-	if (t->marks >= MIN(t->looked + TIMELINE_MARKS, TIMELINE_MARKS_MAX))
-		trim(t, m->ts_ns);
 	if (!thread_grow(th)) {
 		t->refused++;
 		return;
@@ -160,33 +213,24 @@ void timeline_add(struct timeline *t, u32 tgid, u32 tid, const struct mark *m)
 	t->marks++;
 }
 
-/* What it was known by before is lost with it: those sends are taken for direct ones. */
-static void put_lossy(struct map *m, u64 key, u64 val)
-{
-	if (!map_put(m, key, val))
-		return;
-	map_clear(m);
-	map_put(m, key, val);
-}
-
 static void settle_mark(struct timeline *t, const struct timeline_thread *th, struct mark *m)
 {
-	u64 queued = (u64)(th - t->threads) << 32 | m->owner, *sender;
+	u64 queued = hash_u64(thread_key(th->tgid, th->tid)) ^ m->owner, sender = 0;
 
 	switch (m->kind) {
 	case MARK_QUEUED:
 		if (m->owner)
-			put_lossy(&t->queued, queued, 1);
+			recent_put(&t->queued, queued, 1);
 		break;
 	case MARK_SEND:
 		if (m->owner) {
-			m->deferred = map_del(&t->queued, queued);
-			put_lossy(&t->senders, m->conn_id, m->owner);
+			m->deferred = recent_del(&t->queued, queued);
+			recent_put(&t->senders, m->conn_id, m->owner);
 		}
 		break;
 	case MARK_RECV:
-		sender = map_find(&t->senders, m->conn_id);
-		m->owner = sender ? (u32)*sender : 0;
+		recent_find(&t->senders, m->conn_id, &sender);
+		m->owner = (u32)sender;
 		break;
 	}
 }
@@ -268,7 +312,7 @@ static u32 mark_after(const struct timeline_thread *th, u64 ts_ns)
 }
 
 bool timeline_received(const struct timeline_thread *th, u64 from_ns, u64 to_ns, u64 conn_id,
-		       const struct map *of)
+		       struct recent *of)
 {
 	u32 i;
 
@@ -277,7 +321,8 @@ bool timeline_received(const struct timeline_thread *th, u64 from_ns, u64 to_ns,
 
 		if (m->ts_ns >= to_ns)
 			break;
-		if (m->kind == MARK_RECV && m->conn_id != conn_id && map_find(of, m->conn_id))
+		if (m->kind == MARK_RECV && m->conn_id != conn_id &&
+		    recent_find(of, m->conn_id, NULL))
 			return true;
 	}
 	return false;

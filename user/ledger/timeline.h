@@ -17,6 +17,7 @@
 #define LEDGER_TIMELINE_H
 
 #include "base/map.h"
+#include "base/recent.h"
 #include "base/types.h"
 #include "bind/lineage.h"
 
@@ -62,10 +63,11 @@ struct timeline_thread {
 struct timeline {
 	struct timeline_thread *threads;
 	u32 nthreads, threads_cap;
+	u32 unused; /* index + 1 of a place of threads without a thread; more by their `next` */
 	struct map by_thread; /* process and thread → index */
 	struct map by_process; /* → index + 1 of its first */
-	struct map senders; /* connection → root of what sent on it last */
-	struct map queued; /* thread and root that have queued bytes */
+	struct recent senders; /* connection → root of what sent on it last */
+	struct recent queued; /* thread and root that have queued bytes */
 	u32 marks;
 	u32 looked; /* marks when it was last looked whether some may go */
 	u64 keep_ns; /* what is needed: the caller's */
@@ -114,7 +116,7 @@ const struct timeline_thread *timeline_find(const struct timeline *t, u32 tgid, 
 const struct timeline_thread *timeline_each(const struct timeline *t, u32 tgid, u32 *next);
 /* Was anything received in between on another connection of `of`? */
 bool timeline_received(const struct timeline_thread *th, u64 from_ns, u64 to_ns, u64 conn_id,
-		       const struct map *of);
+		       struct recent *of);
 /* Pieces within [from, to), as they follow each other; none where nothing is known. Replaces *out. */
 void timeline_pieces(const struct timeline_thread *th, u64 from_ns, u64 to_ns,
 		     const struct piece_owner *of, struct pieces *out);
