@@ -9,9 +9,9 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 WIDTH, HEIGHT = 1400, 900
-LIBRARY = ["base/buf.c", "base/map.c", "base/file.c", "base/json.c", "base/sha256.c", "base/strpool.c",
-           "out/fmt.c", "out/frames.c", "out/flame.c", "out/flamepage.c", "out/protobuf.c",
-           "out/pprof.c", "out/speedscope.c"]
+LIBRARY = ["base/array.c", "base/buf.c", "base/map.c", "base/file.c", "base/json.c", "base/sha256.c",
+           "base/strpool.c", "out/fmt.c", "out/frames.c", "out/flame.c", "out/flamepage.c",
+           "out/protobuf.c", "out/pprof.c", "out/speedscope.c"]
 
 
 @pytest.fixture(scope="session")
