@@ -244,7 +244,8 @@ static void check_thread(struct seen_waits *s, const struct waits_thread *t)
 	 * interrupts and the hypervisor took the scheduler's clock leaves out, and ours does not.
 	 * The thread does not see its own first and last moments.
 	 */
-	double slack = SWITCH_NS * (double)t->waits + taken_ns + wall(r) - (double)t->wall_ns;
+	double switches = (double)t->waits + (double)r->last[HP_WAIT_NONE].count;
+	double slack = SWITCH_NS * switches + taken_ns + wall(r) - (double)t->wall_ns;
 	double small = (0.005 * (double)t->wall_ns + slack) / MS;
 
 	print_message("%-9s on %8.2f (own %.2f) runnable %8.2f (schedstat %8.2f) blocked %8.2f  "
