@@ -17,7 +17,7 @@ ROUTES = {"cpu": ("cpu", 8), "db": ("db", 20), "both": ("db", 30), "wait": ("sle
           "worker": ("sleep", 14)}
 UNKNOWN_MAX = 0.05
 MISSED_MAX = 0.05  # a worker thread that is new is not known in its first moments
-CPU_RATIO, CPU_MS = 0.05, 0.3
+CPU_RATIO, CPU_MS = 0.1, 0.3  # what ran between two marks of others may be taken for its own
 
 
 def truth_of(path):
@@ -43,16 +43,20 @@ def test_phases(pg, tmp_path, cleanup, hostprof, loop):
 
     truth = truth_of(record)
     spent = {route: [] for route in ROUTES}  # ledger and the application's own record of each request
-    waited = 0
+    waited = without = 0
     for r in report.requests():
-        if r["flags"]:
+        if not r["ledger_ms"]:
+            without += not r["flags"]
             continue
         assert sum(r["ledger_ms"].values()) == pytest.approx(r["latency_ms"], abs=1e-4)
         waited += r["ledger_ms"].get("loop_wait", 0)
+        if r["flags"]:
+            continue
         name, route = r["path"].rsplit("/", 1)[-1], r["path"].split("/")[1]
         # Tasks that were there before the attach say nothing of whose they are.
         if r["read_ns"] > report.start_ns + 1_000_000_000 and name in truth:
             spent[route].append((r["ledger_ms"], truth[name]))
+    assert without <= 1
     # What the framework takes for a request that does nothing on a processor.
     plain = mean([ledger for ledger, _ in spent["wait"]], "cpu")
     for route, (phase, least) in ROUTES.items():
